@@ -1,0 +1,32 @@
+"""Sentence embeddings on Spark and Airflow: encode columns, join them by similarity, store them as tables."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from st_spark.functions import encode, register
+    from st_spark.model.encoder import SentenceTransformer
+
+__version__ = "0.1.0"
+__all__ = ["SentenceTransformer", "encode", "register"]
+
+# Imported when first used: torch and pyspark take seconds, a DAG file or --help may not.
+_HOMES = {
+    "SentenceTransformer": "st_spark.model.encoder",
+    "encode": "st_spark.functions",
+    "register": "st_spark.functions",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Imports a public name from its room, once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'st_spark' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, also those not imported yet."""
+    return sorted({*globals(), *__all__})

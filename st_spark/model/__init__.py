@@ -1,0 +1,1 @@
+"""A checkpoint on disk to vectors: knows torch and transformers, never Spark."""
