@@ -1,0 +1,75 @@
+"""Job specifications: frozen, checked when made, and the same thing as JSON and as an argument vector."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from st_spark.errors import SpecError
+from st_spark.options import Job, option
+
+FORMATS_IN = ("csv", "json", "parquet", "delta", "table")
+FORMATS_OUT = ("parquet", "delta", "table")
+MODES = ("error", "overwrite", "append")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class EmbedJob(Job):
+    """Embed one text column (or a pair of columns) of a table and write all its columns and the vectors."""
+
+    kind: ClassVar[str] = "embed"
+
+    input: str = option("path of the texts, or the name of a catalog table")
+    output: str = option("path or name of the table to write")
+    model: str = option("hub name, folder, or package:NAME")
+    text_column: str | tuple[str, str] = option("column of the texts; give it twice for pairs", most=2)
+    id_column: str | None = option("column of the ids: nulls and duplicates in it are counted", None)
+    input_format: str | None = option("by default told from the path, else parquet", None, choices=FORMATS_IN)
+    output_format: str = option("kind of table to write", "parquet", choices=FORMATS_OUT)
+    mode: str = option("what to do when the output exists", "error", choices=MODES)
+    output_column: str = option("column of the vectors", "embedding")
+    revision: str | None = option("commit, tag or branch of a hub model", None)
+    dtype: str = option("precision of the model", "auto", choices=DTYPES)
+    prompt: str | None = option("text put before every text", None)
+    prompt_name: str | None = option("name of one of the model's own prompts", None)
+    normalize_embeddings: bool = option("scale every vector to length 1", False, kind=bool)
+    truncate_dim: int | None = option("keep only the first N values of a vector", None, kind=int)
+
+    def __post_init__(self) -> None:
+        """Checks the fields, and that they agree with each other."""
+        super().__post_init__()
+        if self.prompt is not None and self.prompt_name is not None:
+            raise SpecError(f"Both prompt and prompt_name ({self.prompt_name!r}) are given.", "give one of them.")
+        if self.truncate_dim is not None and self.truncate_dim < 1:
+            raise SpecError(f"truncate_dim is {self.truncate_dim}.", "give 1 or more, or leave it out.")
+        if self.output_column in (*self.text_columns, self.id_column):
+            raise SpecError(
+                f"output_column {self.output_column!r} is an input column.", "give the vectors a name of their own."
+            )
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The one or two text columns as a tuple."""
+        return (self.text_column,) if isinstance(self.text_column, str) else self.text_column
+
+
+@dataclass(frozen=True)
+class SearchJob(Job):
+    """Find the rows of an embedded table that are nearest to a query."""
+
+    kind: ClassVar[str] = "search"
+
+    query: str = option("the text to search for", short="-")
+    table: str = option("path of the embedded table, or the name of a catalog table")
+    k: int = option("how many rows", 5, kind=int, short="-k")
+    model: str | None = option("by default the one that the table was embedded with", None)
+    column: str | None = option("column of the vectors, by default the only one", None)
+
+    def __post_init__(self) -> None:
+        """Checks the fields; k must be 1 or more."""
+        super().__post_init__()
+        if self.k < 1:
+            raise SpecError(f"k is {self.k}.", "ask for 1 row or more.")
+
+
+JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, SearchJob)}
