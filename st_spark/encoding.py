@@ -1,0 +1,160 @@
+"""Arrow strings -> Arrow vectors: nulls, duplicates, and windows that read ahead. Knows nothing of Spark."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from st_spark.errors import InputError
+from st_spark.windows import Columns, read_windows
+
+if TYPE_CHECKING:
+    from st_spark.model.encoder import Encoded
+
+# Spark's own names and types, so that Spark has nothing to cast.
+VECTOR = pa.list_(pa.field("element", pa.float32()))
+DETAILS = (pa.field("embedding", VECTOR), pa.field("n_tokens", pa.int32()), pa.field("truncated", pa.bool_()))
+DUPLICATE = pa.field("duplicate", pa.bool_())
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """What to make of the texts; the fields mean what they mean in `SentenceTransformer.encode`.
+
+    Args:
+        prompt: Text put before each text (before the first one of a pair).
+        prompt_name: Name of one of the model's own prompts instead.
+        normalize_embeddings: Scale each vector to length 1.
+        truncate_dim: Keep only the first dimensions.
+        details: Give struct<embedding, n_tokens, truncated> instead of the bare vector.
+        counts: As details, and with `duplicate`: whether the same text stood earlier in the window.
+    """
+
+    prompt: str | None = None
+    prompt_name: str | None = None
+    normalize_embeddings: bool = False
+    truncate_dim: int | None = None
+    details: bool = False
+    counts: bool = False
+
+
+class Embedder(Protocol):
+    """A model: texts in, vectors out, in the order of the texts."""
+
+    def embed(
+        self,
+        texts: list[Any],
+        *,
+        prompt: str | None,
+        prompt_name: str | None,
+        normalize_embeddings: bool,
+        truncate_dim: int | None,
+    ) -> "Encoded":
+        """Encodes texts, or pairs of texts, which may be many and of any length."""
+        ...
+
+
+def encode_arrays(
+    model: Embedder, batches: Iterator[pa.Array | tuple[pa.Array, ...]], options: EncodeOptions
+) -> Iterator[pa.Array]:
+    """Encodes a stream of Arrow arrays.
+
+    Args:
+        model: What turns texts into vectors; each distinct text of a window reaches it once.
+        batches: Arrays of strings (string, large_string, string_view, dictionaries of them, chunked or not), or
+            tuples of two such arrays of the same length: pairs of texts.
+        options: How to encode.
+
+    Yields:
+        Arrays of list<float32>, or of structs (see EncodeOptions). Their rows are the rows of `batches` in the same
+        order, cut elsewhere. A null text gives a null, and so does a pair with a null in it. Bytes that are not
+        UTF-8 are read as U+FFFD.
+
+    Raises:
+        InputError: A column does not hold strings.
+    """
+    for columns in read_windows(batches):
+        yield encode_window(model, columns, options)
+
+
+def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> pa.Array:
+    """Encodes one window of large_string columns of one length."""
+    texts, codes = distinct_texts(columns)
+    if not texts:
+        return pa.nulls(len(codes), _type(options))
+    encoded = model.embed(
+        texts,
+        prompt=options.prompt,
+        prompt_name=options.prompt_name,
+        normalize_embeddings=options.normalize_embeddings,
+        truncate_dim=options.truncate_dim,
+    )
+    present = codes >= 0
+    vectors = _vectors(encoded.vectors, codes, present)
+    if not (options.details or options.counts):
+        return vectors
+    null = pa.array(~present)
+    seen = np.where(present, codes, 0)
+    columns_out = [
+        vectors,
+        pa.array(encoded.n_tokens[seen], pa.int32(), mask=~present),
+        pa.array(encoded.truncated[seen], pa.bool_(), mask=~present),
+    ]
+    if options.counts:
+        columns_out.append(pa.array(_repeated(codes, present), pa.bool_(), mask=~present))
+    return pa.StructArray.from_arrays(columns_out, fields=list(_type(options)), mask=null)
+
+
+def distinct_texts(columns: Columns) -> tuple[list[Any], np.ndarray]:
+    """The distinct texts (or pairs) of a window, and for each row the place of its own, -1 where there is a null."""
+    encoded = [_codes(column) for column in columns]
+    if len(encoded) == 1:
+        return encoded[0]
+    if len(encoded) != 2:
+        raise InputError(f"{len(encoded)} columns were given to encode.", "give one column, or two: pairs of texts")
+    (first, a), (second, b) = encoded
+    codes = np.full(len(a), -1, np.int64)
+    present = (a >= 0) & (b >= 0)
+    pairs, codes[present] = np.unique(a[present] * len(second) + b[present], return_inverse=True)
+    return [(first[pair // len(second)], second[pair % len(second)]) for pair in pairs.tolist()], codes
+
+
+def _codes(column: pa.Array) -> tuple[list[str], np.ndarray]:
+    """One column as its distinct texts and one int64 code per row."""
+    encoded = column.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    try:
+        return encoded.dictionary.to_pylist(), codes
+    except UnicodeDecodeError:  # Spark's strings are any bytes: a damaged file must not end the job
+        raw = encoded.dictionary.cast(pa.large_binary()).to_pylist()
+        return [text.decode("utf-8", "replace") for text in raw], codes
+
+
+def _vectors(vectors: np.ndarray, codes: np.ndarray, present: np.ndarray) -> pa.Array:
+    """One list per row over one flat buffer: Python never holds a vector of its own."""
+    dim = vectors.shape[1]
+    if len(codes) > len(vectors) or not present.all():
+        vectors = vectors[codes[present]]
+    elif len(codes) > 1 and not (np.diff(codes) == 1).all():  # distinct pairs come in another order
+        vectors = vectors[codes]
+    offsets = np.zeros(len(codes) + 1, np.int32)
+    np.cumsum(present * dim, out=offsets[1:])
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, type=VECTOR, mask=pa.array(~present))
+
+
+def _repeated(codes: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """True where the same text stood earlier in the window."""
+    repeated = present.copy()
+    rows = np.flatnonzero(present)
+    repeated[rows[np.unique(codes[rows], return_index=True)[1]]] = False
+    return repeated
+
+
+def _type(options: EncodeOptions) -> pa.DataType:
+    """The Arrow type of the output."""
+    if options.counts:
+        return pa.struct([*DETAILS, DUPLICATE])
+    return pa.struct(DETAILS) if options.details else VECTOR
