@@ -1,0 +1,126 @@
+"""The files of a model folder that a load can read: which they are, that they lie inside, and their content key."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from st_spark.errors import ModelError
+
+# Formats of other runtimes, code and prose: no load reads them, and they can be many times the model's own size.
+_OTHER_FOLDERS = {"onnx", "openvino", "coreml", "__pycache__"}
+_OTHER_SUFFIXES = {
+    *(".h5", ".msgpack", ".ot", ".onnx", ".tflite", ".mlmodel", ".gguf"),
+    *(".py", ".pyc", ".md", ".rst", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".lock"),
+}
+_OTHER_NAMES = {"README", "LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt", "README.txt"}
+_SAFE_WEIGHTS = {"model.safetensors", "model.safetensors.index.json"}
+_PICKLED_WEIGHTS = re.compile(r"pytorch_model.*\.bin(\.index\.json)?")
+_UNLINK = "Copy the model with its links resolved (cp -rL), if you trust where they lead."
+
+_digests: dict[str, tuple[tuple[tuple[str, int, int], ...], str]] = {}
+
+
+def select(names: Iterable[str]) -> list[str]:
+    """Keeps the names that a load can read.
+
+    Args:
+        names: Paths relative to the model folder, with forward slashes.
+
+    Returns:
+        The kept names, sorted. Pickled weights are dropped where the same folder has them as safetensors.
+    """
+    paths = [PurePosixPath(name) for name in names]
+    safe = {path.parent for path in paths if path.name in _SAFE_WEIGHTS}
+    kept = (
+        path.as_posix()
+        for path in paths
+        if not any(part.startswith(".") for part in path.parts)
+        and _OTHER_FOLDERS.isdisjoint(path.parts[:-1])
+        and path.suffix.lower() not in _OTHER_SUFFIXES
+        and path.name not in _OTHER_NAMES
+        and not (path.parent in safe and _PICKLED_WEIGHTS.fullmatch(path.name))
+    )
+    return sorted(kept)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Lists what a load of this folder can read, which is also what has to reach an executor.
+
+    Args:
+        folder: A model folder.
+
+    Returns:
+        Paths relative to the folder, sorted by name.
+
+    Raises:
+        ModelError: The folder is none, or one of the files is a link that leaves it.
+    """
+    top = Path(os.path.realpath(folder))
+    # The hub's cache links each file of a snapshot to a blob beside the snapshots; no other way out is allowed.
+    roots = [top, top.parent.parent / "blobs"] if top.parent.name == "snapshots" else [top]
+    try:
+        names = select(_names(top))
+    except OSError as error:
+        raise ModelError(
+            f"The model folder '{folder}' cannot be read: {error.strerror}.",
+            "Give the path of an existing folder that you may read.",
+        ) from error
+    for name in names:
+        _check_inside(top / name, roots)
+    return [Path(name) for name in names]
+
+
+def fingerprint(folder: Path) -> str:
+    """The content key of a model: equal for equal files, wherever they lie.
+
+    Args:
+        folder: A model folder. Its files are hashed again only when one has changed its size or time.
+
+    Returns:
+        32 hexadecimal digits over the names and bytes of `model_files`.
+
+    Raises:
+        ModelError: See `model_files`.
+    """
+    top = os.path.realpath(folder)
+    names = model_files(folder)
+    stats = [(name.as_posix(), os.stat(Path(top, name))) for name in names]
+    state = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    known = _digests.get(top)
+    if known is None or known[0] != state:
+        total = hashlib.sha256()
+        for name, size, _ in state:
+            total.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
+            total.update(_sha256(Path(top, name)))
+        known = _digests[top] = (state, total.hexdigest()[:32])
+    return known[1]
+
+
+def _names(folder: Path, prefix: str = "") -> Iterator[str]:
+    """The relative names of all files below a folder."""
+    for entry in os.scandir(folder):
+        if not entry.is_dir():
+            yield prefix + entry.name
+        elif not entry.name.startswith(".") and entry.name not in _OTHER_FOLDERS:
+            if entry.is_symlink():  # linked folders could form circles, and no tool that saves models writes them
+                raise ModelError(f"The model's folder '{entry.path}' is a link.", _UNLINK)
+            yield from _names(Path(entry.path), f"{prefix}{entry.name}/")
+
+
+def _check_inside(path: Path, roots: list[Path]) -> None:
+    """Refuses a file of the model that lies elsewhere, or is none."""
+    real = Path(os.path.realpath(path))
+    if not any(real.is_relative_to(root) for root in roots):
+        raise ModelError(f"The model's '{path}' is a link to '{real}', outside of the model folder.", _UNLINK)
+    if not real.is_file():
+        raise ModelError(f"The model's '{path}' is no file.", "Download or copy the model again.")
+
+
+def _sha256(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
