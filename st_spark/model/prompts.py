@@ -1,0 +1,36 @@
+"""Prompts: the text that a model wants before every input, by name or as given."""
+
+from collections.abc import Mapping
+
+from st_spark.errors import InputError
+
+
+def resolve(
+    prompts: Mapping[str, str], default_name: str | None, prompt: str | None, prompt_name: str | None
+) -> str | None:
+    """The prompt's text, or None: a given text wins over a name, a name over the model's default.
+
+    Args:
+        prompts: The model's prompts by name.
+        default_name: Its default_prompt_name.
+        prompt: A text; "" switches the default off.
+        prompt_name: A key of prompts.
+
+    Raises:
+        InputError: The model has no prompt of that name.
+    """
+    if prompt is not None:
+        return prompt
+    if prompt_name is None:
+        return prompts.get(default_name) if default_name is not None else None
+    if prompt_name not in prompts:
+        raise InputError(
+            f"prompt_name={prompt_name!r} is not one of the model's prompts ({', '.join(map(repr, prompts))}).",
+            "use one of these, or give the text itself as prompt=.",
+        )
+    return prompts[prompt_name]
+
+
+def with_defaults(stored: Mapping[str, str]) -> dict[str, str]:
+    """The stored prompts, and the two names that every model answers to."""
+    return {"query": "", "document": "", **stored}

@@ -1,0 +1,79 @@
+"""The Transformer module: tokenizer and encoder of a checkpoint, packed where its architecture allows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from st_spark.errors import ModelError
+from st_spark.model import architectures
+from st_spark.model.backbone import Backbone
+from st_spark.model.packed import Packed
+from st_spark.model.padded import PaddedBackbone
+from st_spark.model.tokens import Tokenizer
+from st_spark.model.weights import Weights
+
+
+class Transformer:
+    """Token ids to token embeddings, with the tokenizer that makes the ids.
+
+    Args:
+        folder: A transformers checkpoint.
+        settings: Its sentence_bert_config.json (or what stands in for it).
+        dtype: What to compute in.
+        device: Where.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> None:
+        config = load_config(folder, dict(settings.get("config_args") or {}))
+        self.tokenizer = Tokenizer(
+            folder,
+            settings.get("max_seq_length"),
+            bool(settings.get("do_lower_case")),
+            dict(settings.get("tokenizer_args") or settings.get("processor_kwargs") or {}),
+        )
+        if settings.get("max_seq_length") is None:
+            self.tokenizer.auto.model_max_length = min(self.tokenizer.max_length, position_limit(config))
+        architecture = architectures.find(config)
+        if architecture is None:
+            self.backbone: Backbone | PaddedBackbone = PaddedBackbone(folder, config, dtype, device)
+        else:
+            self.backbone = Backbone(Weights(folder), config, architecture, dtype, device)
+
+    def __call__(self, batch: Packed) -> Packed:
+        """Fills in the token embeddings."""
+        return self.backbone(batch)
+
+    def dimension(self, width: int) -> int:
+        """Width of the token embeddings; what comes in has none."""
+        return self.backbone.dimension
+
+
+def load_config(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN401  (a config of any class)
+    """The transformers config of a folder.
+
+    Raises:
+        ModelError: None there, or one that only its own code could read.
+    """
+    from transformers import AutoConfig
+
+    kept = {name: value for name, value in options.items() if name != "trust_remote_code"}
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **kept)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{folder}/config.json cannot be used: {str(error).splitlines()[0]}",
+            "the folder needs the config.json of an architecture that transformers knows; code from a checkpoint "
+            "never runs here.",
+        ) from error
+
+
+def position_limit(config: Any) -> int:  # noqa: ANN401
+    """Most tokens that the position embeddings allow; RoBERTa and its kin lose padding_idx + 1 of them."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit < 1:
+        return 2**31 - 1
+    architecture = architectures.find(config)
+    offset = config.pad_token_id + 1 if architecture is not None and architecture.after_padding else 0
+    return int(limit) - offset
