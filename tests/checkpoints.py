@@ -89,3 +89,164 @@ def write_bert(folder: Path, *, seed: int = 0, dim: int = 32, max_seq_length: in
     write_pooling(folder, dim)
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False})
     return folder
+
+
+def write_distilbert(folder: Path, *, seed: int = 1, dim: int = 32, pooling: str = "cls_token") -> Path:
+    """A DistilBERT without Normalize: the layout of msmarco-distilbert-base-tas-b in small."""
+    from transformers import DistilBertConfig, DistilBertModel
+
+    size = write_wordpiece(folder, "DistilBertTokenizer")
+    torch.manual_seed(seed)
+    config = DistilBertConfig(
+        vocab_size=size, dim=dim, n_layers=2, n_heads=4, hidden_dim=2 * dim, max_position_embeddings=512
+    )
+    DistilBertModel(config).eval().save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    write_pooling(folder, dim, pooling)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 128, "do_lower_case": False})
+    return folder
+
+
+def write_mpnet(folder: Path, *, seed: int = 2, dim: int = 32) -> Path:
+    """An MPNet with relative position bias, mean pooling and Normalize: all-mpnet-base-v2 in small."""
+    from transformers import MPNetConfig, MPNetModel
+
+    size = write_wordpiece_as_mpnet(folder)
+    torch.manual_seed(seed)
+    config = MPNetConfig(
+        vocab_size=size,
+        hidden_size=dim,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * dim,
+        max_position_embeddings=514,
+    )
+    model = MPNetModel(config).eval()
+    torch.nn.init.normal_(model.encoder.relative_attention_bias.weight)  # zeros would hide a wrong bucket
+    model.save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    write_pooling(folder, dim)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 384, "do_lower_case": False})
+    return folder
+
+
+def write_wordpiece_as_mpnet(folder: Path) -> int:
+    """MPNet's tokenizer: WordPiece with RoBERTa's special tokens, padding id 1."""
+    vocab = ["<s>", "<pad>", "</s>", "[UNK]", *sorted(wordpiece_tokenizer().get_vocab()), "<mask>"]
+    pieces = {piece: i for i, piece in enumerate(dict.fromkeys(vocab))}
+    tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    save_with_roberta_specials(tokenizer, folder, "MPNetTokenizer", unk_token="[UNK]")
+    return tokenizer.get_vocab_size()
+
+
+def save_with_roberta_specials(tokenizer: Tokenizer, folder: Path, tokenizer_class: str, **names: str) -> None:
+    """Adds <s> text </s>, the pair's </s></s>, and writes tokenizer.json with its config."""
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", tokenizer.token_to_id("</s>")), ("<s>", tokenizer.token_to_id("<s>")), trim_offsets=False
+    )
+    tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<mask>", names.get("unk_token", "<unk>")])
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+        "model_max_length": 512,
+        "tokenizer_class": tokenizer_class,
+        **names,
+    }
+    write_json(folder / "tokenizer_config.json", settings)
+
+
+def write_roberta(folder: Path, *, seed: int = 3, dim: int = 32, max_seq_length: int | None = 128) -> Path:
+    """A RoBERTa with byte-level BPE, weighted mean and max pooling side by side."""
+    from tokenizers import decoders, trainers
+    from transformers import RobertaConfig, RobertaModel
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS)] * 5, trainer)
+    save_with_roberta_specials(tokenizer, folder, "RobertaTokenizer")
+    torch.manual_seed(seed)
+    config = RobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=dim,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * dim,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+    RobertaModel(config).eval().save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    write_pooling(folder, dim, "max_tokens", pooling_mode_weightedmean_tokens=True)
+    if max_seq_length is not None:
+        write_json(folder / "sentence_roberta_config.json", {"max_seq_length": max_seq_length})
+    return folder
+
+
+def write_xlm_roberta(folder: Path, *, seed: int = 4, dim: int = 32) -> Path:
+    """An XLM-R with a Unigram tokenizer, mean pooling, Dense with Tanh, prompts left out of the pooling."""
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
+    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(WORDS))]
+    pieces += [(c, -8.0 - i / 50) for i, c in enumerate(string.ascii_letters + string.digits + ".,!?'éü中文日本аб")]
+    pieces += [("<mask>", 0.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    save_with_roberta_specials(tokenizer, folder, "XLMRobertaTokenizer")
+    torch.manual_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=dim,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * dim,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+    XLMRobertaModel(config).eval().save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"))
+    write_pooling(folder, dim, include_prompt=False)
+    write_dense(folder / "2_Dense", dim, 16)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 128})
+    prompts = {"query": "query city: ", "passage": "passage: "}
+    write_json(folder / "config_sentence_transformers.json", {"__version__": {}, "prompts": prompts})
+    return folder
+
+
+def write_dense(folder: Path, width: int, dim: int, *, bias: bool = True, activation: str = "Tanh") -> None:
+    """Writes a Dense module with random weights."""
+    from safetensors.torch import save_file
+
+    path = f"torch.nn.modules.{'linear' if activation == 'Identity' else 'activation'}.{activation}"
+    config = {"in_features": width, "out_features": dim, "bias": bias, "activation_function": path}
+    write_json(folder / "config.json", config)
+    weights = {"linear.weight": torch.randn(dim, width)}
+    save_file(weights | ({"linear.bias": torch.randn(dim)} if bias else {}), folder / "model.safetensors")
+
+
+WRITERS = {
+    "bert": write_bert,
+    "distilbert": write_distilbert,
+    "mpnet": write_mpnet,
+    "roberta": write_roberta,
+    "xlm-roberta": write_xlm_roberta,
+}
