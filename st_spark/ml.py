@@ -1,0 +1,84 @@
+"""A Transformer for pyspark.ml pipelines: encode() with parameters that are saved and loaded with the pipeline."""
+
+from typing import TYPE_CHECKING, Any
+
+from pyspark import keyword_only
+from pyspark.ml import Transformer
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasInputCol, HasOutputCol
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.sql.types import StringType
+
+from st_spark.errors import InputError
+from st_spark.functions import encode
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+class SentenceEncoder(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
+    """Adds a column of vectors (array<float>) of a text column; null texts give null.
+
+    Estimators of pyspark.ml want a Vector column: put array_to_vector(col) of pyspark.ml.functions between, for
+    instance through SQLTransformer.
+
+    Args:
+        inputCol: The string column.
+        outputCol: The column to add.
+        model: A folder, "package:IMPORT_NAME", or a name on the hub.
+        revision: Branch, tag or commit on the hub.
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        prompt: Text put before each text.
+        promptName: Name of one of the model's own prompts instead.
+        normalizeEmbeddings: Scale each vector to length 1.
+        truncateDim: Keep only the first dimensions.
+        shipping: How the model reaches the executors; see encode().
+    """
+
+    model: "Param[str]" = Param(Params._dummy(), "model", "folder, package or hub name", TypeConverters.toString)
+    revision: "Param[str]" = Param(Params._dummy(), "revision", "branch, tag or commit", TypeConverters.toString)
+    dtype: "Param[str]" = Param(Params._dummy(), "dtype", "precision of the model", TypeConverters.toString)
+    prompt: "Param[str]" = Param(Params._dummy(), "prompt", "text before each text", TypeConverters.toString)
+    promptName: "Param[str]" = Param(Params._dummy(), "promptName", "prompt of the model", TypeConverters.toString)
+    normalizeEmbeddings: "Param[bool]" = Param(
+        Params._dummy(), "normalizeEmbeddings", "scale vectors to length 1", TypeConverters.toBoolean
+    )
+    truncateDim: "Param[int]" = Param(Params._dummy(), "truncateDim", "dimensions to keep", TypeConverters.toInt)
+    shipping: "Param[str]" = Param(Params._dummy(), "shipping", "how the model travels", TypeConverters.toString)
+
+    _OPTIONS = (
+        *(("revision", "revision"), ("dtype", "dtype"), ("prompt", "prompt"), ("promptName", "prompt_name")),
+        *(("normalizeEmbeddings", "normalize_embeddings"), ("truncateDim", "truncate_dim"), ("shipping", "shipping")),
+    )
+
+    @keyword_only
+    def __init__(self, **params: Any) -> None:
+        super().__init__()
+        self._setDefault(dtype="auto", normalizeEmbeddings=False, shipping="auto", outputCol="embedding")
+        self._set(**params)
+
+    @keyword_only
+    def setParams(self, **params: Any) -> "SentenceEncoder":  # noqa: N802  (the name that pyspark.ml uses)
+        """Sets parameters by name."""
+        return self._set(**params)
+
+    def _transform(self, dataset: "DataFrame") -> "DataFrame":
+        """The data with the new column.
+
+        Raises:
+            InputError: A parameter is missing, or the input column is missing or no string column.
+            ModelError: No such model.
+        """
+        for name in ("inputCol", "model"):
+            if not self.isDefined(name):
+                raise InputError(f"The parameter {name!r} is not set.", f"give it: SentenceEncoder({name}=...)")
+        column = self.getInputCol()
+        found = {field.name: field.dataType for field in dataset.schema.fields}
+        if column not in found:
+            raise InputError(f"There is no column {column!r}.", f"choose one of {', '.join(found)}")
+        if not isinstance(found[column], StringType):
+            kind = found[column].simpleString()
+            raise InputError(f"The column {column!r} holds {kind}, not strings.", "choose a string column, or cast it")
+        options = {option: self.getOrDefault(name) for name, option in self._OPTIONS if self.isDefined(name)}
+        vectors = encode(f"`{column}`", model=self.getOrDefault("model"), **options)
+        return dataset.withColumn(self.getOutputCol(), vectors)
