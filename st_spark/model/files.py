@@ -100,7 +100,9 @@ def fingerprint(folder: Path) -> str:
 
 def _names(folder: Path, prefix: str = "") -> Iterator[str]:
     """The relative names of all files below a folder."""
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as listing:
+        entries = list(listing)
+    for entry in entries:
         if not entry.is_dir():
             yield prefix + entry.name
         elif not entry.name.startswith(".") and entry.name not in _OTHER_FOLDERS:
