@@ -86,7 +86,7 @@ def fingerprint(folder: Path) -> str:
     """
     top = os.path.realpath(folder)
     names = model_files(folder)
-    stats = [(name.as_posix(), os.stat(Path(top, name))) for name in names]
+    stats = [(name.as_posix(), Path(top, name).stat()) for name in names]
     state = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
     known = _digests.get(top)
     if known is None or known[0] != state:

@@ -25,7 +25,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
         repo: The name that the hub was asked for.
         revision: The revision that it was asked for.
     """
-    token = "log in with `hf auth login` or set HF_TOKEN, on the executors too"  # noqa: S105  (words, not a secret)
+    token = "log in with `hf auth login` or set HF_TOKEN, on the executors too"
     if isinstance(error, RevisionNotFoundError):
         problem = f"The model '{repo}' on the hub has no revision '{revision or 'main'}'."
         return ModelError(problem, f"Choose a branch, tag or commit from {constants.ENDPOINT}/{repo}/commits/main.")
