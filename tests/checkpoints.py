@@ -2,6 +2,7 @@
 
 import json
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def write_wordpiece(folder: Path, tokenizer_class: str = "BertTokenizer", max_le
     tokenizer.save(str(folder / "tokenizer.json"))
     vocab = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     (folder / "vocab.txt").write_text("\n".join(piece for piece, _ in vocab) + "\n", encoding="utf-8")
-    names = {name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")}
+    names = {
+        name: f"[{name[:-6].upper()}]" for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    }
     settings = {**names, "do_lower_case": True, "tokenizer_class": tokenizer_class, "model_max_length": max_length}
     write_json(folder / "tokenizer_config.json", settings)
     return len(vocab)
@@ -143,8 +146,9 @@ def write_wordpiece_as_mpnet(folder: Path) -> int:
 
 def save_with_roberta_specials(tokenizer: Tokenizer, folder: Path, tokenizer_class: str, **names: str) -> None:
     """Adds <s> text </s>, the pair's </s></s>, and writes tokenizer.json with its config."""
+    vocab = tokenizer.get_vocab()
     tokenizer.post_processor = processors.RobertaProcessing(
-        ("</s>", tokenizer.token_to_id("</s>")), ("<s>", tokenizer.token_to_id("<s>")), trim_offsets=False
+        ("</s>", vocab["</s>"]), ("<s>", vocab["<s>"]), trim_offsets=False
     )
     tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<mask>", names.get("unk_token", "<unk>")])
     folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +247,7 @@ def write_dense(folder: Path, width: int, dim: int, *, bias: bool = True, activa
     save_file(weights | ({"linear.bias": torch.randn(dim)} if bias else {}), folder / "model.safetensors")
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Path], Path]] = {
     "bert": write_bert,
     "distilbert": write_distilbert,
     "mpnet": write_mpnet,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+# Tiny models gain nothing from threads, and threads that wait for a busy core lose much; set before torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

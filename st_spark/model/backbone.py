@@ -58,7 +58,12 @@ class Backbone:
     """
 
     def __init__(
-        self, weights: Weights, config: Any, architecture: Architecture, dtype: torch.dtype, device: torch.device  # noqa: ANN401
+        self,
+        weights: Weights,
+        config: Any,  # noqa: ANN401  (a transformers config of any class)
+        architecture: Architecture,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
         self._weights, self._architecture = weights, architecture
         self._prefix = _prefix(weights)

@@ -1,5 +1,6 @@
 """Architectures that the packed forward does not cover: transformers' own model, padded per micro-batch."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class PaddedBackbone:
         self.model = _load(folder, config, dtype).to(device).eval()
         self.device = device
         self.padding_id = config.pad_token_id if config.pad_token_id is not None else 0
-        self._takes_types = "token_type_ids" in self.model.forward.__code__.co_varnames
+        self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
 
     @property
     def dimension(self) -> int:

@@ -83,7 +83,7 @@ class Tokenizer:
 
     def count_prompt(self, prompt: str) -> int:
         """Tokens that a prompt puts before a text: its own, less one trailing special token."""
-        ids = self(([prompt])).ids
+        ids = self([prompt]).ids
         return len(ids) - int(ids[-1] in self.auto.all_special_ids) if len(ids) else 0
 
     def _encode(self, inputs: list[Any]) -> list[Any]:
@@ -126,7 +126,7 @@ def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN40
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **kept)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
-            f"the tokenizer of {folder} cannot be loaded: {error}.",
+            f"the tokenizer of {folder} cannot be loaded: {' '.join(str(error).split())}",
             "the folder needs tokenizer.json, or the vocabulary files of its tokenizer class.",
         ) from error
     if not tokenizer.is_fast:

@@ -62,7 +62,9 @@ def _open_safetensors(file: Path) -> Any:  # noqa: ANN401  (safetensors has no t
     try:
         return safe_open(file, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file} cannot be read: {error}.", "the file is damaged: copy or download it again.") from error
+        raise ModelError(
+            f"{file} cannot be read: {error}.", "the file is damaged: copy or download it again."
+        ) from error
 
 
 def _load_pickle(file: Path) -> dict[str, "torch.Tensor"]:
@@ -84,4 +86,6 @@ def _load_pickle(file: Path) -> dict[str, "torch.Tensor"]:
 
 def _damaged(file: Path, error: Exception) -> ModelError:
     reason = str(error).splitlines()[0]
-    return ModelError(f"{file} is not a file of plain weights: {reason}", "convert it to safetensors, or copy it again.")
+    return ModelError(
+        f"{file} is not a file of plain weights: {reason}", "convert it to safetensors, or copy it again."
+    )
