@@ -70,6 +70,10 @@ class Job:
             object.__setattr__(self, each.name, value)
             _check(each, value)
 
+    def tables(self) -> list[tuple[str, str | None]]:
+        """The tables that the job reads and writes: where, and in which format (None: to be told from the name)."""
+        raise NotImplementedError
+
     def to_json(self) -> str:
         """All fields as one JSON object; the key "job" names the kind."""
         return json.dumps({"job": self.kind, **asdict(self)}, indent=2, ensure_ascii=False)

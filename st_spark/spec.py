@@ -47,6 +47,10 @@ class EmbedJob(Job):
                 f"output_column {self.output_column!r} is an input column.", "give the vectors a name of their own."
             )
 
+    def tables(self) -> list[tuple[str, str | None]]:
+        """See Job."""
+        return [(self.input, self.input_format), (self.output, self.output_format)]
+
     @property
     def text_columns(self) -> tuple[str, ...]:
         """The one or two text columns as a tuple."""
@@ -70,6 +74,10 @@ class SearchJob(Job):
         super().__post_init__()
         if self.k < 1:
             raise SpecError(f"k is {self.k}.", "ask for 1 row or more.")
+
+    def tables(self) -> list[tuple[str, str | None]]:
+        """See Job."""
+        return [(self.table, None)]
 
 
 JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, SearchJob)}

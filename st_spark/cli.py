@@ -1,0 +1,136 @@
+"""The command line: st-spark embed | search | doctor."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from st_spark import __version__, doctor, printing
+from st_spark.errors import InputError, SpecError, StSparkError
+from st_spark.options import Job, Parser, read_fields
+from st_spark.spec import JOBS
+
+_DOCTOR = "check Java, the workers' Python, the processor, Delta and a model"
+_FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and gives the exit code: 0, 2 for what the user can put right, 1 for other failures."""
+    try:
+        return _command(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as end:  # --help and --version
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        printing.error("stopped; what was there before is unchanged.")
+        return _INTERRUPTED
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _FAILED
+    except Exception as error:  # noqa: BLE001  (no user should see a traceback; the log has it)
+        return _explained(error)
+
+
+def _command(argv: list[str]) -> int:
+    name = argv[0] if argv else "--help"
+    if name == "doctor":
+        return _doctor(argv[1:])
+    if name in JOBS:
+        return _job(JOBS[name], argv[1:])
+    parser = Parser(prog="st-spark", description="Sentence embeddings of tables on Spark.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"st-spark {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    for job in JOBS.values():
+        commands.add_parser(job.kind, help=_summary(job))
+    commands.add_parser("doctor", help=_DOCTOR)
+    parser.parse(argv or ["--help"])
+    return _WRONG  # not reached: every command was handled above
+
+
+def _job(kind: type[Job], argv: list[str]) -> int:
+    parser = Parser(prog=f"st-spark {kind.kind}", description=_summary(kind), allow_abbrev=False)
+    kind.add_flags(parser)
+    parser.add_argument("--spec", help="a JSON file with these options; flags given beside it win")
+    parser.add_argument("--result", help="write what happened to this file as JSON; - for standard output")
+    given = parser.parse(argv)
+    spec, result = given.pop("spec"), given.pop("result")
+    fields = read_fields(_read_spec(spec), kind.kind) if spec else {}
+    job = kind.from_fields({**fields, **given})
+    _check_result(result)
+    _start_log()
+    from st_spark import jobs
+
+    done = jobs.run(job)
+    if result == "-":
+        sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n")
+        return 0
+    if result:
+        _write_result(Path(result), done)
+    sys.stdout.write(printing.SUMMARIES[job.kind](done))
+    return 0
+
+
+def _doctor(argv: list[str]) -> int:
+    parser = Parser(prog="st-spark doctor", description=_DOCTOR, allow_abbrev=False)
+    parser.add_argument("--model", help="also check that this model can be had: hub name, folder or package:NAME")
+    parser.add_argument("--revision", help="of that model")
+    given = parser.parse(argv)
+    checks = doctor.examine(given["model"], given["revision"])
+    sys.stdout.write(printing.checks(checks))
+    return 0 if all(check.ok for check in checks) else _FAILED
+
+
+def _summary(kind: type[Job]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]
+
+
+def _read_spec(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"The spec {path} cannot be read: {error}.", "check --spec.") from None
+
+
+def _check_result(path: str | None) -> None:
+    """Before any work: a place that cannot be written to, or an old result that could be taken for this one."""
+    if path is None or path == "-":
+        return
+    if not Path(path).absolute().parent.is_dir():
+        raise InputError(f"There is no folder for the result {path}.", "make it, or name another --result.")
+    Path(path).unlink(missing_ok=True)
+
+
+def _write_result(path: Path, result: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _start_log() -> None:
+    """Our own lines go to standard error; what libraries warn of goes to Spark's log or nowhere."""
+    own = logging.getLogger("st_spark")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else "%(asctime)s %(message)s"))
+    own.handlers, own.propagate = [handler], False
+    own.setLevel(logging.INFO)
+    logging.getLogger().addHandler(logging.NullHandler())
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger", "py4j"):  # PySpark's, which print JSON
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _explained(error: Exception) -> int:
+    from st_spark import failures, session
+
+    told = failures.explain(error)
+    known = isinstance(told, StSparkError) and not isinstance(told, failures.JobError)
+    log = None if told is error else session.keep_log()
+    printing.error(f"{told}{f' Log: {log}' if log else ''}")
+    return _WRONG if known else _FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What the command line shows: one-line errors, summaries, search results and tables of checks."""
+
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from st_spark.doctor import Check
+
+
+def error(text: str) -> None:
+    """Writes one line to standard error."""
+    sys.stderr.write(f"st-spark: error: {' '.join(text.split())}\n")
+
+
+def summary_of_embed(result: Mapping[str, Any]) -> str:
+    """Rows, speed, what was odd, and where the table is."""
+    rows, model, output = result["rows"], result["model"], result["output"]
+    speed = f"{result['rows_per_second']:,.0f} rows/s, {result['tokens']:,} tokens"
+    odd = [f"{count:,} {_PLAIN[name]}" for name, count in rows.items() if count and name in _PLAIN]
+    odd += [f"{result['duplicates']:,} repeated texts encoded once"] if result["duplicates"] else []
+    version = "" if output["version"] is None else f", version {output['version']}"
+    lines = [
+        f"{rows['out']:,} rows in {result['seconds']['encode_and_write']:.1f} s: {speed}",
+        *([f"  of them {', '.join(odd)}"] if odd else []),
+        f"  model {model['name']}, {model['dim']} dimensions, {model['dtype']} on {model['device']}",
+        f"  table {output['path']} ({output['format']}{version}), column {output['column']}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_PLAIN = {
+    "null": "without a text",
+    "empty": "blank",
+    "truncated": "truncated",
+    "corrupt": "corrupt (set aside)",
+    "zero": "zero vectors",
+    "nan": "vectors with NaN",
+    "null_id": "without an id",
+    "duplicate_id": "with an id that another row has",
+}
+
+
+def summary_of_search(result: Mapping[str, Any]) -> str:
+    """Rank, score, id and text of each hit, cut to the width of the terminal."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    texts, name = result["text_columns"], result["id_column"]
+    lines = []
+    for hit in result["hits"]:
+        row = hit["row"]
+        key = [str(row[name])] if name in row else []
+        shown = [column for column in texts or row if column in row and column != name]
+        text = " | ".join(" ".join(str(row[column]).split()) for column in shown)
+        lines.append([str(hit["rank"]), f"{hit['score']:.4f}", *key, text])
+    head = ["rank", "score", *([name] if lines and len(lines[0]) == 4 else []), " | ".join(texts or ["row"])]
+    rows = result["rows"]
+    skipped = [
+        f"{rows[key]:,} {said}" for key, said in (("null", "without a vector"), ("nan", "with NaN")) if rows[key]
+    ]
+    end = f"{rows['in']:,} rows searched{', '.join(['', *skipped])}"
+    return table(head, lines, width) + f"{end}; {result['model']['similarity']} by {result['model']['name']}\n"
+
+
+def checks(found: "Sequence[Check]") -> str:
+    """A table of what is ok and what is not, with the cure below it."""
+    lines = []
+    for check in found:
+        lines.append(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name:<14} {check.found}")
+        lines += [f"{'':24}cure: {check.cure}"] if not check.ok else []
+    return "\n".join(lines) + "\n"
+
+
+SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"embed": summary_of_embed, "search": summary_of_search}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Aligned columns; the last one is cut so that no line is wider than `width`."""
+    sizes = [max(cells(row[i]) for row in (head, *rows)) for i in range(len(head) - 1)]
+    lines = []
+    for row in (head, *rows):
+        start = "".join(_padded(cell, size) + "  " for cell, size in zip(row, sizes, strict=False))
+        lines.append(start + cut(row[-1], max(width - cells(start), 10)))
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, or its beginning and "…" where it needs more than `width` cells of a terminal."""
+    if cells(text) <= width:
+        return text
+    used, end = 0, 0
+    for end, sign in enumerate(text):  # noqa: B007
+        used += cells(sign)
+        if used > width - 1:
+            break
+    return text[:end] + "…"
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes: two for a wide character, none for a combining one."""
+    return sum(
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
+    )
+
+
+def _padded(text: str, size: int) -> str:
+    return text + " " * (size - cells(text))

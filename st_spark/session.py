@@ -1,0 +1,185 @@
+"""The local Spark session of the command line; nothing else builds sessions."""
+
+import atexit
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from st_spark.errors import PlatformError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+OLDEST_JAVA = 17
+# Delta's release for a PySpark that has no delta-spark package beside it.
+_DELTA = {"3": "3.3.2", "4": "4.4.0"}
+_GIGABYTE = 1024**3
+_log: Path | None = None
+
+
+def start(delta: bool = False) -> "SparkSession":
+    """The session that a job runs in: the one that is there (also spark-submit's, or SPARK_REMOTE), else a local one.
+
+    Args:
+        delta: Whether the job touches Delta; only then a new local session fetches Delta's jars.
+
+    Raises:
+        PlatformError: No Java, no PySpark, or jars that cannot be fetched.
+    """
+    try:
+        from pyspark.sql import SparkSession
+    except ModuleNotFoundError as error:
+        raise PlatformError(f"No module {error.name!r} here.", "pip install 'st-spark[spark]'.") from None
+    there = SparkSession.getActiveSession()
+    if there is not None:
+        return there
+    if {"PYSPARK_GATEWAY_PORT", "SPARK_REMOTE"} & set(os.environ):
+        return SparkSession.builder.appName("st-spark").getOrCreate()
+    check_java()
+    return _local(delta)
+
+
+def log_path() -> Path | None:
+    """Where the local session's log lies, None where Spark was not started here; it goes at exit unless kept."""
+    return _log
+
+
+def keep_log() -> Path | None:
+    """Leaves the local session's log in place for a person to read, and says where."""
+    if _log is not None:
+        atexit.unregister(_log.unlink)
+    return _log
+
+
+def check_java() -> str:
+    """The version of the Java that Spark will run.
+
+    Raises:
+        PlatformError: None, one that does not run, or one that is too old.
+    """
+    home = os.environ.get("JAVA_HOME")
+    program = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if program is None or not Path(program).exists():
+        where = f"JAVA_HOME is {home}, which has no bin/java" if home else "There is no java on the PATH"
+        raise PlatformError(f"{where}; Spark needs Java 17 or 21.", f"{_install_line()}.")
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', said)
+    if found is None or int(found.group(1)) < OLDEST_JAVA:
+        version = found.group(0) if found else said.strip()[:100]
+        raise PlatformError(f"{program} is {version}; Spark needs Java 17 or 21.", f"{_install_line()}.")
+    return f"{found.group(0)} ({program})"
+
+
+def delta_package() -> str | None:
+    """The Maven coordinates of Delta for this PySpark; None where its jar lies among Spark's own."""
+    import pyspark
+
+    jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
+    if any(jars.glob("delta-spark*.jar")):
+        return None
+    major, minor = pyspark.__version__.split(".")[:2]
+    artifact = "delta-spark_2.12" if major == "3" else f"delta-spark_{major}.{minor}_2.13"
+    return f"io.delta:{artifact}:{_installed_delta() or _DELTA[major]}"
+
+
+def _installed_delta() -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("delta-spark")
+    except PackageNotFoundError:
+        return None
+
+
+def _install_line() -> str:
+    lines = {
+        "apt-get": "sudo apt-get install -y openjdk-17-jre-headless",
+        "dnf": "sudo dnf install -y java-17-openjdk-headless",
+        "brew": "brew install openjdk@17",
+        "conda": "conda install -y -c conda-forge openjdk=17",
+    }
+    return next(
+        (line for tool, line in lines.items() if shutil.which(tool)), "install Java 17 from https://adoptium.net"
+    )
+
+
+def _local(delta: bool) -> "SparkSession":
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark's own choice is the PATH's python3
+    builder = SparkSession.builder.master("local[*]").appName("st-spark")
+    for key, value in _settings(delta).items():
+        builder = builder.config(key, value)
+    log = _open_log()
+    try:
+        with _errors_to(log):
+            return builder.getOrCreate()
+    except Exception as error:
+        raise _not_started(error, log, delta) from error
+
+
+def _settings(delta: bool) -> dict[str, str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // _GIGABYTE
+    settings = {
+        "spark.driver.memory": f"{min(max(memory, 1), 8)}g",
+        # Nothing outside this machine talks to it, and no name has to resolve.
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+    }
+    if delta:
+        settings |= {
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        }
+        package = delta_package()
+        settings |= {"spark.jars.packages": package} if package else {}
+    return settings
+
+
+def _open_log() -> Path:
+    global _log  # noqa: PLW0603  (a process has one JVM)
+    handle, name = tempfile.mkstemp(prefix="st-spark-", suffix=".log")
+    os.close(handle)
+    _log = Path(name)
+    atexit.register(_log.unlink, missing_ok=True)
+    return _log
+
+
+@contextmanager
+def _errors_to(log: Path) -> Iterator[None]:
+    """What is started inside inherits the log as its standard error: the JVM, and Python workers from it."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _not_started(error: Exception, log: Path, delta: bool) -> PlatformError:
+    said = log.read_text(encoding="utf-8", errors="replace")
+    if delta and ("unresolved dependency" in said or "UNRESOLVED DEPENDENCIES" in said):
+        lost = re.search(r"(Host \S+ not found|Connection \w+|Server access error[^\n]{0,120}|timed out)", said)
+        return PlatformError(
+            f"Delta's jars ({delta_package()}) cannot be fetched{f': {lost.group(1)}' if lost else ''}.",
+            "name a Maven repository that this machine reaches (spark.jars.repositories or spark.jars.ivySettings in "
+            "spark-defaults.conf), put the jars into Spark's jars folder, or choose --output-format parquet.",
+        )
+    causes = [line.strip() for line in said.splitlines() if re.search(r"(Error|Exception|error)\b.*:", line)]
+    reason = causes[-1][:300] if causes else f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return PlatformError(
+        f"Spark did not start: {reason}", f"read its log, {keep_log()}; `st-spark doctor` checks the rest."
+    )
