@@ -167,7 +167,8 @@ def _arrow_function(order: dict[str, Any]) -> Callable[..., Any]:
 
             yield from encode_stream(order, batches)
         except ModuleNotFoundError as error:
-            raise RuntimeError(missing.format(python=sys.executable, module=error.name)) from error
+            module = str(error.name).partition(".")[0]
+            raise RuntimeError(missing.format(python=sys.executable, module=module)) from error
 
     return encode
 
@@ -186,7 +187,8 @@ def _pandas_function(order: dict[str, Any], options: EncodeOptions) -> Callable[
 
             yield from encode_series(order, batches)
         except ModuleNotFoundError as error:
-            raise RuntimeError(missing.format(python=sys.executable, module=error.name)) from error
+            module = str(error.name).partition(".")[0]
+            raise RuntimeError(missing.format(python=sys.executable, module=module)) from error
 
     output = pd.DataFrame if options.details or options.counts else pd.Series
     encode.__annotations__["return"] = GenericAlias(Iterator, (output,))

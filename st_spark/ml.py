@@ -1,6 +1,7 @@
+# ruff: noqa: N815 (the parameters are spelt as all of pyspark.ml spells its own)
 """A Transformer for pyspark.ml pipelines: encode() with parameters that are saved and loaded with the pipeline."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark import keyword_only
 from pyspark.ml import Transformer
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-class SentenceEncoder(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable, DefaultParamsWritable):
+class SentenceEncoder(
+    Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable["SentenceEncoder"], DefaultParamsWritable
+):
     """Adds a column of vectors (array<float>) of a text column; null texts give null.
 
     Estimators of pyspark.ml want a Vector column: put array_to_vector(col) of pyspark.ml.functions between, for
@@ -52,13 +55,13 @@ class SentenceEncoder(Transformer, HasInputCol, HasOutputCol, DefaultParamsReada
     )
 
     @keyword_only
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, **params: str | bool | int) -> None:
         super().__init__()
         self._setDefault(dtype="auto", normalizeEmbeddings=False, shipping="auto", outputCol="embedding")
         self._set(**params)
 
     @keyword_only
-    def setParams(self, **params: Any) -> "SentenceEncoder":  # noqa: N802  (the name that pyspark.ml uses)
+    def setParams(self, **params: str | bool | int) -> "SentenceEncoder":  # noqa: N802  (the name that pyspark.ml uses)
         """Sets parameters by name."""
         return self._set(**params)
 
@@ -80,5 +83,6 @@ class SentenceEncoder(Transformer, HasInputCol, HasOutputCol, DefaultParamsReada
             kind = found[column].simpleString()
             raise InputError(f"The column {column!r} holds {kind}, not strings.", "choose a string column, or cast it")
         options = {option: self.getOrDefault(name) for name, option in self._OPTIONS if self.isDefined(name)}
-        vectors = encode(f"`{column}`", model=self.getOrDefault("model"), **options)
+        quoted = column.replace("`", "``")  # else a dot in the name would mean a field
+        vectors = encode(f"`{quoted}`", model=self.getOrDefault("model"), **options)
         return dataset.withColumn(self.getOutputCol(), vectors)
