@@ -12,15 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import InputError
-from st_spark.model import checkpoint, hub, precision, prompts, similarity
+from st_spark.model import assembly, checkpoint, hub, precision, prompts, similarity
 from st_spark.model.batching import longest_first, micro_batches
-from st_spark.model.modules import Dense, Normalize
-from st_spark.model.packed import Packed
-from st_spark.model.pooling import Pooling
-from st_spark.model.tokens import Text, Tokens
-from st_spark.model.transformer import Transformer
+from st_spark.model.tokens import Text
 
 if TYPE_CHECKING:
+    from st_spark.model.interfaces import Inputs
     from st_spark.model.similarity import Vectors
 
 Floats = npt.NDArray[np.float32]
@@ -76,30 +73,29 @@ class SentenceTransformer:
         description = checkpoint.read(snapshot.folder)
         self.name, self.revision, self.folder = snapshot.name, snapshot.revision, snapshot.folder
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._dtype = precision.choose(dtype, self.device)
+        chosen = precision.choose(dtype, self.device)
         self.prompts = prompts.with_defaults(description.prompts)
         self.default_prompt_name = description.default_prompt_name
         self.similarity_fn_name = description.similarity
         self.truncate_dim = description.truncate_dim
-        self.modules = [self._load(spec) for spec in description.modules]
-        self._width = 0
-        for module in self.modules:
-            self._width = module.dimension(self._width)
+        self.modules = [assembly.load(spec, chosen, self.device) for spec in description.modules]
+        self._input = assembly.input_of(self.modules)
+        self._width = assembly.width_of(self.modules)
 
     @property
     def dtype(self) -> str:
         """What the model computes in; vectors are float32 always."""
-        return str(self._dtype).removeprefix("torch.")
+        return str(self._input.dtype).removeprefix("torch.")
 
     @property
-    def max_seq_length(self) -> int:
-        """Most tokens of a text, special ones included; the rest is cut off."""
-        return self.modules[0].tokenizer.max_length
+    def max_seq_length(self) -> int | None:
+        """Most tokens of a text, special ones included; the rest is cut off. None where there is no limit."""
+        return self._input.max_length
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         """Reads fewer or, within the position embeddings, more tokens."""
-        self.modules[0].tokenizer.auto.model_max_length = value
+        self._input.max_length = value
 
     def get_sentence_embedding_dimension(self) -> int:
         """Size of the vectors, after truncate_dim where the model has one."""
@@ -174,65 +170,32 @@ class SentenceTransformer:
         """
         text = prompts.resolve(self.prompts, self.default_prompt_name, prompt, prompt_name)
         cut = _checked_dim(truncate_dim if truncate_dim is not None else self.truncate_dim)
-        tokenizer = self.modules[0].tokenizer
-        tokens = tokenizer([_prefixed(t, text) for t in texts] if text else texts)
-        skip = tokenizer.count_prompt(text) if text else 0
+        inputs = self._input.prepare(texts, text)
         out = np.empty((len(texts), min(self._width, cut or self._width)), dtype=np.float32)
         with torch.inference_mode(), _progress(len(texts), show_progress_bar) as advance:
-            for rows, vectors in self._run(tokens, skip, batch_size):
+            for rows, vectors in self._run(inputs, batch_size):
                 kept = vectors[:, :cut] if cut else vectors
                 kept = F.normalize(kept, dim=1) if normalize_embeddings else kept
                 out[rows] = kept.cpu().numpy()
                 advance(len(rows))
-        return Encoded(out, tokens.lengths.astype(np.int32), tokens.truncated)
+        return Encoded(out, inputs.lengths.astype(np.int32), inputs.truncated)
 
-    def _run(
-        self, tokens: Tokens, skip: int, batch_size: int | None
-    ) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-        """Micro-batches of the texts, longest first: their places and vectors."""
-        order = longest_first(tokens.lengths)
-        starts = np.cumsum(tokens.lengths) - tokens.lengths
+    def _run(self, inputs: "Inputs", batch_size: int | None) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+        """Micro-batches of the inputs, longest first: their places and vectors."""
+        order = longest_first(inputs.lengths)
         budget = _CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS
-        for first, stop in micro_batches(tokens.lengths[order], budget, batch_size):
+        work = np.maximum(inputs.lengths[order], 1)  # word models know texts without tokens
+        for first, stop in micro_batches(work, budget, batch_size):
             rows = order[first:stop]
-            yield rows, self._forward(tokens, starts, rows, skip)
-
-    def _forward(
-        self, tokens: Tokens, starts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], skip: int
-    ) -> torch.Tensor:
-        lengths = tokens.lengths[rows]
-        places = np.repeat(starts[rows] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-        ids = torch.from_numpy(tokens.ids[places]).to(self.device)
-        types = None if tokens.types is None else torch.from_numpy(tokens.types[places]).to(self.device)
-        batch = Packed(ids, types, lengths, skip)
-        for module in self.modules:
-            batch = module(batch)
-        return batch.sentence_embeddings()
-
-    def _load(self, spec: checkpoint.ModuleSpec) -> Any:  # noqa: ANN401  (modules share no base class)
-        match spec.kind:
-            case "Transformer":
-                return Transformer(spec.path, spec.config, self._dtype, self.device)
-            case "Pooling":
-                return Pooling.from_config(spec.config)
-            case "Dense":
-                return Dense(spec.path, spec.config, self.device)
-            case "Normalize":
-                return Normalize()
-        raise InputError(f"modules of kind {spec.kind} are not supported.", "choose a model without it.")
+            batch = inputs.take(rows, self.device)
+            for module in self.modules:
+                batch = module(batch)
+            yield rows, batch.sentence_embeddings()
 
 
 def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
     given = options.get("prompt") is not None or options.get("prompt_name") is not None
     return options if given else {**options, "prompt_name": name}
-
-
-def _prefixed(text: Text, prompt: str) -> Text:
-    """The prompt goes before a text, and before the first of a pair; what is neither is reported later."""
-    if isinstance(text, str):
-        return prompt + text
-    is_pair = isinstance(text, (list, tuple)) and len(text) == 2 and isinstance(text[0], str)
-    return (prompt + text[0], text[1]) if is_pair else text
 
 
 def _checked_dim(truncate_dim: int | None) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from st_spark.model.module_spec import ModuleSpec
 from st_spark.model.packed import Packed
 from st_spark.model.weights import Weights
 
@@ -16,6 +17,11 @@ _log = logging.getLogger(__name__)
 
 class Normalize:
     """Scales each vector to length 1; a zero vector stays zero."""
+
+    @classmethod
+    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Normalize":
+        """Has no weights."""
+        return cls()
 
     def __call__(self, batch: Packed) -> Packed:
         """[texts, dim] to [texts, dim]."""
@@ -46,6 +52,11 @@ class Dense:
         if config.get("use_residual"):
             same = self.weight.shape[0] == self.weight.shape[1]
             self.residual = torch.nn.Identity() if same else _matrix(weights["residual.weight"].float().to(device))
+
+    @classmethod
+    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Dense":
+        """In float32 always: it is small, and stands where rounding shows."""
+        return cls(spec.path, spec.config, device)
 
     def __call__(self, batch: Packed) -> Packed:
         """[n, in] to [n, out], on sentence embeddings or, where the config says so, on token embeddings."""

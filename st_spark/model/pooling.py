@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from st_spark.errors import ModelError
+from st_spark.model.module_spec import ModuleSpec
 from st_spark.model.packed import Packed
 
 # The old spelling's flags, in the order in which several of them are concatenated.
@@ -46,13 +47,18 @@ class Pooling:
             modes = (mode,) if isinstance(mode, str) else tuple(mode)
         return cls(modes, bool(config.get("include_prompt", True)))
 
+    @classmethod
+    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Pooling":
+        """Has no weights."""
+        return cls.from_config(spec.config)
+
     def __call__(self, batch: Packed) -> Packed:
         """Fills in [texts, modes * width] float32 vectors."""
         hidden = batch.token_embeddings()
         skip = 0 if self.include_prompt else batch.prompt_length
         parts = []
         for group in batch.groups:
-            tokens = hidden[group.start : group.stop].view(group.count, group.length, -1)
+            tokens = hidden[group.start : group.stop].view(group.count, group.length, hidden.shape[1])
             parts.append(torch.cat([_pool(tokens, mode, skip) for mode in self.modes], dim=1))
         batch.vectors = torch.cat(parts)
         return batch
@@ -82,6 +88,7 @@ def _pool(tokens: torch.Tensor, mode: str, skip: int) -> torch.Tensor:
 
 def _pool_nothing(tokens: torch.Tensor, mode: str) -> torch.Tensor:
     """What sentence-transformers' masks give where every token is masked."""
-    if mode == "cls":
+    if mode == "cls" and tokens.shape[1]:
         return tokens[:, 0].float()
-    return torch.full_like(tokens[:, 0], float("-inf") if mode == "max" else 0.0, dtype=torch.float32)
+    value = float("-inf") if mode == "max" else 0.0
+    return torch.full((tokens.shape[0], tokens.shape[2]), value, dtype=torch.float32, device=tokens.device)

@@ -1,6 +1,7 @@
 """Prompts: the text that a model wants before every input, by name or as given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from st_spark.errors import InputError
 
@@ -34,3 +35,15 @@ def resolve(
 def with_defaults(stored: Mapping[str, str]) -> dict[str, str]:
     """The stored prompts, and the two names that every model answers to."""
     return {"query": "", "document": "", **stored}
+
+
+def prefixed(inputs: Sequence[Any], prompt: str | None) -> Sequence[Any]:
+    """Texts with the prompt before each, and before the first of a pair; what is neither is reported later."""
+    return [_prefixed(text, prompt) for text in inputs] if prompt else inputs
+
+
+def _prefixed(text: Any, prompt: str) -> Any:  # noqa: ANN401
+    if isinstance(text, str):
+        return prompt + text
+    is_pair = isinstance(text, (list, tuple)) and len(text) == 2 and isinstance(text[0], str)
+    return (prompt + text[0], text[1]) if is_pair else text

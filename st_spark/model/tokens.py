@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from st_spark.errors import InputError, ModelError
 from st_spark.model.batching import Lengths
+from st_spark.model.packed import Packed
 
 Text = str | Sequence[str]  # a text, or a pair of texts
 
@@ -30,12 +33,26 @@ class Tokens:
         types: [tokens] int64 segment of each token, or None where the model has none or all are 0.
         lengths: [texts] tokens of each text, special tokens included.
         truncated: [texts] whether tokens were cut off.
+        prompt_length: Leading tokens of every text that are the prompt's.
     """
 
     ids: npt.NDArray[np.int64]
     types: npt.NDArray[np.int64] | None
     lengths: Lengths
     truncated: npt.NDArray[np.bool_]
+    prompt_length: int = 0
+
+    @cached_property
+    def _starts(self) -> Lengths:
+        return np.cumsum(self.lengths) - self.lengths
+
+    def take(self, rows: npt.NDArray[np.int64], device: torch.device) -> Packed:
+        """The micro-batch of these texts, in the order of rows."""
+        lengths = self.lengths[rows]
+        places = np.repeat(self._starts[rows] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+        ids = torch.from_numpy(self.ids[places]).to(device)
+        types = None if self.types is None else torch.from_numpy(self.types[places]).to(device)
+        return Packed(ids, types, lengths, self.prompt_length)
 
 
 class Tokenizer:

@@ -1,6 +1,7 @@
 """The Transformer module: tokenizer and encoder of a checkpoint, packed where its architecture allows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from st_spark.errors import ModelError
 from st_spark.model import architectures
 from st_spark.model.backbone import Backbone
+from st_spark.model.module_spec import ModuleSpec
 from st_spark.model.packed import Packed
 from st_spark.model.padded import PaddedBackbone
-from st_spark.model.tokens import Tokenizer
+from st_spark.model.prompts import prefixed
+from st_spark.model.tokens import Tokenizer, Tokens
 from st_spark.model.weights import Weights
 
 
@@ -27,6 +30,7 @@ class Transformer:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> None:
         config = load_config(folder, dict(settings.get("config_args") or {}))
+        self.dtype = dtype
         self.tokenizer = Tokenizer(
             folder,
             settings.get("max_seq_length"),
@@ -40,6 +44,25 @@ class Transformer:
             self.backbone: Backbone | PaddedBackbone = PaddedBackbone(folder, config, dtype, device)
         else:
             self.backbone = Backbone(Weights(folder), config, architecture, dtype, device)
+
+    @classmethod
+    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Transformer":
+        """Loads tokenizer and encoder."""
+        return cls(spec.path, spec.config, dtype, device)
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of a text, special ones included."""
+        return self.tokenizer.max_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        self.tokenizer.auto.model_max_length = value
+
+    def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
+        """Tokens of texts and pairs, with the prompt before each."""
+        tokens = self.tokenizer(prefixed(inputs, prompt))
+        return replace(tokens, prompt_length=self.tokenizer.count_prompt(prompt)) if prompt else tokens
 
     def __call__(self, batch: Packed) -> Packed:
         """Fills in the token embeddings."""
