@@ -1,4 +1,4 @@
-"""The command line: st-spark embed | search | doctor."""
+"""The command line: st-spark embed | search | models | doctor."""
 
 import json
 import logging
@@ -10,9 +10,11 @@ from typing import Any
 
 from st_spark import __version__, doctor, printing
 from st_spark.errors import InputError, SpecError, StSparkError
+from st_spark.model import catalog
 from st_spark.options import Job, Parser, read_fields
 from st_spark.spec import JOBS
 
+_MODELS = "list the documented models: task, dimension, longest text, score function, size, published results"
 _DOCTOR = "check Java, the workers' Python, the processor, Delta and a model"
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
 
@@ -37,6 +39,8 @@ def _command(argv: list[str]) -> int:
     name = argv[0] if argv else "--help"
     if name == "doctor":
         return _doctor(argv[1:])
+    if name == "models":
+        return _models(argv[1:])
     if name in JOBS:
         return _job(JOBS[name], argv[1:])
     parser = Parser(prog="st-spark", description="Sentence embeddings of tables on Spark.", allow_abbrev=False)
@@ -44,6 +48,7 @@ def _command(argv: list[str]) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for job in JOBS.values():
         commands.add_parser(job.kind, help=_summary(job))
+    commands.add_parser("models", help=_MODELS)
     commands.add_parser("doctor", help=_DOCTOR)
     parser.parse(argv or ["--help"])
     return _WRONG  # not reached: every command was handled above
@@ -80,6 +85,31 @@ def _doctor(argv: list[str]) -> int:
     checks = doctor.examine(given["model"], given["revision"])
     sys.stdout.write(printing.checks(checks))
     return 0 if all(check.ok for check in checks) else _FAILED
+
+
+def _models(argv: list[str]) -> int:
+    parser = Parser(prog="st-spark models", description=_MODELS, allow_abbrev=False)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="all that is known of this one")
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    given = parser.parse(argv)
+    found = catalog.MODELS if given["name"] is None else (_model(given["name"]),)
+    if given["json"]:
+        sys.stdout.write(json.dumps([model.to_dict() for model in found], indent=2) + "\n")
+    else:
+        sys.stdout.write(printing.models(found) if given["name"] is None else printing.model(found[0]))
+    return 0
+
+
+def _model(name: str) -> catalog.CatalogModel:
+    found = catalog.find(name)
+    if found is None:
+        near = catalog.close_matches(name)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise InputError(
+            f"No documented model is called {name!r}.",
+            f"{hint}`st-spark models` lists them; any other hub name or folder can be given to --model all the same.",
+        )
+    return found
 
 
 def _summary(kind: type[Job]) -> str:

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from st_spark.model.catalog import MEASURES, TASKS, CatalogModel
+
 if TYPE_CHECKING:
     from st_spark.doctor import Check
 
@@ -70,6 +72,41 @@ def checks(found: "Sequence[Check]") -> str:
         lines.append(f"{'ok    ' if check.ok else 'NOT OK'}  {check.name:<14} {check.found}")
         lines += [f"{'':24}cure: {check.cure}"] if not check.ok else []
     return "\n".join(lines) + "\n"
+
+
+def models(found: Sequence[CatalogModel]) -> str:
+    """The catalog as a table, one model a line."""
+    head = "model task dim tokens score languages MB queries/s".split()
+    lines = []
+    for each in found:
+        numbers = (each.dim, each.max_length, each.score, each.languages, each.size_mb)
+        speed = "" if each.queries_per_second is None else "{:,} / {:,}".format(*each.queries_per_second)
+        cells = ["" if value is None else str(value) for value in numbers]
+        lines.append(
+            [each.name, each.task, *cells, speed, ", ".join(f"{name} {value}" for name, value in each.measures)]
+        )
+    return table([*head, "published results (%)"], lines, max(shutil.get_terminal_size((160, 24)).columns, 80))
+
+
+def model(each: CatalogModel) -> str:
+    """All that the catalog knows of one model, a fact a line."""
+    names = f": {' '.join(each.language_names)}" if each.language_names else ""
+    speed = each.queries_per_second
+    facts = {
+        "on the hub": each.hub_name,
+        "made for": TASKS[each.task],
+        "kind": each.kind,
+        "dimensions": each.dim,
+        "longest text": each.max_length and f"{each.max_length:,} tokens",
+        "tuned for": each.score,
+        "vectors": {True: "of length 1", False: "of any length", None: None}[each.unit_length],
+        "languages": each.languages and f"{each.languages}{names}",
+        "weights": each.size_mb and f"{each.size_mb} MB",
+        "speed": each.sentences_per_second and f"{each.sentences_per_second:,} sentences/s on a V100",
+        "queries": speed and f"{speed[0]:,} /s on a GPU, {speed[1]:,} /s on a CPU",
+        **{f"result, {name}": f"{value}% ({MEASURES[name]})" for name, value in each.measures},
+    }
+    return "".join(f"{name:<18}{value}\n" for name, value in facts.items() if value is not None)
 
 
 SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"embed": summary_of_embed, "search": summary_of_search}

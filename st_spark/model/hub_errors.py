@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
 )
 
 from st_spark.errors import ModelError
+from st_spark.model import catalog
 
 
 def explain(error: Exception, name: str, repo: str, revision: str | None) -> ModelError:
@@ -34,7 +35,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
         return ModelError(problem, f"Accept its terms at {constants.ENDPOINT}/{repo}, then {token}.")
     if isinstance(error, (RepositoryNotFoundError, HFValidationError)):
         problem = f"There is neither a folder '{name}' (looked from '{Path.cwd()}') nor a model '{repo}' on the hub."
-        return ModelError(problem, f"Check the spelling; for a private model {token}.")
+        return ModelError(problem, f"Check the spelling{_meant(name)}; for a private model {token}.")
     if isinstance(error, OfflineModeIsEnabled):
         return _not_cached(name, repo, revision, "the hub may not be asked (HF_HUB_OFFLINE is set)")
     if isinstance(error, HfHubHTTPError):
@@ -46,10 +47,18 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
     return _not_cached(name, repo, revision, f"the hub at {constants.ENDPOINT} cannot be reached ({reason})")
 
 
+def _meant(name: str) -> str:
+    """The documented models that a name may have been meant for."""
+    near = [] if catalog.find(name) else catalog.close_matches(name)
+    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
+
+
 def _not_cached(name: str, repo: str, revision: str | None, why: str) -> ModelError:
+    meant = _meant(name)
+    hint = f"Check the spelling{meant}. " if meant else ""
     return ModelError(
         f"There is no folder '{name}', {why}, and '{repo}' at '{revision or 'main'}' is not complete in the cache "
         f"'{constants.HF_HUB_CACHE}'.",
-        f"Run `hf download {repo}` where the network is, and copy or mount that cache (HF_HOME); or give a folder or a "
-        "'package:NAME' that carries the model.",
+        f"{hint}Run `hf download {repo}` where the network is, and copy or mount that cache (HF_HOME); or give a "
+        "folder or a 'package:NAME' that carries the model.",
     )
