@@ -51,7 +51,7 @@ format: install ## Formats the code
 	$(BIN)/ruff format
 
 bench: install java ## Runs every benchmark and prints its table
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@for name in encode spark_encode sts; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 $(MPNET): | $(INSTALLED)
 	$(BIN)/python tests/fetch_mpnet.py

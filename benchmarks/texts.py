@@ -1,0 +1,30 @@
+"""Real English texts of two lengths, cut from the demo's Jargon File; all distinct."""
+
+import json
+import re
+from itertools import islice
+from pathlib import Path
+
+_FILE = Path(__file__).parents[1] / "demo" / "jargon.jsonl"
+
+
+def passages(count: int) -> list[str]:
+    """Three sentences each, 50 tokens of all-MiniLM-L6-v2 on average; at most some 2,500."""
+    return _distinct(_joined(r"(?<=[.!?]) +", 3), count)
+
+
+def phrases(count: int) -> list[str]:
+    """Parts of sentences, 10 tokens on average; at most some 12,000."""
+    return _distinct(_joined(r"(?<=[.,;:!?]) +", 1), count)
+
+
+def _joined(separator: str, size: int) -> list[str]:
+    pieces = (re.split(separator, json.loads(line)["text"]) for line in _FILE.read_text(encoding="utf-8").splitlines())
+    return [" ".join(parts[i : i + size]) for parts in pieces for i in range(0, len(parts), size)]
+
+
+def _distinct(texts: list[str], count: int) -> list[str]:
+    found = list(islice(dict.fromkeys(filter(None, texts)), count))
+    if len(found) < count:
+        raise ValueError(f"only {len(found)} distinct texts, {count} asked for")
+    return found
