@@ -9,7 +9,7 @@ from typing import Any
 
 from st_spark.errors import ModelError
 from st_spark.model.files import fingerprint, model_files
-from st_spark.model.module_spec import ModuleSpec, read_module, submodules
+from st_spark.model.module_spec import ModuleSpec, is_clip, read_module, submodules
 from st_spark.model.stored import read_json, read_object, shown, wrong
 
 __all__ = ["Checkpoint", "ModuleSpec", "fingerprint", "model_files", "read", "submodules"]
@@ -74,7 +74,7 @@ def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
             "Give the folder that holds modules.json (sentence-transformers) or config.json (transformers).",
         )
     config = read_object(folder / "config.json")
-    if config.get("model_type") == "clip":
+    if is_clip(folder):
         return (ModuleSpec("CLIPModel", folder, {}, "0"),)
     architectures = config.get("architectures") or [""]
     causal = isinstance(architectures, list) and str(architectures[0]).endswith("ForCausalLM")

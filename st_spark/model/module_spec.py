@@ -73,6 +73,8 @@ def submodules(router: ModuleSpec) -> dict[str, ModuleSpec]:
         raise wrong(file, "'types'", types, "an object whose ids are folders inside the router's own")
     entries = ({"name": name, "path": name, "type": kind} for name, kind in types.items())
     specs = [read_module(router.path, file, position, entry) for position, entry in enumerate(entries)]
+    if not structure:
+        raise wrong(file, "'structure'", structure, "an object with at least one route")
     return {spec.name: spec for spec in specs}
 
 
@@ -88,10 +90,18 @@ def read_module(folder: Path, file: Path, position: int, entry: object) -> Modul
         raise wrong(file, f"'kwargs' of {where}", kwargs, "a list of strings")
     kind = _kind(file, where, entry.get("type"))
     path = _inner_folder(folder, file, where, entry.get("path"), kind)
+    if kind == "Transformer" and is_clip(path):  # since 5.4 saved under the name of the module for texts
+        kind = "CLIPModel"
     spec = ModuleSpec(kind, path, _config(path, kind), name, tuple(kwargs))
     if kind in ("Router", "Asym"):
         submodules(spec)  # for its checks: nothing foreign hides one level down
     return spec
+
+
+def is_clip(folder: Path) -> bool:
+    """Whether a folder holds a transformers CLIP model, texts and images both."""
+    file = folder / "config.json"
+    return file.is_file() and read_object(file).get("model_type") == "clip"
 
 
 def _kind(file: Path, where: str, class_path: object) -> str:
