@@ -67,7 +67,13 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     return apply(function, names, options)
 
 
-def register(spark: SparkSession, name: str, *, model: "str | os.PathLike[str]", **options: Any) -> None:
+def register(
+    spark: SparkSession,
+    name: str,
+    *,
+    model: "str | os.PathLike[str]",
+    **options: Any,  # noqa: ANN401  (of encode)
+) -> None:
     """Makes a model an SQL function: `SELECT embed(text) FROM docs`, `SELECT embed(title, text) FROM docs`.
 
     Args:

