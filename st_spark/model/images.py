@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,15 @@ def _in_rgb(image: "Image") -> "Image":
         return image.convert("RGB")
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def refuse_unread(problems: Mapping[int, str]) -> None:
+    """Raises InputError if there are problems (see Images), with the first of them."""
+    if problems:
+        first = min(problems)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        cure = "give images that Pillow can read, or leave it out."
+        raise InputError(f"image {first}: {problems[first]}{more}", cure)
 
 
 @dataclass
