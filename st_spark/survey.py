@@ -41,8 +41,8 @@ class Survey:
     @property
     def fits(self) -> bool:
         """Whether the input's own partitions do: enough of them, and none that the others would wait for."""
-        largest = max(self.partitions, default=0)
-        return len(self.partitions) >= self.wanted and largest * self.cores <= 2 * self.rows
+        share = max(self.rows / self.cores, LEAST_ROWS_PER_TASK)
+        return len(self.partitions) >= self.wanted and max(self.partitions, default=0) <= share
 
 
 def survey(df: "DataFrame") -> Survey:

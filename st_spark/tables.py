@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 _SUFFIXES = {"csv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
-# A quoted field may hold line breaks and doubled quotes (RFC 4180); every column stays a string.
-_CSV = {"header": "true", "multiLine": "true", "escape": '"'}
+# A quoted field may hold line breaks and doubled quotes (RFC 4180); every column stays a string. Nothing between two
+# commas is null, "" is an empty text: so the null value must be another than the empty one.
+_CSV = {"header": "true", "multiLine": "true", "escape": '"', "emptyValue": "", "nullValue": "\0"}
 _TABLE_NAME = re.compile(r"(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){0,2}")
 
 
