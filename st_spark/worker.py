@@ -35,7 +35,7 @@ class ShippedModel:
     shipment: Shipment
     dtype: str
 
-    def embed(self, texts: list[Any], **options: Any) -> "Encoded":
+    def embed(self, texts: list[Any], **options: Any) -> "Encoded":  # noqa: ANN401  (those of a model)
         """SentenceTransformer.embed()."""
         return open_model(self.shipment, self.dtype).embed(texts, **options)
 
