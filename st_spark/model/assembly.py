@@ -4,58 +4,140 @@ To add a kind: a class that offers what st_spark.model.interfaces asks for, with
 device), and one line in _LOADERS.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 
 from st_spark.errors import ModelError
-from st_spark.model.modules import Dense, Normalize
+from st_spark.model.clip import CLIP
+from st_spark.model.interfaces import InputModule, Module
+from st_spark.model.module_spec import ModuleSpec, submodules
+from st_spark.model.modules import Dense, Dropout, LayerNorm, Normalize
 from st_spark.model.pooling import Pooling
+from st_spark.model.router import Router
+from st_spark.model.static_embedding import StaticEmbedding
+from st_spark.model.token_layers import CNN, LSTM, WeightedLayerPooling
 from st_spark.model.transformer import Transformer
+from st_spark.model.word_embeddings import BoW, WordEmbeddings, WordWeights
 
-if TYPE_CHECKING:
-    from st_spark.model.checkpoint import ModuleSpec
-    from st_spark.model.interfaces import InputModule, Module
+_log = logging.getLogger(__name__)
 
-Loader = Callable[["ModuleSpec", torch.dtype, torch.device], "Module"]
-
-_LOADERS: Mapping[str, Loader] = {
+_LOADERS: Mapping[str, Callable[[ModuleSpec, torch.dtype, torch.device], Module]] = {
     "Transformer": Transformer.load,
+    "CLIPModel": CLIP.load,
+    "StaticEmbedding": StaticEmbedding.load,
+    "WordEmbeddings": WordEmbeddings.load,
+    "BoW": BoW.load,
+    "WordWeights": WordWeights.load,
+    "CNN": CNN.load,
+    "LSTM": LSTM.load,
+    "WeightedLayerPooling": WeightedLayerPooling.load,
     "Pooling": Pooling.load,
     "Dense": Dense.load,
+    "Dropout": Dropout.load,
+    "LayerNorm": LayerNorm.load,
     "Normalize": Normalize.load,
 }
+# Their stored pooling counts the prompt, which they were trained without.
+_INSTRUCTORS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 
 
-def load(spec: "ModuleSpec", dtype: torch.dtype, device: torch.device) -> "Module":
-    """Loads one module with its weights.
+@dataclass(frozen=True)
+class Pipeline:
+    """What a text runs through.
+
+    Attributes:
+        modules: One after the other.
+        input: The first of them.
+        width: Size of the vectors.
+    """
+
+    modules: Sequence[Module]
+    input: InputModule
+    width: int
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether a token costs no more than the row of a table."""
+        return isinstance(self.input, WordEmbeddings | StaticEmbedding | BoW)
+
+
+class Assembly:
+    """The modules of a model, with its routers.
+
+    Args:
+        specs: What the checkpoint says.
+        name: The model's name on the hub, where it has one.
+        dtype: What to compute in; small modules and word models use float32 always.
+        device: Where.
 
     Raises:
-        ModelError: Its kind is not supported, or its files are broken.
+        ModelError: A module of a kind that is not supported, broken files, or modules that do not fit together.
     """
+
+    def __init__(self, specs: Sequence[ModuleSpec], name: str, dtype: torch.dtype, device: torch.device) -> None:
+        self.modules = [
+            _load_router(spec, dtype, device) if spec.kind in ("Router", "Asym") else _load(spec, dtype, device)
+            for spec in specs
+        ]
+        first = self.modules[0]
+        ways = first.routes.values() if isinstance(first, Router) else [[first]]
+        self.inputs = [_input_of(way) for way in ways]
+        if name in _INSTRUCTORS:
+            self.include_prompt(False)
+        elif "instructor" in name.partition("/")[2].lower() and any(pool.include_prompt for pool in self._poolings()):
+            _log.warning(
+                "%s: instructor models want set_pooling_include_prompt(False), or include_prompt false in Pooling.",
+                name,
+            )
+
+    def pipeline(self, task: str | None) -> Pipeline:
+        """The modules for a task; None is what the model does without one.
+
+        Raises:
+            InputError: A router has no route for the task.
+        """
+        return _pipeline([module.choose(task) if isinstance(module, Router) else [module] for module in self.modules])
+
+    def typical(self) -> Pipeline:
+        """The modules whose size and number format stand for the model: those of the routers' default routes."""
+        return _pipeline([module.typical() if isinstance(module, Router) else [module] for module in self.modules])
+
+    def include_prompt(self, value: bool) -> None:
+        """Whether the tokens of a prompt count in the poolings."""
+        for pooling in self._poolings():
+            pooling.include_prompt = value
+
+    def _poolings(self) -> list[Pooling]:
+        return [module for module in self.modules if isinstance(module, Pooling)]
+
+
+def _load_router(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Router:
+    inner = {name: _load(each, dtype, device) for name, each in submodules(spec).items()}
+    routes = {route: [inner[i] for i in ids] for route, ids in spec.config["structure"].items()}
+    return Router(routes, spec.config.get("parameters", {}))
+
+
+def _load(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Module:
     if spec.kind not in _LOADERS:
-        raise ModelError(f"modules of kind {spec.kind} are not supported.", "choose a model without it.")
+        raise ModelError(f"{spec.path} is a {spec.kind}, which is not supported there.", "choose a model without it.")
     return _LOADERS[spec.kind](spec, dtype, device)
 
 
-def input_of(modules: "Sequence[Module]") -> "InputModule":
-    """The first module, which has to be one that reads inputs.
+def _pipeline(parts: Sequence[Sequence[Module]]) -> Pipeline:
+    modules = [module for part in parts for module in part]
+    width = 0
+    for module in modules:
+        width = module.dimension(width)
+    return Pipeline(modules, _input_of(modules), width)
 
-    Raises:
-        ModelError: It is of another kind.
-    """
+
+def _input_of(modules: Sequence[Module]) -> InputModule:
     first = modules[0]
     if not hasattr(first, "prepare"):
         raise ModelError(
             f"the model begins with {type(first).__name__}, which reads no texts.", "its modules.json is broken."
         )
     return first  # type: ignore[return-value]
-
-
-def width_of(modules: "Sequence[Module]") -> int:
-    """Size of the vectors that come out of the last module."""
-    width = 0
-    for module in modules:
-        width = module.dimension(width)
-    return width

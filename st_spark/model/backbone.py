@@ -72,6 +72,7 @@ class Backbone:
         self.heads = getattr(config, heads)
         self.activation = ACTIVATIONS[getattr(config, activation)]
         self.eps = getattr(config, eps) if isinstance(eps, str) else eps
+        self.keeps_layers = bool(config.output_hidden_states)
         self.padding_id = config.pad_token_id if architecture.after_padding else None
         self.words = self._tensor(_WORDS).to(device)
         self.places = self._tensor("embeddings.position_embeddings.weight").to(device)
@@ -93,9 +94,11 @@ class Backbone:
         x = self._embed(batch)
         bias = self._bias_for(max(group.length for group in batch.groups))
         for layer in self.layers:
+            batch.layers += [x] * self.keeps_layers
             mixed = attend(layer.qkv(x), self.heads, batch.groups, bias)
             x = layer.attention_norm(layer.out.add(mixed, x))
             x = layer.output_norm(layer.down.add(layer.up(x, self.activation), x))
+        batch.layers += [x] * self.keeps_layers
         batch.hidden = x
         return batch
 
@@ -147,13 +150,7 @@ class Backbone:
         return Norm(weight.to(self.device, dtype), bias.to(self.device, dtype), self.eps)
 
     def _tensor(self, name: str) -> torch.Tensor:
-        full = self._prefix + name
-        if full not in self._weights:
-            raise ModelError(
-                f"{self._weights.folder} has no tensor {full!r}, which its config.json promises.",
-                "the checkpoint is incomplete or of another architecture: copy or download it again.",
-            )
-        return self._weights[full]
+        return self._weights.need(self._prefix + name)
 
 
 def _prefix(weights: Weights) -> str:

@@ -1,9 +1,9 @@
 """SentenceTransformer: a loaded model, and texts to vectors with it."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,17 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import InputError
-from st_spark.model import assembly, checkpoint, hub, precision, prompts, similarity
+from st_spark.model import checkpoint, hub, images, precision, prompts, similarity
+from st_spark.model.assembly import Assembly, Pipeline
 from st_spark.model.batching import longest_first, micro_batches
 from st_spark.model.tokens import Text
 
 if TYPE_CHECKING:
+    from st_spark.model.images import Source
     from st_spark.model.interfaces import Inputs
     from st_spark.model.similarity import Vectors
+
+    Input = Text | Source
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,6 +30,8 @@ Floats = npt.NDArray[np.float32]
 # cores: 1,024 to 4,096 within 3%, 16,384 8% slower); a GPU wants enough to fill it.
 _CPU_TOKENS = 2048
 _GPU_TOKENS = 32768
+# Where tokens are rows of a table there is little to do for each, and threads wait for one another at every batch.
+_LOOKED_UP_TOKENS = 65536
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,13 @@ class Encoded:
         vectors: [n, d] float32.
         n_tokens: [n] int32 tokens that the model read, special ones included.
         truncated: [n] whether the text was longer than the model reads.
+        problems: Why an input could not be read, by its place; only images have such. Its vector is NaN.
     """
 
     vectors: Floats
     n_tokens: npt.NDArray[np.int32]
     truncated: npt.NDArray[np.bool_]
+    problems: Mapping[int, str] = field(default_factory=dict)
 
 
 class SentenceTransformer:
@@ -53,6 +61,7 @@ class SentenceTransformer:
         dtype: "auto" (the fastest here at a cosine to float32 of 0.9999 or better), "float32", "bfloat16", "float16".
         revision: Branch, tag or commit on the hub.
         threads: Threads of torch in this process; default torch's own choice.
+        name: Its name on the hub, where a folder is a copy of it: INSTRUCTOR models are known by that.
 
     Raises:
         ModelError: No such model, or a checkpoint that cannot be read or trusted.
@@ -66,6 +75,7 @@ class SentenceTransformer:
         dtype: str = "auto",
         revision: str | None = None,
         threads: int | None = None,
+        name: str | None = None,
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
@@ -78,58 +88,69 @@ class SentenceTransformer:
         self.default_prompt_name = description.default_prompt_name
         self.similarity_fn_name = description.similarity
         self.truncate_dim = description.truncate_dim
-        self.modules = [assembly.load(spec, chosen, self.device) for spec in description.modules]
-        self._input = assembly.input_of(self.modules)
-        self._width = assembly.width_of(self.modules)
+        self._assembly = Assembly(description.modules, name or self.name, chosen, self.device)
+        self.modules: list[Any] = self._assembly.modules  # each of its own class
 
     @property
     def dtype(self) -> str:
         """What the model computes in; vectors are float32 always."""
-        return str(self._input.dtype).removeprefix("torch.")
+        return str(self._assembly.typical().input.dtype).removeprefix("torch.")
 
     @property
     def max_seq_length(self) -> int | None:
         """Most tokens of a text, special ones included; the rest is cut off. None where there is no limit."""
-        return self._input.max_length
+        limits = [module.max_length for module in self._assembly.inputs]
+        return None if None in limits else max(limit for limit in limits if limit is not None)
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         """Reads fewer or, within the position embeddings, more tokens."""
-        self._input.max_length = value
+        for module in self._assembly.inputs:
+            module.max_length = value
+
+    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
+        """Whether pooling counts the prompt's tokens: INSTRUCTOR models want False, where not stored so."""
+        self._assembly.include_prompt(include_prompt)
 
     def get_sentence_embedding_dimension(self) -> int:
         """Size of the vectors, after truncate_dim where the model has one."""
-        return min(self._width, self.truncate_dim or self._width)
+        width = self._assembly.typical().width
+        return min(width, self.truncate_dim or width)
 
     def encode(
         self,
-        sentences: Text | Sequence[Text],
+        sentences: "Input | Sequence[Input]",
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
+        task: str | None = None,
     ) -> Floats:
         """Encodes one text or many.
 
         Args:
-            sentences: A str, a list of str, or a list of pairs [title, text].
+            sentences: A str, a list of str, or a list of pairs [title, text]. For CLIP models also an image or a list
+                of them: Pillow images, bytes of image files, or Path objects (a str is a text always). Prompts do not
+                concern images.
             prompt_name: Name of one of the model's prompts.
             prompt: Text put before every sentence; wins over prompt_name.
             batch_size: Most texts in one micro-batch; default as many as its tokens allow.
             show_progress_bar: A bar over the texts; default off.
             normalize_embeddings: Scale vectors to length 1.
             truncate_dim: Keep only so many leading dimensions.
+            task: Which route of a model with a Router: "query", "document" or another that it has.
 
         Returns:
-            float32 [n, d]; [d] for a single str.
+            float32 [n, d]; [d] for a single str or image.
 
         Raises:
-            InputError: A text that is none, an unknown prompt name, a truncate_dim below 1.
+            InputError: A text that is none, an image that cannot be read, texts and images in one list, an unknown
+                prompt name or task, a truncate_dim below 1.
         """
-        single = isinstance(sentences, str)
-        texts: Sequence[Text] = [sentences] if isinstance(sentences, str) else sentences
+        single = isinstance(sentences, str) or images.is_image(sentences)
+        texts: Sequence[Any] = [sentences] if single else sentences  # type: ignore[assignment]
         encoded = self.embed(
             texts,
             prompt=prompt,
@@ -138,15 +159,17 @@ class SentenceTransformer:
             truncate_dim=truncate_dim,
             batch_size=batch_size,
             show_progress_bar=bool(show_progress_bar),
+            task=task,
         )
+        images.refuse_unread(encoded.problems)
         return encoded.vectors[0] if single else encoded.vectors
 
-    def encode_query(self, sentences: Text | Sequence[Text], **options: Any) -> Floats:  # noqa: ANN401
-        """encode() with the model's "query" prompt, unless a prompt or prompt_name is given."""
+    def encode_query(self, sentences: "Input | Sequence[Input]", **options: Any) -> Floats:  # noqa: ANN401
+        """encode() for the task "query", with the prompt of that name unless a prompt or prompt_name is given."""
         return self.encode(sentences, **_named("query", options))
 
-    def encode_document(self, sentences: Text | Sequence[Text], **options: Any) -> Floats:  # noqa: ANN401
-        """encode() with the model's "document" prompt, unless a prompt or prompt_name is given."""
+    def encode_document(self, sentences: "Input | Sequence[Input]", **options: Any) -> Floats:  # noqa: ANN401
+        """encode() for the task "document", with the prompt of that name unless a prompt or prompt_name is given."""
         return self.encode(sentences, **_named("document", options))
 
     def similarity(self, embeddings1: "Vectors", embeddings2: "Vectors") -> torch.Tensor:
@@ -155,7 +178,7 @@ class SentenceTransformer:
 
     def embed(
         self,
-        texts: Sequence[Text],
+        texts: "Sequence[Input]",
         *,
         prompt: str | None = None,
         prompt_name: str | None = None,
@@ -163,6 +186,7 @@ class SentenceTransformer:
         truncate_dim: int | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool = False,
+        task: str | None = None,
     ) -> Encoded:
         """encode() with token counts; the arguments are the same, a list always.
 
@@ -170,32 +194,38 @@ class SentenceTransformer:
         """
         text = prompts.resolve(self.prompts, self.default_prompt_name, prompt, prompt_name)
         cut = _checked_dim(truncate_dim if truncate_dim is not None else self.truncate_dim)
-        inputs = self._input.prepare(texts, text)
-        out = np.empty((len(texts), min(self._width, cut or self._width)), dtype=np.float32)
+        pipeline = self._assembly.pipeline(task)
+        inputs = pipeline.input.prepare(texts, text)
+        out = np.empty((len(texts), min(pipeline.width, cut or pipeline.width)), dtype=np.float32)
         with torch.inference_mode(), _progress(len(texts), show_progress_bar) as advance:
-            for rows, vectors in self._run(inputs, batch_size):
+            for rows, vectors in self._run(pipeline, inputs, batch_size):
                 kept = vectors[:, :cut] if cut else vectors
                 kept = F.normalize(kept, dim=1) if normalize_embeddings else kept
                 out[rows] = kept.cpu().numpy()
                 advance(len(rows))
-        return Encoded(out, inputs.lengths.astype(np.int32), inputs.truncated)
+        problems: Mapping[int, str] = getattr(inputs, "problems", {})
+        out[list(problems)] = np.nan
+        return Encoded(out, inputs.lengths.astype(np.int32), inputs.truncated, problems)
 
-    def _run(self, inputs: "Inputs", batch_size: int | None) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
+    def _run(
+        self, pipeline: Pipeline, inputs: "Inputs", batch_size: int | None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
         """Micro-batches of the inputs, longest first: their places and vectors."""
         order = longest_first(inputs.lengths)
         budget = _CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS
+        budget = _LOOKED_UP_TOKENS if pipeline.looks_up else budget
         work = np.maximum(inputs.lengths[order], 1)  # word models know texts without tokens
         for first, stop in micro_batches(work, budget, batch_size):
             rows = order[first:stop]
             batch = inputs.take(rows, self.device)
-            for module in self.modules:
+            for module in pipeline.modules:
                 batch = module(batch)
             yield rows, batch.sentence_embeddings()
 
 
 def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
     given = options.get("prompt") is not None or options.get("prompt_name") is not None
-    return options if given else {**options, "prompt_name": name}
+    return {"task": name, **options} if given else {"task": name, **options, "prompt_name": name}
 
 
 def _checked_dim(truncate_dim: int | None) -> int | None:

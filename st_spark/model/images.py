@@ -18,6 +18,8 @@ from st_spark.model.packed import Packed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    Source = Image | bytes | bytearray | memoryview | os.PathLike[str]
+
 
 def is_image(value: object) -> bool:
     """Whether a value is taken for an image: a Pillow image, bytes of a file, or a path object.

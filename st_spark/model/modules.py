@@ -1,4 +1,7 @@
-"""The modules behind the pooling: sentence embeddings to sentence embeddings, float32."""
+"""The modules behind the pooling: sentence embeddings to sentence embeddings, float32.
+
+Dense and Normalize can also be told to work on token embeddings.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -16,16 +19,70 @@ _log = logging.getLogger(__name__)
 
 
 class Normalize:
-    """Scales each vector to length 1; a zero vector stays zero."""
+    """Scales each vector to length 1; a zero vector stays zero.
+
+    Args:
+        tokens: Whether it works on token embeddings.
+    """
+
+    def __init__(self, tokens: bool = False) -> None:
+        self.tokens = tokens
 
     @classmethod
     def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Normalize":
         """Has no weights."""
+        return cls(spec.config.get("module_input_name") == "token_embeddings")
+
+    def __call__(self, batch: Packed) -> Packed:
+        """[n, dim] to [n, dim]."""
+        if self.tokens:
+            batch.hidden = F.normalize(batch.token_embeddings(), p=2, dim=1)
+        else:
+            batch.vectors = F.normalize(batch.sentence_embeddings(), p=2, dim=1)
+        return batch
+
+    def dimension(self, width: int) -> int:
+        """Unchanged."""
+        return width
+
+
+class Dropout:
+    """Does nothing: it acts in training only."""
+
+    @classmethod
+    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Dropout":
+        """Has no weights."""
         return cls()
 
     def __call__(self, batch: Packed) -> Packed:
+        """Hands on what comes in."""
+        return batch
+
+    def dimension(self, width: int) -> int:
+        """Unchanged."""
+        return width
+
+
+class LayerNorm:
+    """Scales each vector to mean 0 and variance 1, then each feature by its weight, plus its bias.
+
+    Args:
+        folder: Its weights.
+        device: Where to compute.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        weights = Weights(folder)
+        self.weight, self.bias = (weights.need(f"norm.{part}").float().to(device) for part in ("weight", "bias"))
+
+    @classmethod
+    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "LayerNorm":
+        """In float32 always."""
+        return cls(spec.path, device)
+
+    def __call__(self, batch: Packed) -> Packed:
         """[texts, dim] to [texts, dim]."""
-        batch.vectors = F.normalize(batch.sentence_embeddings(), p=2, dim=1)
+        batch.vectors = F.layer_norm(batch.sentence_embeddings(), self.weight.shape, self.weight, self.bias)
         return batch
 
     def dimension(self, width: int) -> int:
@@ -44,7 +101,7 @@ class Dense:
 
     def __init__(self, folder: Path, config: Mapping[str, Any], device: torch.device) -> None:
         weights = Weights(folder)
-        self.weight = weights["linear.weight"].float().to(device)
+        self.weight = weights.need("linear.weight").float().to(device)
         self.bias = weights["linear.bias"].float().to(device) if "linear.bias" in weights else None
         self.activation = activation(config.get("activation_function"))
         self.tokens = config.get("module_input_name") == "token_embeddings"

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
+from st_spark.errors import ModelError
 from st_spark.model.batching import Group, Lengths, equal_groups
+
+_CURE = "its modules.json is broken, or leaves a module out."
 
 
 @dataclass
@@ -19,6 +23,10 @@ class Packed:
         lengths: [texts] tokens of each text.
         prompt_length: Leading tokens of every text that pooling leaves out.
         hidden: [tokens, width] token embeddings, once a module made them.
+        table: [words, width] of which the ids name rows: token embeddings that nothing has needed one by one so far.
+        layers: The token embeddings that enter each layer, and those of the last, where the config of the model
+            asks for them (output_hidden_states).
+        token_weights: [tokens] float32 by which a module has multiplied the token embeddings, or None.
         vectors: [texts, dim] float32 sentence embeddings, once a module made them.
         groups: The runs of equal length, in order.
     """
@@ -28,12 +36,19 @@ class Packed:
     lengths: Lengths
     prompt_length: int = 0
     hidden: torch.Tensor | None = None
+    table: torch.Tensor | None = None
+    layers: list[torch.Tensor] = field(default_factory=list)
+    token_weights: torch.Tensor | None = None
     vectors: torch.Tensor | None = None
     groups: list[Group] = field(init=False)
 
     def __post_init__(self) -> None:
         """Derives the groups."""
         self.groups = equal_groups(self.lengths)
+
+    def starts(self) -> torch.Tensor:
+        """[texts] place of the first token of each text among all tokens, on the model's device."""
+        return torch.from_numpy(np.cumsum(self.lengths) - self.lengths).to(self.ids.device)
 
     def positions(self) -> npt.NDArray[np.int64]:
         """[tokens] place of each token in its text, from 0."""
@@ -42,12 +57,14 @@ class Packed:
 
     def token_embeddings(self) -> torch.Tensor:
         """[tokens, width] of the module before."""
+        if self.hidden is None and self.table is not None:
+            self.hidden, self.table = F.embedding(self.ids, self.table), None
         if self.hidden is None:
-            raise AssertionError("a module that makes token embeddings stands before one that reads them")
+            raise ModelError("the model's token embeddings are read before any are made.", _CURE)
         return self.hidden
 
     def sentence_embeddings(self) -> torch.Tensor:
         """[texts, dim] of the module before."""
         if self.vectors is None:
-            raise AssertionError("a pooling stands before a module that reads sentence embeddings")
+            raise ModelError("the model has no pooling before what reads sentence embeddings.", _CURE)
         return self.vectors

@@ -40,7 +40,10 @@ class PaddedBackbone:
         inputs = {"input_ids": _pad(batch.ids, mask, self.padding_id), "attention_mask": mask.long()}
         if batch.types is not None and self._takes_types:
             inputs["token_type_ids"] = _pad(batch.types, mask, 0)
-        batch.hidden = self.model(**inputs).last_hidden_state[mask]
+        output = self.model(**inputs)
+        batch.hidden = output.last_hidden_state[mask]
+        if self.model.config.output_hidden_states:
+            batch.layers = [layer[mask] for layer in output.hidden_states]
         return batch
 
 

@@ -88,13 +88,13 @@ class Tokenizer:
         Raises:
             InputError: Something that is neither a str nor a pair of str, with its place.
         """
-        inputs = [_checked(text, place) for place, text in enumerate(texts)]
+        inputs = [checked(text, place) for place, text in enumerate(texts)]
         encodings = self._encode(inputs)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
-        ids = _flat((e.ids for e in encodings), lengths)
+        ids = flat((e.ids for e in encodings), lengths)
         types = None
         if self.uses_types and any(not isinstance(text, str) for text in inputs):
-            types = _flat((e.type_ids for e in encodings), lengths)
+            types = flat((e.type_ids for e in encodings), lengths)
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(ids, types, lengths, truncated)
 
@@ -153,7 +153,12 @@ def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN40
     return tokenizer
 
 
-def _checked(text: Any, place: int) -> Any:  # noqa: ANN401
+def checked(text: Any, place: int) -> Any:  # noqa: ANN401
+    """A str as it is, a pair as a tuple.
+
+    Raises:
+        InputError: It is neither.
+    """
     if isinstance(text, str):
         return text
     if isinstance(text, (list, tuple)) and len(text) == 2 and all(isinstance(part, str) for part in text):
@@ -169,5 +174,6 @@ def _head(text: str, limit: int) -> str:
     return text[:cut] if cut > 0 else text
 
 
-def _flat(lists: Any, lengths: Lengths) -> npt.NDArray[np.int64]:  # noqa: ANN401
+def flat(lists: Any, lengths: Lengths) -> npt.NDArray[np.int64]:  # noqa: ANN401
+    """Lists of token ids of those lengths, one after another."""
     return np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=int(lengths.sum()))

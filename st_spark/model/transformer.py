@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from st_spark.errors import ModelError
-from st_spark.model import architectures
+from st_spark.model import architectures, t5
 from st_spark.model.backbone import Backbone
 from st_spark.model.module_spec import ModuleSpec
 from st_spark.model.packed import Packed
 from st_spark.model.padded import PaddedBackbone
 from st_spark.model.prompts import prefixed
+from st_spark.model.t5 import T5Backbone
 from st_spark.model.tokens import Tokenizer, Tokens
 from st_spark.model.weights import Weights
 
@@ -39,11 +40,7 @@ class Transformer:
         )
         if settings.get("max_seq_length") is None:
             self.tokenizer.auto.model_max_length = min(self.tokenizer.max_length, position_limit(config))
-        architecture = architectures.find(config)
-        if architecture is None:
-            self.backbone: Backbone | PaddedBackbone = PaddedBackbone(folder, config, dtype, device)
-        else:
-            self.backbone = Backbone(Weights(folder), config, architecture, dtype, device)
+        self.backbone = _backbone(folder, config, dtype, device)
 
     @classmethod
     def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "Transformer":
@@ -71,6 +68,21 @@ class Transformer:
     def dimension(self, width: int) -> int:
         """Width of the token embeddings; what comes in has none."""
         return self.backbone.dimension
+
+
+def _backbone(
+    folder: Path,
+    config: Any,  # noqa: ANN401  (a transformers config of any class)
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Backbone | T5Backbone | PaddedBackbone:
+    """The packed forward of the architecture, or transformers' own where there is none."""
+    if t5.covers(config):
+        return T5Backbone(Weights(folder), config, dtype, device)
+    architecture = architectures.find(config)
+    if architecture is None:
+        return PaddedBackbone(folder, config, dtype, device)
+    return Backbone(Weights(folder), config, architecture, dtype, device)
 
 
 def load_config(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN401  (a config of any class)

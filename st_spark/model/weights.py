@@ -31,6 +31,19 @@ class Weights(Mapping[str, "torch.Tensor"]):
         tensor: torch.Tensor = source[name] if isinstance(source, dict) else source.get_tensor(name)
         return tensor
 
+    def need(self, name: str) -> "torch.Tensor":
+        """The tensor of that name.
+
+        Raises:
+            ModelError: There is none.
+        """
+        if name not in self._homes:
+            raise ModelError(
+                f"{self.folder} has no tensor {name!r}, which its config.json promises.",
+                "the checkpoint is incomplete or of another architecture: copy or download it again.",
+            )
+        return self[name]
+
     def __iter__(self) -> Iterator[str]:
         """The names."""
         return iter(self._homes)
