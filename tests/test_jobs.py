@@ -14,6 +14,7 @@ from st_spark.failures import explain
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spec import EmbedJob
 from st_spark.survey import Survey, survey
+from tests.checkpoints import write_bert
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -164,6 +165,29 @@ def test_models_that_cannot_be_trusted_or_found_are_refused(embed: Embed, tmp_pa
         with pytest.raises(ModelError, match=says):
             embed("id,text\n1,a\n", model=str(model))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_workers_that_load_the_model_first_serve_the_work(
+    spark: "SparkSession", embed: Embed, tmp_path: Path
+) -> None:
+    def loads(batches: Any) -> Any:
+        import os
+
+        import pyarrow as pa
+
+        from st_spark import worker
+
+        for _ in batches:
+            yield pa.record_batch({"pid": [os.getpid()], "loads": [worker.loads()]})
+
+    def count() -> int:
+        found = spark.range(40, numPartitions=20).mapInArrow(loads, "pid long, loads long").distinct().collect()
+        return sum(row["loads"] for row in found)
+
+    model = write_bert(tmp_path / "model", seed=17)
+    before = count()
+    embed("id,text\n" + "".join(f"{i},the cat {i}\n" for i in range(2_000)), model=str(model))
+    assert 1 <= count() - before <= 2
 
 
 def test_an_error_of_ours_in_a_worker_comes_back_as_it_was(spark: "SparkSession") -> None:

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_running_action_is_followed_and_the_job_group_is_given_back(
     context = spark.sparkContext
     context.setLocalProperty("spark.jobGroup.id", "mine")
 
-    def slow(batches: object) -> object:
+    def slow(batches: Iterator[Any]) -> Iterator[Any]:
         import time
 
         time.sleep(1)  # Spark tells the state of a task some tenths of a second later

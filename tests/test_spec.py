@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from st_spark.errors import SpecError
 from st_spark.spec import DTYPES, FORMATS_IN, FORMATS_OUT, MODES, EmbedJob, SearchJob
 
-NEEDED = {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"}
+NEEDED: dict[str, Any] = {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"}
 TEXT = st.text(min_size=1)
 
 
