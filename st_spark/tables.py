@@ -74,7 +74,9 @@ def _read_text(spark: "SparkSession", where: str, table_format: str) -> "DataFra
 
 
 def prepare(spark: "SparkSession", where: str, table_format: str) -> bool:
-    """Undoes what a crashed run left at an output, and says whether a table is there."""
+    """Undoes what a crashed run left at an output, and says whether a table is there; TableError for no name."""
+    if table_format == "table" and not _TABLE_NAME.fullmatch(where):
+        raise TableError(f"{where} is no name of a catalog table.", "name it as table, schema.table or `quoted name`.")
     store = _store(spark, where, table_format)
     if store is not None:
         swap.recover(store, where)

@@ -65,7 +65,7 @@ def test_the_format_is_told_from_the_name_or_what_lies_there(spark: "SparkSessio
         name: tables.find_format(spark, str(tmp_path / name)) for name in ("docs.parquet", "plain", "a.CSV", "b.csv.gz")
     }
     assert found == {"docs.parquet": "delta", "plain": "parquet", "a.CSV": "csv", "b.csv.gz": "csv"}
-    names = ("db.docs", "docs", "texts.jsonl", "s3a.parquet")
+    names = ("db.no_docs", "no_docs", "texts.jsonl", "s3a.parquet")
     assert [tables.find_format(spark, name) for name in names] == ["table", "table", "json", "parquet"]
 
 
@@ -128,6 +128,11 @@ def test_a_table_may_be_overwritten_by_what_is_read_from_it(
         assert rows(tables.read(spark, where, table_format)) == sorted(((i + 1, str(i)) for i in range(100)), key=str)
     finally:
         spark.sql("DROP TABLE IF EXISTS self_test")
+
+
+def test_a_path_is_no_catalog_table(spark: "SparkSession", tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="is no name of a catalog table"):
+        tables.prepare(spark, str(tmp_path), "table")
 
 
 @pytest.mark.parametrize("mode", ["overwrite", "append"])
