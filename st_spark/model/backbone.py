@@ -16,6 +16,7 @@ from st_spark.model.architectures import Architecture
 from st_spark.model.attention import attend
 from st_spark.model.linear import ACTIVATIONS, Linear
 from st_spark.model.packed import Packed
+from st_spark.model.relative_bias import RelativeBias
 from st_spark.model.weights import Weights
 
 _WORDS = "embeddings.word_embeddings.weight"
@@ -81,8 +82,7 @@ class Backbone:
         self.embedding_norm = self._norm("embeddings.LayerNorm", torch.float32)
         self.layers = [self._layer(i) for i in range(getattr(config, layers))]
         name = architecture.relative_bias
-        self.relative_bias = None if name is None else self._tensor(name).to(device)
-        self._bias = torch.empty(self.heads, 0, 0)
+        self.bias = None if name is None else RelativeBias(self._tensor(name), dtype, device)
 
     @property
     def dimension(self) -> int:
@@ -92,7 +92,7 @@ class Backbone:
     def __call__(self, batch: Packed) -> Packed:
         """Fills in the token embeddings of a micro-batch."""
         x = self._embed(batch)
-        bias = self._bias_for(max(group.length for group in batch.groups))
+        bias = None if self.bias is None else self.bias(max(group.length for group in batch.groups))
         for layer in self.layers:
             batch.layers += [x] * self.keeps_layers
             mixed = attend(layer.qkv(x), self.heads, batch.groups, bias)
@@ -111,17 +111,6 @@ class Backbone:
         if self.segments is not None:
             x += self.segments[0] if batch.types is None else F.embedding(batch.types, self.segments)
         return self.embedding_norm(x).to(self.dtype)
-
-    def _bias_for(self, length: int) -> torch.Tensor | None:
-        """[heads, n, n] bias by relative position; n >= length."""
-        if self.relative_bias is None:
-            return None
-        if self._bias.shape[1] < length:
-            offsets = torch.arange(length)[None, :] - torch.arange(length)[:, None]
-            buckets = relative_buckets(offsets, self.relative_bias.shape[0])
-            table = F.embedding(buckets.to(self.device), self.relative_bias)
-            self._bias = table.permute(2, 0, 1).to(self.dtype).contiguous()
-        return self._bias
 
     def _layer(self, i: int) -> Layer:
         names, base = self._architecture, self._architecture.layer.format(i=i)
@@ -170,21 +159,3 @@ def _skip_padding(batch: Packed, positions: torch.Tensor, padding_id: int) -> to
     starts = torch.arange(len(positions), device=positions.device) - positions
     counted = running - (running - real)[starts]
     return counted * real + padding_id
-
-
-def relative_buckets(offsets: torch.Tensor, buckets: int, max_distance: int = 128) -> torch.Tensor:
-    """T5's bidirectional buckets of relative positions: exact when near, logarithmic when far.
-
-    Raffel et al. 2020 (https://arxiv.org/abs/1910.10683), section 2.1; MPNet uses the same with 32 buckets.
-
-    Args:
-        offsets: Place of the key less place of the query.
-        buckets: How many there are for both directions together.
-        max_distance: All offsets beyond share the last bucket.
-    """
-    half = buckets // 2
-    exact = half // 2
-    distance = offsets.abs()
-    far = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact) * (half - exact)
-    bucket = torch.where(distance < exact, distance, (exact + far.long()).clamp(max=half - 1))
-    return bucket + (offsets > 0).long() * half

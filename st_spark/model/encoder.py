@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import InputError
-from st_spark.model import checkpoint, hub, images, precision, prompts, similarity
+from st_spark.model import checkpoint, hub, images, lanes, precision, prompts, similarity
 from st_spark.model.assembly import Assembly, Pipeline
 from st_spark.model.batching import longest_first, micro_batches
 from st_spark.model.tokens import Text
@@ -215,12 +215,15 @@ class SentenceTransformer:
         budget = _CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS
         budget = _LOOKED_UP_TOKENS if pipeline.looks_up else budget
         work = np.maximum(inputs.lengths[order], 1)  # word models know texts without tokens
-        for first, stop in micro_batches(work, budget, batch_size):
-            rows = order[first:stop]
+        runs = [order[first:stop] for first, stop in micro_batches(work, budget, batch_size)]
+
+        def forward(rows: npt.NDArray[np.int64]) -> torch.Tensor:
             batch = inputs.take(rows, self.device)
             for module in pipeline.modules:
                 batch = module(batch)
-            yield rows, batch.sentence_embeddings()
+            return batch.sentence_embeddings()
+
+        yield from zip(runs, lanes.run(forward, runs, self.device), strict=True)
 
 
 def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:

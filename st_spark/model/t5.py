@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.model.attention import attend
-from st_spark.model.backbone import relative_buckets
 from st_spark.model.linear import ACTIVATIONS, Linear
 from st_spark.model.packed import Packed
+from st_spark.model.relative_bias import RelativeBias
 from st_spark.model.weights import Weights
 
 _BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
@@ -61,10 +61,10 @@ class T5Backbone:
         words = "shared.weight" if "shared.weight" in weights else "encoder.embed_tokens.weight"
         self.keeps_layers = bool(config.output_hidden_states)
         self.words = weights.need(words).to(device, dtype)
-        self.relative_bias = weights.need(_BIAS).float().to(device)
+        far = config.relative_attention_max_distance
+        self.bias = RelativeBias(weights.need(_BIAS).float(), dtype, device, far)
         self.layers = [self._layer(weights, f"encoder.block.{i}.layer.") for i in range(config.num_layers)]
         self.final_norm = self._norm(weights, "encoder.final_layer_norm")
-        self._bias = torch.empty(0, 0, 0)
 
     @property
     def dimension(self) -> int:
@@ -74,7 +74,7 @@ class T5Backbone:
     def __call__(self, batch: Packed) -> Packed:
         """Fills in the token embeddings of a micro-batch."""
         x = F.embedding(batch.ids, self.words).float()
-        bias = self._bias_for(max(group.length for group in batch.groups))
+        bias = self.bias(max(group.length for group in batch.groups))
         for layer in self.layers:
             batch.layers += [x] * self.keeps_layers
             qkv = layer.qkv(layer.attention_norm(x).to(self.dtype))
@@ -88,16 +88,6 @@ class T5Backbone:
         inner = layer.up(x, ACTIVATIONS[self.config.dense_act_fn])
         inner = inner if layer.gate is None else inner * layer.gate(x)
         return inner.float() if self.dtype == torch.float16 else inner
-
-    def _bias_for(self, length: int) -> torch.Tensor:
-        """[heads, n, n] bias by relative position; n >= length."""
-        if self._bias.shape[1] < length:
-            offsets = torch.arange(length)[None, :] - torch.arange(length)[:, None]
-            far = self.config.relative_attention_max_distance
-            buckets = relative_buckets(offsets, self.relative_bias.shape[0], far)
-            table = F.embedding(buckets.to(self.device), self.relative_bias)
-            self._bias = table.permute(2, 0, 1).to(self.dtype).contiguous()
-        return self._bias
 
     def _layer(self, weights: Weights, base: str) -> Layer:
         attention, feed = base + "0.SelfAttention.", base + "1.DenseReluDense."

@@ -11,10 +11,11 @@ from st_spark import SentenceTransformer
 from st_spark.errors import ModelError
 from st_spark.model import architectures
 from st_spark.model.attention import _BLOCKED_FROM, attend
-from st_spark.model.backbone import Backbone, relative_buckets
+from st_spark.model.backbone import Backbone
 from st_spark.model.batching import equal_groups
 from st_spark.model.linear import Linear
 from st_spark.model.padded import PaddedBackbone
+from st_spark.model.relative_bias import relative_buckets
 from tests.nasty import NASTY, PAIRS
 
 
