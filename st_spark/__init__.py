@@ -4,17 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from st_spark import util
+    from st_spark.classification import classify
     from st_spark.functions import encode, register
     from st_spark.model.encoder import SentenceTransformer
 
 __version__ = "0.1.0"
-__all__ = ["SentenceTransformer", "encode", "register"]
+__all__ = ["SentenceTransformer", "classify", "encode", "register", "util"]
 
 # Imported when first used: torch and pyspark take seconds, a DAG file or --help may not.
 _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
+    "classify": "st_spark.classification",
     "encode": "st_spark.functions",
     "register": "st_spark.functions",
+    "util": "st_spark.util",
 }
 
 
@@ -22,7 +26,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     """Imports a public name from its room, once."""
     if name not in _HOMES:
         raise AttributeError(f"module 'st_spark' has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(_HOMES[name]), name)
+    room = import_module(_HOMES[name])
+    value = room if room.__name__ == f"{__name__}.{name}" else getattr(room, name)
     globals()[name] = value
     return value
 

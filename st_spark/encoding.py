@@ -1,4 +1,4 @@
-"""Arrow strings -> Arrow vectors: nulls, duplicates, and windows that read ahead. Knows nothing of Spark."""
+"""Arrow strings (or images) -> Arrow vectors: nulls, duplicates, windows that read ahead. Knows nothing of Spark."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Spark's own names and types, so that Spark has nothing to cast.
 VECTOR = pa.list_(pa.field("element", pa.float32()))
 DETAILS = (pa.field("embedding", VECTOR), pa.field("n_tokens", pa.int32()), pa.field("truncated", pa.bool_()))
+PROBLEM = pa.field("problem", pa.string())
 DUPLICATE = pa.field("duplicate", pa.bool_())
 
 
@@ -30,6 +31,8 @@ class EncodeOptions:
         truncate_dim: Keep only the first dimensions.
         details: Give struct<embedding, n_tokens, truncated> instead of the bare vector.
         counts: As details, and with `duplicate`: whether the same text stood earlier in the window.
+        images: The model reads images: a column may be binary, and details have one more field, `problem`: why an
+            image could not be read, null for all others.
     """
 
     prompt: str | None = None
@@ -38,6 +41,7 @@ class EncodeOptions:
     truncate_dim: int | None = None
     details: bool = False
     counts: bool = False
+    images: bool = False
 
 
 class Embedder(Protocol):
@@ -64,23 +68,25 @@ def encode_arrays(
     Args:
         model: What turns texts into vectors; each distinct text of a window reaches it once.
         batches: Arrays of strings (string, large_string, string_view, dictionaries of them, chunked or not), or
-            tuples of two such arrays of the same length: pairs of texts.
+            tuples of two such arrays of the same length: pairs of texts. With options.images also arrays of binary:
+            image files.
         options: How to encode.
 
     Yields:
         Arrays of list<float32>, or of structs (see EncodeOptions). Their rows are the rows of `batches` in the same
-        order, cut elsewhere. A null text gives a null, and so does a pair with a null in it. Bytes that are not
-        UTF-8 are read as U+FFFD.
+        order, cut elsewhere. A null text gives a null, and so does a pair with a null in it. Bytes of a text that are
+        not UTF-8 are read as U+FFFD. An image that cannot be read gives a null vector; with details the struct
+        itself is there and tells the problem.
 
     Raises:
-        InputError: A column does not hold strings.
+        InputError: A column does not hold strings (or images).
     """
-    for columns in read_windows(batches):
+    for columns in read_windows(batches, images=options.images):
         yield encode_window(model, columns, options)
 
 
 def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> pa.Array:
-    """Encodes one window of large_string columns of one length."""
+    """Encodes one window of large_string (or large_binary) columns of one length."""
     texts, codes = distinct_texts(columns)
     if not texts:
         return pa.nulls(len(codes), _type(options))
@@ -92,16 +98,20 @@ def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> 
         truncate_dim=options.truncate_dim,
     )
     present = codes >= 0
-    vectors = _vectors(encoded.vectors, codes, present)
+    problems = encoded.problems if options.images else {}
+    unread = np.isin(codes, list(problems))
+    vectors = _vectors(encoded.vectors, codes, present & ~unread)
     if not (options.details or options.counts):
         return vectors
     null = pa.array(~present)
     seen = np.where(present, codes, 0)
     columns_out = [
         vectors,
-        pa.array(encoded.n_tokens[seen], pa.int32(), mask=~present),
+        pa.array(np.where(unread, 0, encoded.n_tokens[seen]), pa.int32(), mask=~present),
         pa.array(encoded.truncated[seen], pa.bool_(), mask=~present),
     ]
+    if options.images:
+        columns_out.append(pa.array([problems.get(code) for code in codes.tolist()], pa.string()))
     if options.counts:
         columns_out.append(pa.array(_repeated(codes, present), pa.bool_(), mask=~present))
     return pa.StructArray.from_arrays(columns_out, fields=list(_type(options)), mask=null)
@@ -155,6 +165,7 @@ def _repeated(codes: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 def _type(options: EncodeOptions) -> pa.DataType:
     """The Arrow type of the output."""
-    if options.counts:
-        return pa.struct([*DETAILS, DUPLICATE])
-    return pa.struct(DETAILS) if options.details else VECTOR
+    if not (options.details or options.counts):
+        return VECTOR
+    fields = [*DETAILS, *([PROBLEM] if options.images else []), *([DUPLICATE] if options.counts else [])]
+    return pa.struct(fields)

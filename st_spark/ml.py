@@ -8,7 +8,7 @@ from pyspark.ml import Transformer
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql.types import StringType
+from pyspark.sql.types import BinaryType, StringType
 
 from st_spark.errors import InputError
 from st_spark.functions import encode
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class SentenceEncoder(
     Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable["SentenceEncoder"], DefaultParamsWritable
 ):
-    """Adds a column of vectors (array<float>) of a text column; null texts give null.
+    """Adds a column of vectors (array<float>) of a column of texts, or of images with a CLIP model; null gives null.
 
     Estimators of pyspark.ml want a Vector column: put array_to_vector(col) of pyspark.ml.functions between, for
     instance through SQLTransformer.
 
     Args:
-        inputCol: The string column.
+        inputCol: The string column, or binary column of image files.
         outputCol: The column to add.
         model: A folder, "package:IMPORT_NAME", or a name on the hub.
         revision: Branch, tag or commit on the hub.
@@ -69,7 +69,7 @@ class SentenceEncoder(
         """The data with the new column.
 
         Raises:
-            InputError: A parameter is missing, or the input column is missing or no string column.
+            InputError: A parameter is missing, or the input column is missing or holds neither strings nor files.
             ModelError: No such model.
         """
         for name in ("inputCol", "model"):
@@ -79,7 +79,7 @@ class SentenceEncoder(
         found = {field.name: field.dataType for field in dataset.schema.fields}
         if column not in found:
             raise InputError(f"There is no column {column!r}.", f"choose one of {', '.join(found)}")
-        if not isinstance(found[column], StringType):
+        if not isinstance(found[column], StringType | BinaryType):
             kind = found[column].simpleString()
             raise InputError(f"The column {column!r} holds {kind}, not strings.", "choose a string column, or cast it")
         options = {option: self.getOrDefault(name) for name, option in self._OPTIONS if self.isDefined(name)}

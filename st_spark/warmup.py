@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from st_spark.functions import _MISSING
 from st_spark.model import checkpoint, hub, prompts
 from st_spark.shipping import ship
+from st_spark.udf import MISSING
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,8 +57,8 @@ def _one(values: list[str]) -> str | list[str]:
 
 
 def _loader(order: dict[str, Any]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow; nested, so that it travels to the workers by value (see functions)."""
-    missing = _MISSING
+    """A function for mapInArrow; nested, so that it travels to the workers by value (see udf)."""
+    missing = MISSING
 
     def load(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import sys

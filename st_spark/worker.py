@@ -14,6 +14,7 @@ from st_spark.arrival import arrive
 from st_spark.encoding import EncodeOptions, encode_arrays
 from st_spark.errors import PlatformError
 from st_spark.shipping import Shipment
+from st_spark.zero_shot import Classifier, Labels, classify_arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +42,19 @@ class ShippedModel:
 
 
 def encode_stream(order: Mapping[str, Any], batches: Iterator[Any]) -> Iterator[pa.Array]:
-    """Encodes the Arrow batches of one task.
+    """Encodes, or classifies, the Arrow batches of one task.
 
     Args:
-        order: `shipment` and `options`, the fields of Shipment and EncodeOptions, and `dtype`.
-        batches: Arrow arrays of strings, or tuples of two.
+        order: `shipment` and `options`, the fields of Shipment and EncodeOptions, and `dtype`. To classify also
+            `labels`, the fields of Labels, and `label_shipment`, that of the model that encodes them, or None.
+        batches: Arrow arrays of strings or images, or tuples of two.
     """
-    model = ShippedModel(Shipment(**order["shipment"]), order["dtype"])
-    return encode_arrays(model, batches, EncodeOptions(**order["options"]))
+    model, options = ShippedModel(Shipment(**order["shipment"]), order["dtype"]), EncodeOptions(**order["options"])
+    if "labels" not in order:
+        return encode_arrays(model, batches, options)
+    other = order["label_shipment"]
+    label_model = None if other is None else ShippedModel(Shipment(**other), order["dtype"])
+    return classify_arrays(Classifier(model, Labels(**order["labels"]), label_model), batches, options)
 
 
 def encode_series(order: Mapping[str, Any], batches: "Iterator[Any]") -> "Iterator[pd.Series | pd.DataFrame]":
@@ -89,7 +95,7 @@ def open_model(shipment: Shipment, dtype: str) -> "SentenceTransformer":
     start = time.perf_counter()
     while len(_models) >= MODELS_KEPT:  # before the load, so that one more never has to fit
         _models.popitem(last=False)
-    model = SentenceTransformer(arrive(shipment), device=device, dtype=dtype, threads=threads)
+    model = SentenceTransformer(arrive(shipment), device=device, dtype=dtype, threads=threads, name=shipment.name)
     _loads += 1
     _models[key] = model
     seconds = time.perf_counter() - start

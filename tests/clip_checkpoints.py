@@ -126,3 +126,32 @@ def file_of(image: Any, kind: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def write_digits(folder: Path) -> Path:
+    """The first 60 of scikit-learn's digits as PNG files, "07-7.png" a seven, and two files that are no images."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    for i in range(60):
+        image = Image.fromarray((data.images[i] * 15.9).astype(np.uint8))
+        image.save(folder / f"{i:02d}-{data.target[i]}.png")
+    (folder / "bad-text.png").write_text("no image")  # Spark itself passes over empty files
+    (folder / "bad-cut.png").write_bytes((folder / "00-0.png").read_bytes()[:50])
+    return folder
+
+
+def opened(folder: Path) -> dict[str, Any]:
+    """The images of write_digits as Pillow's, by file name."""
+    from PIL import Image
+
+    good = sorted(file for file in folder.iterdir() if not file.name.startswith("bad"))
+    return {file.name: Image.open(io.BytesIO(file.read_bytes())) for file in good}
+
+
+def oracle(folder: Path) -> Any:
+    """The same checkpoint in sentence-transformers."""
+    from sentence_transformers import SentenceTransformer as Peer
+
+    return Peer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import checkpoints
+from tests import checkpoints, clip_checkpoints
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 # Tiny models gain nothing from threads, and threads that wait for a busy core lose much; set before torch loads.
@@ -23,6 +23,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT with mean pooling and Normalize, 32 dimensions, at most 64 tokens."""
     return checkpoints.write_bert(tmp_path_factory.mktemp("checkpoints") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random CLIP in the layout of clip-ViT-B-32: images of 32 x 32 pixels, 24 dimensions."""
+    return clip_checkpoints.write_clip(tmp_path_factory.mktemp("checkpoints") / "tiny-clip")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 handwritten digits of 8 x 8 pixels as PNG files, and two files that are none, whose names begin with bad."""
+    return clip_checkpoints.write_digits(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +74,12 @@ def spark() -> "Iterator[SparkSession]":
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def digit_images(spark: "SparkSession", digits: Path) -> "DataFrame":
+    """The files of `digits` in three partitions: name, content."""
+    from pyspark.sql import functions as sf
+
+    read = spark.read.format("binaryFile").load(str(digits))
+    return read.select(sf.element_at(sf.split("path", "/"), -1).alias("name"), "content").repartition(3)

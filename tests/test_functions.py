@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from st_spark import encode, functions, register
+from st_spark import encode, functions, register, udf
 from st_spark.encoding import EncodeOptions
 from st_spark.errors import InputError, ModelError
 from st_spark.model.encoder import SentenceTransformer
@@ -39,7 +39,7 @@ def model(tiny_model: Path) -> SentenceTransformer:
 @pytest.fixture(params=["arrow", "pandas"])
 def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Forces the kind of UDF: pandas is what a PySpark before 4.1 has."""
-    monkeypatch.setattr(functions, "_udf_flavour", lambda: request.param)
+    monkeypatch.setattr(udf, "flavour", lambda: request.param)
     return str(request.param)
 
 

@@ -1,6 +1,6 @@
 """Similarity of embeddings, by the function that a model names."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +8,14 @@ import numpy.typing as npt
 from st_spark.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     Vectors = npt.NDArray[np.floating] | torch.Tensor | list[list[float]]
+
+# Products of at most so many queries with so many vectors lie in memory at once: 200 MB.
+_QUERIES, _CORPUS = 100, 500_000
 
 FUNCTIONS = ("cosine", "dot", "euclidean", "manhattan")
 
@@ -50,3 +55,67 @@ def _rows(vectors: "Vectors") -> "torch.Tensor":
 
     rows = torch.as_tensor(np.asarray(vectors) if isinstance(vectors, list) else vectors).float()
     return rows[None, :] if rows.ndim == 1 else rows
+
+
+def cos_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
+    """Cosines of every row of a and every row of b, a float32 tensor [n, m]; a zero vector scores 0."""
+    return similarity(a, b, "cosine")
+
+
+def dot_score(a: "Vectors", b: "Vectors") -> "torch.Tensor":
+    """Dot products of every row of a and every row of b, a float32 tensor [n, m]."""
+    return similarity(a, b, "dot")
+
+
+def euclidean_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
+    """Negative Euclidean distances, a float32 tensor [n, m]."""
+    return similarity(a, b, "euclidean")
+
+
+def manhattan_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
+    """Negative Manhattan distances, a float32 tensor [n, m]."""
+    return similarity(a, b, "manhattan")
+
+
+def semantic_search(
+    query_embeddings: "Vectors",
+    corpus_embeddings: "Vectors",
+    query_chunk_size: int = _QUERIES,
+    corpus_chunk_size: int = _CORPUS,
+    top_k: int = 10,
+    score_function: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]" = cos_sim,
+) -> list[list[dict[str, Any]]]:
+    """Finds for each query the vectors of a corpus with the largest scores, exactly.
+
+    For tables on Spark use the search and the joins of this package instead; this is for what fits in memory.
+
+    Args:
+        query_embeddings: [n, d] or [d].
+        corpus_embeddings: [m, d].
+        query_chunk_size: Queries that are scored at once.
+        corpus_chunk_size: Vectors of the corpus that are scored at once.
+        top_k: How many hits for a query; fewer where the corpus is smaller.
+        score_function: cos_sim, dot_score, or another that gives [n, m].
+
+    Returns:
+        For each query its hits, best first: {"corpus_id": row of the corpus, "score": float}.
+
+    Raises:
+        InputError: top_k or a chunk size below 1, or vectors of different sizes.
+    """
+    import torch
+
+    if min(top_k, query_chunk_size, corpus_chunk_size) < 1:
+        raise InputError(f"top_k={top_k} and the chunk sizes have to be at least 1.", "give larger ones.")
+    queries, corpus = (torch.atleast_2d(torch.as_tensor(each)) for each in (query_embeddings, corpus_embeddings))
+    found: list[list[dict[str, Any]]] = []
+    for part in queries.split(query_chunk_size):
+        values, places = torch.empty(len(part), 0), torch.empty(len(part), 0, dtype=torch.int64)
+        for start in range(0, len(corpus), corpus_chunk_size):
+            scores = score_function(part, corpus[start : start + corpus_chunk_size])
+            best, rows = scores.topk(min(top_k, scores.shape[1]), dim=1)
+            values, places = torch.cat([values, best], dim=1), torch.cat([places, rows + start], dim=1)
+        order = values.argsort(dim=1, descending=True, stable=True)[:, :top_k]
+        pairs = zip(values.gather(1, order).tolist(), places.gather(1, order).tolist(), strict=True)
+        found += [[{"corpus_id": i, "score": s} for s, i in zip(*pair, strict=True)] for pair in pairs]
+    return found

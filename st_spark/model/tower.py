@@ -124,10 +124,11 @@ class Tower:
 
     def _mask_for(self, length: int, device: torch.device) -> torch.Tensor:
         """[1, n, n] with -inf where a token would look ahead; n >= length."""
-        if self._mask.shape[1] < length:
+        mask = self._mask  # another thread may put a shorter one there meanwhile
+        if mask.shape[1] < length:
             ahead = torch.full((1, length, length), float("-inf"), dtype=self.dtype, device=device)
-            self._mask = ahead.triu(1)
-        return self._mask
+            mask = self._mask = ahead.triu(1)
+        return mask
 
 
 def _layer(reader: Reader, base: str, heads: int, eps: float) -> Layer:

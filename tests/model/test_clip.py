@@ -12,7 +12,7 @@ from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError
 from st_spark.model import checkpoint, images
 from tests import clip_checkpoints
-from tests.clip_checkpoints import END, file_of, pictures
+from tests.clip_checkpoints import END, file_of, oracle, pictures
 from tests.nasty import NASTY
 
 TEXTS = [*NASTY, f"a {END} in the middle", "two dogs in the snow", "A PICTURE OF A CAT"]
@@ -26,12 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> SentenceTransformer:
     return SentenceTransformer(folder, device="cpu", dtype="float32")
-
-
-def oracle(folder: Path) -> Any:
-    from sentence_transformers import SentenceTransformer as Peer
-
-    return Peer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
 
 
 def assert_close(ours: Any, theirs: Any) -> None:
