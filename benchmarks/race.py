@@ -54,6 +54,7 @@ def race(makers: Mapping[str, Maker], rounds: int = 5) -> dict[str, Result]:
             ours, theirs = context.Pipe()
             process = context.Process(target=_lane, args=(theirs, maker))
             process.start()
+            theirs.close()  # so that a process that dies ends our recv()
             lanes[name] = ours, process
             ours.recv()
         for _ in range(rounds):
