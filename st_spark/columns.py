@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 CORRUPT = "_st_spark_corrupt_row"
 # The key in the embedding column's metadata under which a table says how its vectors were made.
 FACTS = "st_spark"
+# Of these, what two columns must have in common to stand in one table.
+_DECISIVE = ("content", "dim", "prompt", "normalize_embeddings", "truncate_dim", "labels", "template", "label_model")
 
 
 def exact(name: str) -> "Column":
@@ -22,9 +24,11 @@ def exact(name: str) -> "Column":
     return sf.col("`" + name.replace("`", "``") + "`")
 
 
-def check_columns(schema: "StructType", where: str, texts: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
-    """Raises InputError unless the columns are there and the text columns hold strings."""
-    from pyspark.sql.types import CharType, StringType, VarcharType
+def check_columns(
+    schema: "StructType", where: str, texts: tuple[str, ...], others: tuple[str, ...] = (), *, images: bool = False
+) -> None:
+    """Raises InputError unless the columns are there and the text columns hold strings (or files of images)."""
+    from pyspark.sql.types import BinaryType, CharType, StringType, VarcharType
 
     names = [name for name in schema.names if name != CORRUPT]
     for name in (*texts, *others):
@@ -34,10 +38,12 @@ def check_columns(schema: "StructType", where: str, texts: tuple[str, ...], othe
             raise InputError(f"{where} has no column {name!r}.", cure)
     for name in texts:
         kind = schema[name].dataType
-        if not isinstance(kind, StringType | CharType | VarcharType):
+        binary = isinstance(kind, BinaryType)
+        if not isinstance(kind, StringType | CharType | VarcharType) and not (images and binary):
+            hint = "choose a CLIP model if it holds images, else " if binary else ""
             raise InputError(
                 f"The column {name!r} of {where} is no string column but {kind.simpleString()}.",
-                "name the text column, or cast this one to string before.",
+                f"{hint}name the text column, or cast this one to string before.",
             )
 
 
@@ -47,9 +53,9 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
     Raises:
         InputError: No such column, or none or several to choose from.
     """
-    marked = [each.name for each in schema.fields if FACTS in (each.metadata or {})]
+    arrays = [each.name for each in schema.fields if each.dataType.typeName() == "array"]
+    marked = [name for name in arrays if FACTS in (schema[name].metadata or {})]
     if name is None:
-        arrays = [each.name for each in schema.fields if each.dataType.typeName() == "array"]
         candidates = marked or arrays
         if len(candidates) != 1:
             raise InputError(
@@ -62,9 +68,9 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
 
 
 def check_same_vectors(old: "StructType", new: "StructType", where: str, name: str) -> None:
-    """Raises TableError if a table says that its vectors were made otherwise than the new ones."""
+    """Raises TableError if a table says that its column was made otherwise than the new one."""
     theirs, ours = vector_column(old, where, name)[1], vector_column(new, where, name)[1]
-    for key in ("content", "dim", "prompt", "normalize_embeddings", "truncate_dim") if theirs else ():
+    for key in _DECISIVE if theirs else ():
         if ours.get(key) != theirs.get(key):
             raise TableError(
                 f"The vectors in {where} were made otherwise: {key} is {theirs.get(key)!r} there, {ours.get(key)!r} "

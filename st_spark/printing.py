@@ -40,6 +40,8 @@ _PLAIN = {
     "corrupt": "corrupt (set aside)",
     "zero": "zero vectors",
     "nan": "vectors with NaN",
+    "unreadable": "that are no images (no vector)",
+    "undecided": "like no label",
     "null_id": "without an id",
     "duplicate_id": "with an id that another row has",
 }
@@ -109,7 +111,11 @@ def model(each: CatalogModel) -> str:
     return "".join(f"{name:<18}{value}\n" for name, value in facts.items() if value is not None)
 
 
-SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"embed": summary_of_embed, "search": summary_of_search}
+SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "embed": summary_of_embed,
+    "classify": summary_of_embed,
+    "search": summary_of_search,
+}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from st_spark.errors import SpecError
 from st_spark.options import Job, option
 
-FORMATS_IN = ("csv", "json", "parquet", "delta", "table")
+FORMATS_IN = ("csv", "json", "parquet", "delta", "table", "binaryFile")
 FORMATS_OUT = ("parquet", "delta", "table")
 MODES = ("error", "overwrite", "append")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -15,7 +15,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class EmbedJob(Job):
-    """Embed one text column (or a pair of columns) of a table and write all its columns and the vectors."""
+    """Embed a column of texts or images (or a pair of text columns) and write all columns and the vectors."""
 
     kind: ClassVar[str] = "embed"
 
@@ -58,6 +58,63 @@ class EmbedJob(Job):
 
 
 @dataclass(frozen=True)
+class ClassifyJob(Job):
+    """Give each text or image of a table the most similar of some labels, without training (zero-shot)."""
+
+    kind: ClassVar[str] = "classify"
+    prompt_name: ClassVar[None] = None
+    truncate_dim: ClassVar[None] = None
+
+    input: str = option("path of the texts or images, or the name of a catalog table")
+    output: str = option("path or name of the table to write")
+    model: str = option("hub name, folder, or package:NAME")
+    text_column: str = option("column of the texts, or of image files for a CLIP model")
+    labels: str | None = option("the labels, with commas between them", None)
+    labels_table: str | None = option("path or name of a table of labels instead", None)
+    label_column: str = option("column of the labels in it", "label")
+    template: str = option("what the model reads of a label, {} standing for it: 'a photo of a {}'", "{}")
+    label_model: str | None = option("another model that reads the labels, in other languages for instance", None)
+    id_column: str | None = option("column of the ids: nulls and duplicates in it are counted", None)
+    input_format: str | None = option("by default told from the path, else parquet", None, choices=FORMATS_IN)
+    output_format: str = option("kind of table to write", "parquet", choices=FORMATS_OUT)
+    mode: str = option("what to do when the output exists", "error", choices=MODES)
+    output_column: str = option("column of label, score and all scores", "classification")
+    revision: str | None = option("commit, tag or branch of a hub model", None)
+    dtype: str = option("precision of the model", "auto", choices=DTYPES)
+    prompt: str | None = option("text put before every text, not before labels", None)
+
+    def __post_init__(self) -> None:
+        """Checks the fields; labels come from exactly one place."""
+        super().__post_init__()
+        if (self.labels is None) == (self.labels_table is None):
+            given = "Both labels and labels_table are" if self.labels is not None else "No labels are"
+            raise SpecError(f"{given} given.", "give one of them: --labels a,b,c or --labels-table PATH.")
+        if "{}" not in self.template:
+            raise SpecError(
+                f"The template {self.template!r} has no place for the label.", "write {} there: 'a photo of a {}'."
+            )
+        if self.output_column in (self.text_column, self.id_column):
+            raise SpecError(
+                f"output_column {self.output_column!r} is an input column.", "give the labels a name of their own."
+            )
+
+    def tables(self) -> list[tuple[str, str | None]]:
+        """See Job."""
+        labels = [(self.labels_table, None)] if self.labels_table is not None else []
+        return [(self.input, self.input_format), (self.output, self.output_format), *labels]
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The one column as a tuple."""
+        return (self.text_column,)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that stand in the job itself, without the spaces around them."""
+        return tuple(label.strip() for label in self.labels.split(",")) if self.labels is not None else ()
+
+
+@dataclass(frozen=True)
 class SearchJob(Job):
     """Find the rows of an embedded table that are nearest to a query."""
 
@@ -80,4 +137,4 @@ class SearchJob(Job):
         return [(self.table, None)]
 
 
-JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, SearchJob)}
+JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob)}
