@@ -1,5 +1,6 @@
 """More tiny checkpoints in the true layout of documented models: what differs from the families of checkpoints.py."""
 
+import json
 import shutil
 import string
 from collections.abc import Callable
@@ -182,24 +183,41 @@ def write_albert(folder: Path) -> Path:
     return folder
 
 
-def write_layers(folder: Path) -> Path:
-    """BERT with all of its layers in WeightedLayerPooling, then LayerNorm and Dropout behind the pooling."""
-    import json
-
+def weigh_layers(folder: Path, layers: int, *kinds: str) -> None:
+    """Puts WeightedLayerPooling behind the Transformer of a saved model, and other modules behind the pooling."""
     from safetensors.torch import save_file
 
-    write_bert(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(folder / "config.json", {**config, "output_hidden_states": True})
-    kinds = ("Transformer", "WeightedLayerPooling", "Pooling", "LayerNorm", "Dropout")
-    paths = ("", "1_WeightedLayerPooling", "1_Pooling", "3_LayerNorm", "4_Dropout")
-    write_modules(folder, *zip(paths, kinds, strict=True))
-    layers = {"word_embedding_dimension": DIM, "layer_start": 1, "num_hidden_layers": 2}
-    write_json(folder / paths[1] / "config.json", layers)
-    save_file({"layer_weights": torch.tensor([0.5, 2.0])}, folder / paths[1] / "model.safetensors")
-    write_json(folder / paths[3] / "config.json", {"dimension": DIM})
-    save_file({"norm.weight": torch.randn(DIM), "norm.bias": torch.randn(DIM)}, folder / paths[3] / "model.safetensors")
-    write_json(folder / paths[4] / "config.json", {"dropout": 0.5})
+    behind = [(f"{place}_{kind}", kind) for place, kind in enumerate(kinds, 3)]
+    weighed = ("1_WeightedLayerPooling", "WeightedLayerPooling")
+    write_modules(folder, ("", "Transformer"), weighed, ("1_Pooling", "Pooling"), *behind)
+    settings = {"word_embedding_dimension": DIM, "layer_start": 1, "num_hidden_layers": layers}
+    write_json(folder / weighed[0] / "config.json", settings)
+    save_file({"layer_weights": torch.rand(layers)}, folder / weighed[0] / "model.safetensors")
+
+
+def write_layers(folder: Path) -> Path:
+    """BERT with the weighted mean of its layers, then LayerNorm and Dropout behind the pooling."""
+    from safetensors.torch import save_file
+
+    weigh_layers(write_bert(folder), 2, "LayerNorm", "Dropout")
+    write_json(folder / "3_LayerNorm" / "config.json", {"dimension": DIM})
+    norm = {"norm.weight": torch.randn(DIM), "norm.bias": torch.randn(DIM)}
+    save_file(norm, folder / "3_LayerNorm" / "model.safetensors")
+    write_json(folder / "4_Dropout" / "config.json", {"dropout": 0.5})
+    return folder
+
+
+def write_t5_layers(folder: Path) -> Path:
+    """T5 with the weighted mean of its layers, the last one normalised."""
+    weigh_layers(write_t5(folder), 2)
+    return folder
+
+
+def write_albert_layers(folder: Path) -> Path:
+    """ALBERT, which transformers itself runs, with the weighted mean of its layers."""
+    weigh_layers(write_albert(folder), 3)
     return folder
 
 
@@ -213,4 +231,6 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "multilingual-minilm": write_multilingual_minilm,
     "albert": write_albert,
     "layers": write_layers,
+    "t5-layers": write_t5_layers,
+    "albert-layers": write_albert_layers,
 }
