@@ -121,3 +121,11 @@ def test_an_unknown_name_that_cannot_be_had_is_answered_with_close_matches() -> 
     told = str(hub_errors.explain(OfflineModeIsEnabled("offline"), "all-MiniLM-L6-v9", "x/y", None))
     assert "did you mean 'all-MiniLM-L6-v2'" in told
     assert "did you mean" not in str(hub_errors.explain(OfflineModeIsEnabled("offline"), "LaBSE", "x/LaBSE", None))
+
+
+def test_the_document_of_models_names_each_with_a_test_that_exists() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w./-]+) \| .* \| `(\w+\.py)::(\w+)(?:\[.*\])?` \|$", text, re.MULTILINE)
+    assert [name for name, _, _ in rows] == [model.name for model in catalog.MODELS]
+    for _, file, test in set(rows):
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(encoding="utf-8")
