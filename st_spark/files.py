@@ -14,6 +14,10 @@ class Files(Protocol):
         """Whether a file or folder lies there."""
         ...
 
+    def absolute(self, path: str) -> str:
+        """The path from the root of its file system."""
+        ...
+
     def names(self, folder: str) -> list[str]:
         """The names of the files and folders in a folder, sorted."""
         ...
@@ -62,6 +66,11 @@ class HadoopFiles:
         system, place = self._open(path)
         return bool(system.exists(place))
 
+    def absolute(self, path: str) -> str:
+        """See Files."""
+        system, place = self._open(path)
+        return str(system.makeQualified(place).toString())
+
     def names(self, folder: str) -> list[str]:
         """See Files."""
         system, place = self._open(folder)
@@ -104,6 +113,10 @@ class ArrowFiles:
 
         system, place = self._open(path)
         return bool(system.get_file_info(place).type != FileType.NotFound)
+
+    def absolute(self, path: str) -> str:
+        """See Files."""
+        return path if ":" in path else str(Path(path).absolute())
 
     def names(self, folder: str) -> list[str]:
         """See Files."""

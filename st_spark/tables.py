@@ -160,7 +160,8 @@ def _provider(spark: "SparkSession", where: str) -> str:
 def _delta_version(spark: "SparkSession", where: str, table_format: str) -> int | None:
     if table_format == "table" and _provider(spark, where) != "delta":
         return None
-    name = where if table_format == "table" else f"delta.`{where}`"
+    # SQL would look for a relative path in the warehouse; the writer above looked for it elsewhere.
+    name = where if table_format == "table" else f"delta.`{files_of(spark).absolute(where)}`"
     return int(spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]["version"])
 
 
