@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import InputError
-from st_spark.model import checkpoint, hub, images, lanes, precision, prompts, similarity
+from st_spark.model import checkpoint, hub, images, lanes, prompts, quantization, similarity
+from st_spark.model import precision as precisions
 from st_spark.model.assembly import Assembly, Pipeline
 from st_spark.model.batching import longest_first, micro_batches
 from st_spark.model.tokens import Text
@@ -83,7 +84,7 @@ class SentenceTransformer:
         description = checkpoint.read(snapshot.folder)
         self.name, self.revision, self.folder = snapshot.name, snapshot.revision, snapshot.folder
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        chosen = precision.choose(dtype, self.device)
+        chosen = precisions.choose(dtype, self.device)
         self.prompts = prompts.with_defaults(description.prompts)
         self.default_prompt_name = description.default_prompt_name
         self.similarity_fn_name = description.similarity
@@ -117,7 +118,7 @@ class SentenceTransformer:
         width = self._assembly.typical().width
         return min(width, self.truncate_dim or width)
 
-    def encode(
+    def encode(  # noqa: PLR0913  (as many as it has in sentence-transformers)
         self,
         sentences: "Input | Sequence[Input]",
         prompt_name: str | None = None,
@@ -127,7 +128,10 @@ class SentenceTransformer:
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
         task: str | None = None,
-    ) -> Floats:
+        *,
+        precision: str = "float32",
+        ranges: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[Any]:
         """Encodes one text or many.
 
         Args:
@@ -141,14 +145,20 @@ class SentenceTransformer:
             normalize_embeddings: Scale vectors to length 1.
             truncate_dim: Keep only so many leading dimensions.
             task: Which route of a model with a Router: "query", "document" or another that it has.
+            precision: "float32"; "int8" or "uint8", a byte for each value; "binary" or "ubinary", a bit for each. See
+                quantization.quantise.
+            ranges: [2, d] lowest and highest value of each dimension, for int8 and uint8; values outside get the
+                nearest end. By default those of this call: bytes of two calls can be compared only with ranges.
 
         Returns:
-            float32 [n, d]; [d] for a single str or image.
+            float32 [n, d], or what quantization.quantise makes of that; [d] for a single str or image.
 
         Raises:
             InputError: A text that is none, an image that cannot be read, texts and images in one list, an unknown
-                prompt name or task, a truncate_dim below 1.
+                prompt name or task, a truncate_dim below 1, an unknown precision, ranges of another shape, or int8
+                or uint8 of a single text without ranges.
         """
+        quantization.checked_ranges(precision, ranges)
         single = isinstance(sentences, str) or images.is_image(sentences)
         texts: Sequence[Any] = [sentences] if single else sentences  # type: ignore[assignment]
         encoded = self.embed(
@@ -162,13 +172,14 @@ class SentenceTransformer:
             task=task,
         )
         images.refuse_unread(encoded.problems)
-        return encoded.vectors[0] if single else encoded.vectors
+        vectors = quantization.quantise(encoded.vectors, precision, ranges)
+        return vectors[0] if single else vectors
 
-    def encode_query(self, sentences: "Input | Sequence[Input]", **options: Any) -> Floats:  # noqa: ANN401
+    def encode_query(self, sentences: "Input | Sequence[Input]", **options: Any) -> npt.NDArray[Any]:  # noqa: ANN401
         """encode() for the task "query", with the prompt of that name unless a prompt or prompt_name is given."""
         return self.encode(sentences, **_named("query", options))
 
-    def encode_document(self, sentences: "Input | Sequence[Input]", **options: Any) -> Floats:  # noqa: ANN401
+    def encode_document(self, sentences: "Input | Sequence[Input]", **options: Any) -> npt.NDArray[Any]:  # noqa: ANN401
         """encode() for the task "document", with the prompt of that name unless a prompt or prompt_name is given."""
         return self.encode(sentences, **_named("document", options))
 
