@@ -21,6 +21,7 @@ OLDEST_JAVA = 17
 # Delta's release for a PySpark that has no delta-spark package beside it.
 _DELTA = {"3": "3.3.2", "4": "4.4.0"}
 _GIGABYTE = 1024**3
+_SHUFFLES_PER_CORE = 4
 _log: Path | None = None
 
 
@@ -126,6 +127,7 @@ def _local(delta: bool) -> "SparkSession":
 
 
 def _settings(delta: bool) -> dict[str, str]:
+    cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // _GIGABYTE
     settings = {
         "spark.driver.memory": f"{min(max(memory, 1), 8)}g",
@@ -134,12 +136,16 @@ def _settings(delta: bool) -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # Spark's default of 200 is made for clusters: here each would be a task of its own on a few cores.
+        "spark.sql.shuffle.partitions": str(_SHUFFLES_PER_CORE * cores),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
     }
     if delta:
         settings |= {
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            # Delta reads its own log as a Spark job of 50 tasks, many times per command.
+            "spark.databricks.delta.snapshotPartitions": str(cores),
         }
         package = delta_package()
         settings |= {"spark.jars.packages": package} if package else {}
