@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from st_spark import util
+    from st_spark.calibration import calibrate
     from st_spark.classification import classify
     from st_spark.functions import encode, register
     from st_spark.model.encoder import SentenceTransformer
 
 __version__ = "0.1.0"
-__all__ = ["SentenceTransformer", "classify", "encode", "register", "util"]
+__all__ = ["SentenceTransformer", "calibrate", "classify", "encode", "register", "util"]
 
 # Imported when first used: torch and pyspark take seconds, a DAG file or --help may not.
 _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
+    "calibrate": "st_spark.calibration",
     "classify": "st_spark.classification",
     "encode": "st_spark.functions",
     "register": "st_spark.functions",

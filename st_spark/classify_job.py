@@ -32,7 +32,7 @@ def run(spark: "SparkSession", job: "ClassifyJob", phases: "Phases") -> dict[str
         with phases("labels", f"Reading {job.labels_table}"):
             names, seen = _read_labels(spark, job.labels_table, job.label_column)
     labels = Labels(names, job.template)
-    done = enrichment.run(spark, job, phases, lambda: _recipe(spark, job, labels))
+    done = enrichment.run(spark, job, phases, lambda _df, _there: _recipe(spark, job, labels))
     return done | {"labels": list(names)} | ({"label_rows": seen} if seen else {})
 
 

@@ -14,7 +14,10 @@ CORRUPT = "_st_spark_corrupt_row"
 # The key in the embedding column's metadata under which a table says how its vectors were made.
 FACTS = "st_spark"
 # Of these, what two columns must have in common to stand in one table.
-_DECISIVE = ("content", "dim", "prompt", "normalize_embeddings", "truncate_dim", "labels", "template", "label_model")
+_DECISIVE = (
+    *("content", "dim", "prompt", "normalize_embeddings", "truncate_dim", "task", "precision"),
+    *("labels", "template", "label_model"),
+)
 
 
 def exact(name: str) -> "Column":
@@ -65,6 +68,17 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
         name = candidates[0]
     check_columns(schema, where, (), (name,))
     return name, dict((schema[name].metadata or {}).get(FACTS, {}))
+
+
+def as_fact(ranges: list[list[float]] | None) -> dict[str, list[float]] | None:
+    """The ranges of quantised vectors in a form that a column's metadata can hold: it knows no lists of lists."""
+    return None if ranges is None else {"low": ranges[0], "high": ranges[1]}
+
+
+def stored_ranges(facts: dict[str, Any]) -> list[list[float]] | None:
+    """The ranges, [2, d], that a table says its vectors were quantised with; None where it says none."""
+    found = facts.get("ranges")
+    return None if found is None else [list(found["low"]), list(found["high"])]
 
 
 def check_same_vectors(old: "StructType", new: "StructType", where: str, name: str) -> None:

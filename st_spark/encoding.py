@@ -1,6 +1,6 @@
 """Arrow strings (or images) -> Arrow vectors: nulls, duplicates, windows that read ahead. Knows nothing of Spark."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from st_spark.errors import InputError
+from st_spark.model.quantization import quantise
 from st_spark.windows import Columns, read_windows
 
 if TYPE_CHECKING:
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
 
 # Spark's own names and types, so that Spark has nothing to cast.
 VECTOR = pa.list_(pa.field("element", pa.float32()))
-DETAILS = (pa.field("embedding", VECTOR), pa.field("n_tokens", pa.int32()), pa.field("truncated", pa.bool_()))
+COUNTED = (pa.field("n_tokens", pa.int32()), pa.field("truncated", pa.bool_()))
 PROBLEM = pa.field("problem", pa.string())
 DUPLICATE = pa.field("duplicate", pa.bool_())
+# What bytes and bits no longer tell of a vector.
+ODD = (pa.field("zero", pa.bool_()), pa.field("nan", pa.bool_()))
+# Spark has no unsigned bytes.
+_ELEMENTS = {
+    "float32": pa.float32(),
+    "int8": pa.int8(),
+    "binary": pa.int8(),
+    "uint8": pa.int16(),
+    "ubinary": pa.int16(),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,10 @@ class EncodeOptions:
         counts: As details, and with `duplicate`: whether the same text stood earlier in the window.
         images: The model reads images: a column may be binary, and details have one more field, `problem`: why an
             image could not be read, null for all others.
+        task: Which route of a model with a Router.
+        precision: What to make of the vectors; see quantization.quantise. With another than float32 a vector with a
+            NaN becomes null, and counts have two more fields, `zero` and `nan`: whether the vector was such a one.
+        ranges: The lowest and the highest value of each dimension, which int8 and uint8 need.
     """
 
     prompt: str | None = None
@@ -42,6 +57,9 @@ class EncodeOptions:
     details: bool = False
     counts: bool = False
     images: bool = False
+    task: str | None = None
+    precision: str = "float32"
+    ranges: Sequence[Sequence[float]] | None = None
 
 
 class Embedder(Protocol):
@@ -55,6 +73,7 @@ class Embedder(Protocol):
         prompt_name: str | None,
         normalize_embeddings: bool,
         truncate_dim: int | None,
+        task: str | None = None,
     ) -> "Encoded":
         """Encodes texts, or pairs of texts, which may be many and of any length."""
         ...
@@ -73,10 +92,10 @@ def encode_arrays(
         options: How to encode.
 
     Yields:
-        Arrays of list<float32>, or of structs (see EncodeOptions). Their rows are the rows of `batches` in the same
-        order, cut elsewhere. A null text gives a null, and so does a pair with a null in it. Bytes of a text that are
-        not UTF-8 are read as U+FFFD. An image that cannot be read gives a null vector; with details the struct
-        itself is there and tells the problem.
+        Arrays of list<float32> (of int8 for int8 and binary, of int16 for uint8 and ubinary), or of structs (see
+        EncodeOptions). Their rows are the rows of `batches` in the same order, cut elsewhere. A null text gives a
+        null, and so does a pair with a null in it. Bytes of a text that are not UTF-8 are read as U+FFFD. An image
+        that cannot be read gives a null vector; with details the struct itself is there and tells the problem.
 
     Raises:
         InputError: A column does not hold strings (or images).
@@ -96,11 +115,13 @@ def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> 
         prompt_name=options.prompt_name,
         normalize_embeddings=options.normalize_embeddings,
         truncate_dim=options.truncate_dim,
+        task=options.task,
     )
     present = codes >= 0
     problems = encoded.problems if options.images else {}
     unread = np.isin(codes, list(problems))
-    vectors = _vectors(encoded.vectors, codes, present & ~unread)
+    made, unsound = _quantised(encoded.vectors, options)
+    vectors = _vectors(made, codes, present & ~unread & ~np.isin(codes, unsound), vector_type(options))
     if not (options.details or options.counts):
         return vectors
     null = pa.array(~present)
@@ -114,6 +135,9 @@ def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> 
         columns_out.append(pa.array([problems.get(code) for code in codes.tolist()], pa.string()))
     if options.counts:
         columns_out.append(pa.array(_repeated(codes, present), pa.bool_(), mask=~present))
+        if options.precision != "float32":
+            odd = (encoded.vectors == 0).all(axis=1), np.isnan(encoded.vectors).any(axis=1)
+            columns_out += [pa.array(np.asarray(each)[seen] & ~unread, pa.bool_(), mask=~present) for each in odd]
     return pa.StructArray.from_arrays(columns_out, fields=list(_type(options)), mask=null)
 
 
@@ -142,7 +166,16 @@ def _codes(column: pa.Array) -> tuple[list[str], np.ndarray]:
         return [text.decode("utf-8", "replace") for text in raw], codes
 
 
-def _vectors(vectors: np.ndarray, codes: np.ndarray, present: np.ndarray) -> pa.Array:
+def _quantised(vectors: np.ndarray, options: EncodeOptions) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors in the precision of the options, and the places of those that have no form in it."""
+    if options.precision == "float32":
+        return vectors, np.empty(0, np.int64)
+    unsound = np.flatnonzero(np.isnan(vectors).any(axis=1))
+    sound = np.where(np.isnan(vectors), 0, vectors) if len(unsound) else vectors
+    return quantise(sound, options.precision, options.ranges), unsound
+
+
+def _vectors(vectors: np.ndarray, codes: np.ndarray, present: np.ndarray, kind: pa.ListType) -> pa.Array:
     """One list per row over one flat buffer: Python never holds a vector of its own."""
     dim = vectors.shape[1]
     if len(codes) > len(vectors) or not present.all():
@@ -151,8 +184,8 @@ def _vectors(vectors: np.ndarray, codes: np.ndarray, present: np.ndarray) -> pa.
         vectors = vectors[codes]
     offsets = np.zeros(len(codes) + 1, np.int32)
     np.cumsum(present * dim, out=offsets[1:])
-    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
-    return pa.ListArray.from_arrays(pa.array(offsets), flat, type=VECTOR, mask=pa.array(~present))
+    flat = pa.array(np.ascontiguousarray(vectors, kind.value_type.to_pandas_dtype()).reshape(-1))
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, type=kind, mask=pa.array(~present))
 
 
 def _repeated(codes: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -163,9 +196,19 @@ def _repeated(codes: np.ndarray, present: np.ndarray) -> np.ndarray:
     return repeated
 
 
+def vector_type(options: EncodeOptions) -> pa.ListType:
+    """The Arrow type of the vectors alone."""
+    return pa.list_(pa.field("element", _ELEMENTS[options.precision]))
+
+
+def fields(options: EncodeOptions) -> list[pa.Field]:
+    """The fields of the output where it is a struct."""
+    counts = [DUPLICATE, *(ODD if options.precision != "float32" else ())] if options.counts else []
+    return [pa.field("embedding", vector_type(options)), *COUNTED, *([PROBLEM] if options.images else []), *counts]
+
+
 def _type(options: EncodeOptions) -> pa.DataType:
     """The Arrow type of the output."""
     if not (options.details or options.counts):
-        return VECTOR
-    fields = [*DETAILS, *([PROBLEM] if options.images else []), *([DUPLICATE] if options.counts else [])]
-    return pa.struct(fields)
+        return vector_type(options)
+    return pa.struct(fields(options))

@@ -43,7 +43,7 @@ class Recipe:
 
 
 def run(
-    spark: "SparkSession", job: "EmbedJob | ClassifyJob", phases: "Phases", cook: Callable[[], Recipe]
+    spark: "SparkSession", job: "EmbedJob | ClassifyJob", phases: "Phases", cook: "Callable[[DataFrame, bool], Recipe]"
 ) -> dict[str, Any]:
     """Runs a job; see `embed.run` and `classify_job.run` for what it returns.
 
@@ -51,7 +51,7 @@ def run(
         spark: The session.
         job: The job.
         phases: Where the seconds go.
-        cook: Makes the recipe, which ships the model.
+        cook: Makes the recipe, which ships the model, from the input and whether the output exists.
     """
     with phases("read", f"Reading {job.input}"):
         there = tables.prepare(spark, job.output, job.output_format)
@@ -61,7 +61,7 @@ def run(
         df = _input(spark, job, table_format)
         found, ids = survey(df), count_ids(df, job.id_column)
     with phases("load", f"Loading {job.model}"):
-        recipe = cook()
+        recipe = cook(df, there)
         made = _made(df, job, recipe, found)
         model = warmup.describe(spark, job, min(found.cores, found.wanted))
     conditions = {**_conditions(made, job), **recipe.odd}

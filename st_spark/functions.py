@@ -8,9 +8,11 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql.types import (
     ArrayType,
     BooleanType,
+    ByteType,
     DataType,
     FloatType,
     IntegerType,
+    ShortType,
     StringType,
     StructField,
     StructType,
@@ -19,14 +21,22 @@ from pyspark.sql.types import (
 from st_spark import udf
 from st_spark.encoding import EncodeOptions
 from st_spark.errors import InputError
-from st_spark.model import checkpoint, hub, prompts
+from st_spark.model import checkpoint, hub, prompts, quantization, router
 from st_spark.model.precision import DTYPES
 from st_spark.shipping import ship
 
 if TYPE_CHECKING:
     import os
 
+    from numpy.typing import ArrayLike
     from pyspark.sql._typing import UserDefinedFunctionLike
+
+# Spark has no unsigned bytes.
+_ELEMENTS = {
+    "float32": FloatType(),
+    **dict.fromkeys(("int8", "binary"), ByteType()),
+    **dict.fromkeys(("uint8", "ubinary"), ShortType()),
+}
 
 
 def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
@@ -40,6 +50,9 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     normalize_embeddings: bool = False,
     truncate_dim: int | None = None,
     details: bool = False,
+    task: str | None = None,
+    precision: str = "float32",
+    ranges: "ArrayLike | None" = None,
     shipping: str = "auto",
 ) -> Column:
     """Encodes a text column, pairs of texts from two columns, or with a CLIP model a column of images, with a model.
@@ -57,13 +70,19 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         truncate_dim: Keep only the first dimensions.
         details: Give struct<embedding:array<float>, n_tokens:int, truncated:boolean> instead of array<float>. CLIP
             models add problem:string, why an image could not be read.
+        task: Which route of a model with a Router: "query", "document" or another that it has.
+        precision: "float32"; or as in SentenceTransformer.encode "int8", "uint8", "binary" and "ubinary". int8 and
+            binary give array<tinyint>, uint8 and ubinary array<smallint>, for Spark has no unsigned bytes. A vector
+            with a NaN, which these cannot hold, becomes null.
+        ranges: [2, d], the lowest and the highest value of each dimension: int8 and uint8 need it, the same for every
+            row. calibrate() makes it; values outside get the nearest end.
         shipping: How the model reaches the executors: "auto", "broadcast", "artifact", "path" or "hub"; see ship().
 
     Returns:
-        A column of array<float>, or of structs. A null text gives null, and so does a pair with a null in it. An image
-        that cannot be read gives a null vector; with details the struct is there, its embedding null, and says why.
-        A task that Spark gives a GPU (spark.task.resource.gpu.amount) uses that one; other tasks use the first GPU
-        of their node, or its CPU with spark.task.cpus threads.
+        A column of array<float> (see precision for others), or of structs. A null text gives null, and so does a pair
+        with a null in it. An image that cannot be read gives a null vector; with details the struct is there, its
+        embedding null, and says why. A task that Spark gives a GPU (spark.task.resource.gpu.amount) uses that one;
+        other tasks use the first GPU of their node, or its CPU with spark.task.cpus threads.
 
     Raises:
         InputError: An argument that cannot work, or no Spark session.
@@ -72,7 +91,16 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     names = [columns] if isinstance(columns, (str, Column)) else list(columns)
     if len(names) not in (1, 2):
         raise InputError(f"{len(names)} columns were given to encode.", "give one column, or two: pairs of texts")
-    options = EncodeOptions(prompt, prompt_name, normalize_embeddings, truncate_dim, details)
+    options = EncodeOptions(
+        prompt,
+        prompt_name,
+        normalize_embeddings,
+        truncate_dim,
+        details,
+        task=task,
+        precision=precision,
+        ranges=ranges,  # type: ignore[arg-type]  # prepare() makes lists of it
+    )
     function = encoder(session(), model, options, revision=revision, dtype=dtype, shipping=shipping)
     return apply(function, names, options)
 
@@ -128,11 +156,24 @@ def prepare(
         raise InputError(f"dtype={dtype!r} is unknown.", f"choose one of {', '.join(DTYPES)}")
     if options.truncate_dim is not None and options.truncate_dim < 1:
         raise InputError(f"truncate_dim={options.truncate_dim} is not a size.", "give a number of dimensions from 1")
+    ranges = _ranges(options)
     snapshot = hub.resolve(model, revision)
     description = checkpoint.read(snapshot.folder)
     stored = prompts.with_defaults(description.prompts)
     prompts.resolve(stored, description.default_prompt_name, options.prompt, options.prompt_name)
-    return snapshot, replace(options, images=description.modules[0].kind == "CLIPModel")
+    router.check_task(description.modules, options.task)
+    return snapshot, replace(options, images=description.modules[0].kind == "CLIPModel", ranges=ranges)
+
+
+def _ranges(options: EncodeOptions) -> list[list[float]] | None:
+    """The ranges as plain values, where the precision needs some; the model's size is known on the executors."""
+    ranges = quantization.checked_ranges(options.precision, options.ranges)
+    if ranges is None and options.precision in quantization.RANGED:
+        raise InputError(
+            f"precision={options.precision!r} needs ranges, the same for all rows.",
+            "give ranges=calibrate(df, column, model=...), or run the embed job, which calibrates by itself.",
+        )
+    return None if ranges is None else ranges.tolist()
 
 
 def apply(function: "UserDefinedFunctionLike", columns: Sequence[str | Column], options: EncodeOptions) -> Column:
@@ -142,13 +183,14 @@ def apply(function: "UserDefinedFunctionLike", columns: Sequence[str | Column], 
 
 def return_type(options: EncodeOptions) -> DataType:
     """The Spark type of the output."""
-    vector = ArrayType(FloatType())
+    vector = ArrayType(_ELEMENTS[options.precision])
     if not (options.details or options.counts):
         return vector
     fields = [StructField("embedding", vector), StructField("n_tokens", IntegerType())]
     fields.append(StructField("truncated", BooleanType()))
     fields += [StructField("problem", StringType())] if options.images else []
-    return StructType([*fields, StructField("duplicate", BooleanType())] if options.counts else fields)
+    flags = ["duplicate", *(["zero", "nan"] if options.precision != "float32" else [])] if options.counts else []
+    return StructType([*fields, *(StructField(name, BooleanType()) for name in flags)])
 
 
 def session() -> SparkSession:

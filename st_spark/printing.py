@@ -24,10 +24,11 @@ def summary_of_embed(result: Mapping[str, Any]) -> str:
     odd = [f"{count:,} {_PLAIN[name]}" for name, count in rows.items() if count and name in _PLAIN]
     odd += [f"{result['duplicates']:,} repeated texts encoded once"] if result["duplicates"] else []
     version = "" if output["version"] is None else f", version {output['version']}"
+    stored = "" if result.get("precision", "float32") == "float32" else f", stored as {result['precision']}"
     lines = [
         f"{rows['out']:,} rows in {result['seconds']['encode_and_write']:.1f} s: {speed}",
         *([f"  of them {', '.join(odd)}"] if odd else []),
-        f"  model {model['name']}, {model['dim']} dimensions, {model['dtype']} on {model['device']}",
+        f"  model {model['name']}, {model['dim']} dimensions, {model['dtype']} on {model['device']}{stored}",
         f"  table {output['path']} ({output['format']}{version}), column {output['column']}",
     ]
     return "\n".join(lines) + "\n"

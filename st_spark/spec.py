@@ -11,6 +11,7 @@ FORMATS_IN = ("csv", "json", "parquet", "delta", "table", "binaryFile")
 FORMATS_OUT = ("parquet", "delta", "table")
 MODES = ("error", "overwrite", "append")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class EmbedJob(Job):
     prompt_name: str | None = option("name of one of the model's own prompts", None)
     normalize_embeddings: bool = option("scale every vector to length 1", False, kind=bool)
     truncate_dim: int | None = option("keep only the first N values of a vector", None, kind=int)
+    task: str | None = option("route of a model that has some, such as query or document", None)
+    precision: str = option("what the vectors are stored as; int8 and uint8 calibrate", "float32", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         """Checks the fields, and that they agree with each other."""
@@ -64,6 +67,7 @@ class ClassifyJob(Job):
     kind: ClassVar[str] = "classify"
     prompt_name: ClassVar[None] = None
     truncate_dim: ClassVar[None] = None
+    task: ClassVar[None] = None
 
     input: str = option("path of the texts or images, or the name of a catalog table")
     output: str = option("path or name of the table to write")

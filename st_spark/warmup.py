@@ -37,7 +37,8 @@ def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob", cores: int) -
     known = checkpoint.read(snapshot.folder)
     stored = prompts.with_defaults(known.prompts)
     shipment = ship(spark, snapshot)
-    function = _loader({"shipment": vars(shipment), "dtype": job.dtype, "truncate_dim": job.truncate_dim})
+    order = {"shipment": vars(shipment), "dtype": job.dtype, "truncate_dim": job.truncate_dim, "task": job.task}
+    function = _loader(order)
     found = spark.range(cores, numPartitions=cores).mapInArrow(function, _SCHEMA).distinct().collect()
     return {
         "name": snapshot.name,
@@ -73,7 +74,7 @@ def _loader(order: dict[str, Any]) -> Callable[[Iterator[pa.RecordBatch]], Itera
         except ModuleNotFoundError as error:
             raise RuntimeError(missing.format(python=sys.executable, module=error.name)) from error
         for _ in batches:
-            vectors = model.embed(["warm up"], truncate_dim=order["truncate_dim"]).vectors
+            vectors = model.embed(["warm up"], truncate_dim=order["truncate_dim"], task=order["task"]).vectors
             row = {
                 "dim": vectors.shape[1],
                 "dtype": model.dtype,

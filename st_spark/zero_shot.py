@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from st_spark.encoding import DETAILS, DUPLICATE, PROBLEM, VECTOR, Embedder, EncodeOptions, encode_arrays
+from st_spark.encoding import COUNTED, DUPLICATE, PROBLEM, VECTOR, Embedder, EncodeOptions, encode_arrays
 from st_spark.errors import InputError
 from st_spark.windows import Columns
 
@@ -134,5 +134,5 @@ def class_type(options: EncodeOptions) -> pa.DataType:
     """The Arrow type of the output."""
     more: Sequence[pa.Field] = ()
     if options.counts:
-        more = [*DETAILS[1:], *([PROBLEM] if options.images else []), DUPLICATE]
+        more = [*COUNTED, *([PROBLEM] if options.images else []), DUPLICATE]
     return pa.struct([*CLASS, *more])

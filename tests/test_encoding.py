@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from st_spark.encoding import EncodeOptions, encode_arrays, encode_window
+from st_spark.encoding import EncodeOptions, encode_arrays, encode_window, vector_type
 from st_spark.errors import InputError
+from st_spark.model.quantization import RANGED, quantise
 from st_spark.windows import FIRST_WINDOW_TEXTS, WINDOW_TEXTS, read_windows
 
 DIM = 3
@@ -213,10 +214,9 @@ def test_one_text_larger_than_a_window_is_encoded_alone() -> None:
 
 def test_the_options_reach_the_model() -> None:
     model = HashModel()
-    encoded([pa.array(["a"])], EncodeOptions("p: ", "query", True, 2), model)
-    assert model.options == [
-        {"prompt": "p: ", "prompt_name": "query", "normalize_embeddings": True, "truncate_dim": 2},
-    ]
+    encoded([pa.array(["a"])], EncodeOptions("p: ", "query", True, 2, task="search"), model)
+    named = {"prompt": "p: ", "prompt_name": "query", "normalize_embeddings": True, "truncate_dim": 2}
+    assert model.options == [{**named, "task": "search"}]
 
 
 def test_a_window_is_one_flat_float32_buffer() -> None:
@@ -224,3 +224,34 @@ def test_a_window_is_one_flat_float32_buffer() -> None:
     assert array.values.type == pa.float32()
     assert len(array.values) == 3 * DIM
     assert array.offsets.to_pylist() == [0, DIM, DIM, 2 * DIM, 3 * DIM]
+
+
+@dataclass
+class OddModel(HashModel):
+    """A model whose vector of "nan" has one in it, and whose vector of "zero" is zeros."""
+
+    def embed(self, texts: list[Any], **options: Any) -> Any:
+        """As HashModel, less 40."""
+        made = super().embed(texts, **options)
+        made.vectors[:] -= 40
+        for place, text in enumerate(texts):
+            if text in ("zero", "nan"):
+                made.vectors[place] = [0, np.nan if text == "nan" else 0, 0]
+        return made
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+def test_bytes_keep_nulls_and_repeats_and_tell_of_zeros_and_nans(precision: str) -> None:
+    ranges = [[-40.0, -40.0, -40.0], [60.0, 60.0, 60.0]] if precision in RANGED else None
+    options = EncodeOptions(counts=True, precision=precision, ranges=ranges)
+    texts = ["a", None, "nan", "zero", "a", "b"]
+    rows = encoded([pa.array(texts)], options, OddModel())
+    vectors = OddModel().embed(["a", "zero", "b"]).vectors
+    a, zero, b = quantise(vectors, precision, ranges).tolist()
+    assert [row and row["embedding"] for row in rows] == [a, None, None, zero, a, b]
+    assert [row and (row["zero"], row["nan"]) for row in rows] == [
+        *[(False, False), None, (False, True), (True, False), (False, False), (False, False)]
+    ]
+    (array,) = encode_arrays(OddModel(), iter([pa.array(texts)]), EncodeOptions(precision=precision, ranges=ranges))
+    assert array.type == vector_type(options)
+    assert array.to_pylist() == [a, None, None, zero, a, b]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from st_spark.errors import SpecError
-from st_spark.spec import DTYPES, FORMATS_IN, FORMATS_OUT, MODES, EmbedJob, SearchJob
+from st_spark.spec import DTYPES, FORMATS_IN, FORMATS_OUT, MODES, PRECISIONS, EmbedJob, SearchJob
 
 NEEDED: dict[str, Any] = {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"}
 TEXT = st.text(min_size=1)
@@ -42,6 +42,8 @@ def embed_jobs(draw: st.DrawFn) -> EmbedJob:
         prompt_name=None if prompt is not None else draw(maybe(st.text())),
         normalize_embeddings=draw(st.booleans()),
         truncate_dim=draw(maybe(st.integers(min_value=1))),
+        task=draw(maybe(st.text())),
+        precision=draw(st.sampled_from(PRECISIONS)),
     )
 
 

@@ -1,5 +1,7 @@
 """Vectors in fewer bits: one byte or one bit for each value, as sentence-transformers 6.2 makes them, and back."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,9 +85,28 @@ def dequantise(
     return np.minimum(middle, low_high[1])  # the last place is the highest value itself
 
 
-def width(precision: str, dim: int) -> int:
-    """Values that a vector of so many dimensions has in this precision."""
-    return dim if precision in ("float32", *RANGED) else (dim + 7) // 8
+@dataclass(frozen=True)
+class Form:
+    """How the vectors of a table are stored.
+
+    Args:
+        precision: In which precision.
+        dim: Dimensions of the vectors.
+        ranges: [2, d], those used for int8 and uint8.
+    """
+
+    precision: str
+    dim: int
+    ranges: Sequence[Sequence[float]] | None = None
+
+    @property
+    def width(self) -> int:
+        """Values that a stored vector has."""
+        return self.dim if self.precision in ("float32", *RANGED) else (self.dim + 7) // 8
+
+    def floats(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The vectors; see `dequantise`."""
+        return dequantise(codes, self.precision, self.dim, self.ranges)
 
 
 def ranges_of(vectors: Floats, precision: str = "int8") -> Ranges:

@@ -8,6 +8,7 @@ from st_spark.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from st_spark.model.interfaces import Module
+    from st_spark.model.module_spec import ModuleSpec
 
 Key = tuple[str | None, str | None]
 
@@ -53,6 +54,14 @@ class Router:
     def _tasks(self) -> str:
         names = dict.fromkeys([*self.routes, *(task for task, _ in self.mappings if task)])
         return "task=" + " or ".join(map(repr, names))
+
+
+def check_task(modules: "Sequence[ModuleSpec]", task: str | None) -> None:
+    """Raises InputError where a router of a model, not loaded yet, has no route for the task (or None)."""
+    for module in modules:
+        if module.kind in ("Router", "Asym"):
+            routes: dict[str, Sequence[Module]] = dict.fromkeys(module.config["structure"], ())
+            Router(routes, module.config.get("parameters", {})).choose(task)
 
 
 def _mappings(stored: Mapping[str, str]) -> dict[Key, str]:

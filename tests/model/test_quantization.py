@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from st_spark import SentenceTransformer
 from st_spark.errors import InputError
-from st_spark.model.quantization import PRECISIONS, RANGED, dequantise, quantise, ranges_of, width
+from st_spark.model.quantization import PRECISIONS, RANGED, Form, dequantise, quantise, ranges_of
 from tests.nasty import NASTY
 
 
@@ -36,7 +36,7 @@ def test_the_bytes_are_those_of_sentence_transformers(seed: int, n: int, dim: in
     found = quantise(vectors, precision, ranges)
     assert found.dtype == wanted.dtype
     assert np.array_equal(found, wanted)
-    assert found.shape == (n, width(precision, dim))
+    assert found.shape == (n, Form(precision, dim).width)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
