@@ -44,19 +44,19 @@ def test_a_running_action_is_followed_and_the_job_group_is_given_back(
     def slow(batches: Iterator[Any]) -> Iterator[Any]:
         import time
 
-        time.sleep(1)  # Spark tells the state of a task some tenths of a second later
+        time.sleep(1)  # Spark tells the state of a task later, by seconds on a busy machine
         return batches
 
     threads = threading.active_count()
     try:
-        with caplog.at_level(logging.INFO, logger="st_spark"), progress.follow(spark, 400, 4):
-            spark.range(0, 400, numPartitions=4).mapInArrow(slow, "id long").write.format("noop").mode("append").save()
+        with caplog.at_level(logging.INFO, logger="st_spark"), progress.follow(spark, 800, 8):
+            spark.range(0, 800, numPartitions=8).mapInArrow(slow, "id long").write.format("noop").mode("append").save()
         assert context.getLocalProperty("spark.jobGroup.id") == "mine"
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
     told = [record.getMessage().split(" rows")[0] for record in caplog.records]
-    assert {"100 of 400", "200 of 400", "300 of 400"} & set(told)
-    assert told[-1] == "400 of 400"
+    assert {f"{done}00 of 800" for done in range(1, 8)} & set(told)
+    assert told[-1] == "800 of 800"
     assert threading.active_count() <= threads
 
 
