@@ -51,7 +51,7 @@ format: install ## Formats the code
 	$(BIN)/ruff format
 
 bench: install java ## Runs every benchmark and prints its table
-	@for name in encode spark_encode sts; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
+	@for name in encode spark_encode word_embeddings sts; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 $(MPNET): | $(INSTALLED)
 	$(BIN)/python tests/fetch_mpnet.py
