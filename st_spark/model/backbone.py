@@ -15,24 +15,12 @@ from st_spark.errors import ModelError
 from st_spark.model.architectures import Architecture
 from st_spark.model.attention import attend
 from st_spark.model.linear import ACTIVATIONS, Linear
+from st_spark.model.norm import Norm
 from st_spark.model.packed import Packed
 from st_spark.model.relative_bias import RelativeBias
 from st_spark.model.weights import Weights
 
 _WORDS = "embeddings.word_embeddings.weight"
-
-
-@dataclass
-class Norm:
-    """LayerNorm over the last dimension."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, width] to [n, width]."""
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 @dataclass

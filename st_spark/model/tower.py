@@ -8,12 +8,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from st_spark.errors import ModelError
 from st_spark.model.attention import attend
 from st_spark.model.batching import Group
 from st_spark.model.linear import ACTIVATIONS, Linear
+from st_spark.model.norm import Norm
 from st_spark.model.weights import Weights
 
 
@@ -54,22 +54,9 @@ class Reader:
         weights[0], biases[0] = weights[0] * scale, biases[0] * scale
         return Linear(torch.cat(weights), torch.cat(biases), self.dtype, self.device)
 
-    def norm(self, name: str, eps: float) -> "Norm":
+    def norm(self, name: str, eps: float) -> Norm:
         """The LayerNorm of that name."""
         return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"), eps)
-
-
-@dataclass(frozen=True)
-class Norm:
-    """LayerNorm in float32 over the last dimension."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    eps: float
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, width] to [n, width]."""
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 @dataclass(frozen=True)
