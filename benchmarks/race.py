@@ -4,6 +4,7 @@ Machines are shared and their speed drifts, so contenders take turns A B C A B C
 of the ratios round by round, not a ratio of best times.
 """
 
+import contextlib
 import multiprocessing
 import statistics
 import threading
@@ -83,38 +84,45 @@ def _lane(pipe: Connection, maker: Maker) -> None:
     """The life of one contender's process."""
     run = maker()
     watch = _Memory()
-    run()
+    with watch:
+        run()
     pipe.send("ready")
     while pipe.recv() == "go":
-        start = time.perf_counter()
-        own = run()
-        pipe.send(own if isinstance(own, float) else time.perf_counter() - start)
-    pipe.send(watch.peak_mb())
+        with watch:
+            start = time.perf_counter()
+            own = run()
+            seconds = time.perf_counter() - start
+        pipe.send(own if isinstance(own, float) else seconds)
+    pipe.send(watch.peak / 1e6)
 
 
 class _Memory:
-    """Samples the memory of this process and its children twice a second."""
+    """Samples the memory of this process and its children while a contender runs, every two seconds and at the end.
+
+    Seldom, since the kernel walks all their pages for it, at the cost of the very cores that are measured.
+    """
 
     def __init__(self) -> None:
-        self._peak = 0
+        self.peak = 0
+
+    def __enter__(self) -> None:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def peak_mb(self) -> float:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        return self._peak / 1e6
+        self._sample()
 
     def _watch(self) -> None:
+        while not self._done.wait(2):
+            self._sample()
+
+    def _sample(self) -> None:
         me = psutil.Process()
-        while True:
-            total = 0
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    total += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self._peak = max(self._peak, total)
-            if self._done.wait(0.5):
-                return
+        total = 0
+        for process in (me, *me.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_full_info().pss
+        self.peak = max(self.peak, total)
