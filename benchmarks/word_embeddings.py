@@ -25,7 +25,7 @@ WORDS, WIDTH = 400_000, 300
 def vocabulary() -> list[str]:
     """The words of the demo's texts and made-up ones, in random order, behind the padding word of old saves."""
     rng = np.random.default_rng(0)
-    real = {word.strip(".,;:!?()\"'").lower() for text in passages(2000) for word in text.split()} - {""}
+    real = {word.strip(".,;:!?()\"'").lower() for text in passages(5000) for word in text.split()} - {""}
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     drawn = ("".join(row) for row in letters[rng.integers(0, 26, (2 * WORDS, 8))])
     words = list(dict.fromkeys([*sorted(real), *drawn]))[: WORDS - 1]
@@ -40,9 +40,9 @@ def made_up(count: int) -> list[str]:
 
 
 SETS: dict[str, Callable[[], list[str]]] = {
-    "passages": lambda: passages(2000),
-    "phrases": lambda: phrases(9000),
-    "made-up": lambda: made_up(10_000),
+    "passages": lambda: passages(5000),
+    "phrases": lambda: phrases(9900),
+    "made-up": lambda: made_up(40_000),
 }
 
 

@@ -22,7 +22,7 @@ def mean_rows(ids: torch.Tensor, table: torch.Tensor, lengths: Lengths) -> torch
         [texts, width], zeros for a text without tokens.
     """
     counts = torch.from_numpy(np.maximum(lengths, 1)).to(table.device)
-    return _sums(ids, table, lengths) / counts[:, None]
+    return _sums(ids, table, lengths).div_(counts[:, None])
 
 
 def _sums(ids: torch.Tensor, table: torch.Tensor, lengths: Lengths) -> torch.Tensor:

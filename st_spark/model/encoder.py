@@ -15,7 +15,6 @@ from st_spark.errors import InputError
 from st_spark.model import checkpoint, hub, images, lanes, prompts, quantization, similarity
 from st_spark.model import precision as precisions
 from st_spark.model.assembly import Assembly, Pipeline
-from st_spark.model.batching import longest_first, micro_batches
 from st_spark.model.tokens import Text
 
 if TYPE_CHECKING:
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
     Input = Text | Source
 
 Floats = npt.NDArray[np.float32]
-
-# Tokens of a micro-batch. On a CPU the activations of 2,048 tokens stay near the caches (measured on Zen 4, 2
-# cores: 1,024 to 4,096 within 3%, 16,384 8% slower); a GPU wants enough to fill it.
-_CPU_TOKENS = 2048
-_GPU_TOKENS = 32768
-# Where tokens are rows of a table there is little to do for each, and threads wait for one another at every batch.
-_LOOKED_UP_TOKENS = 65536
 
 
 @dataclass(frozen=True)
@@ -212,7 +204,7 @@ class SentenceTransformer:
             for rows, vectors in self._run(pipeline, inputs, batch_size):
                 kept = vectors[:, :cut] if cut else vectors
                 kept = F.normalize(kept, dim=1) if normalize_embeddings else kept
-                out[rows] = kept.cpu().numpy()
+                out = _placed(out, rows, kept.cpu().numpy())
                 advance(len(rows))
         problems: Mapping[int, str] = getattr(inputs, "problems", {})
         out[list(problems)] = np.nan
@@ -222,11 +214,7 @@ class SentenceTransformer:
         self, pipeline: Pipeline, inputs: "Inputs", batch_size: int | None
     ) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
         """Micro-batches of the inputs, longest first: their places and vectors."""
-        order = longest_first(inputs.lengths)
-        budget = _CPU_TOKENS if self.device.type == "cpu" else _GPU_TOKENS
-        budget = _LOOKED_UP_TOKENS if pipeline.looks_up else budget
-        work = np.maximum(inputs.lengths[order], 1)  # word models know texts without tokens
-        runs = [order[first:stop] for first, stop in micro_batches(work, budget, batch_size)]
+        runs = pipeline.runs(inputs.lengths, self.device, batch_size)
 
         def forward(rows: npt.NDArray[np.int64]) -> torch.Tensor:
             batch = inputs.take(rows, self.device)
@@ -240,6 +228,14 @@ class SentenceTransformer:
 def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
     given = options.get("prompt") is not None or options.get("prompt_name") is not None
     return {"task": name, **options} if given else {"task": name, **options, "prompt_name": name}
+
+
+def _placed(out: Floats, rows: npt.NDArray[np.int64], vectors: Floats) -> Floats:
+    """All vectors with these in their rows: the given array, or these where they are all, in order."""
+    if len(rows) == len(out) and vectors.flags.c_contiguous and (rows == np.arange(len(out))).all():
+        return vectors
+    out[rows] = vectors
+    return out
 
 
 def _checked_dim(truncate_dim: int | None) -> int | None:

@@ -4,8 +4,10 @@ The products of one micro-batch are too small to share well: every layer ends in
 waits. One core per micro-batch has none, and one busy core does not hold up the others.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -25,10 +27,15 @@ def run(work: Callable[[Task], Done], tasks: Sequence[Task], device: torch.devic
         yield from map(_inferring(work), tasks)
         return
     try:
-        with ThreadPoolExecutor(threads, "st-spark-lane", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from pool.map(_inferring(work), tasks)
+        yield from _pool(threads, os.getpid()).map(_inferring(work), tasks)
     finally:
         torch.set_num_threads(threads)  # a lane's own setting is also the default of threads that start later
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
+    """Kept, since to start threads costs milliseconds; a process that is forked off has none of its parent's."""
+    return ThreadPoolExecutor(threads, "st-spark-lane", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _inferring(work: Callable[[Task], Done]) -> Callable[[Task], Done]:

@@ -1,6 +1,7 @@
 """What the modules of a model hand on: a micro-batch of texts, its tokens side by side without padding."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ _CURE = "its modules.json is broken, or leaves a module out."
 
 @dataclass
 class Packed:
-    """A micro-batch; texts of equal length stand together.
+    """A micro-batch; texts of equal length stand together, where tokens are worth computing.
 
     Attributes:
         ids: [tokens] int64, the token ids of all texts, one after another, on the model's device.
@@ -28,7 +29,6 @@ class Packed:
             asks for them (output_hidden_states).
         token_weights: [tokens] float32 by which a module has multiplied the token embeddings, or None.
         vectors: [texts, dim] float32 sentence embeddings, once a module made them.
-        groups: The runs of equal length, in order.
     """
 
     ids: torch.Tensor
@@ -40,11 +40,11 @@ class Packed:
     layers: list[torch.Tensor] = field(default_factory=list)
     token_weights: torch.Tensor | None = None
     vectors: torch.Tensor | None = None
-    groups: list[Group] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Derives the groups."""
-        self.groups = equal_groups(self.lengths)
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The runs of equal length, in order."""
+        return equal_groups(self.lengths)
 
     def starts(self) -> torch.Tensor:
         """[texts] place of the first token of each text among all tokens, on the model's device."""

@@ -3,29 +3,30 @@
 What a word becomes depends on nothing but the word, so that each one is worked out once and then is one look-up.
 """
 
-import string
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
 
 from st_spark.errors import InputError, ModelError
+from st_spark.model import lanes
 from st_spark.model.phrases import Phrases
 from st_spark.model.stored import read_object, shown, wrong
 from st_spark.model.tokens import Tokens, flat, load_tokenizer
+from st_spark.model.word_ids import UNKNOWN, Spelling, WordIds, strip_punctuation
+from st_spark.model.word_table import Hashes, hashes, strings
 
-Words = Callable[[str], list[str]]
-Spelling = Callable[[str], str]
+# The words of texts, one text after another (strings; those that are empty stand for none), and how many of each text.
+Words = Callable[[Sequence[str]], tuple[pa.Array, npt.NDArray[np.int64]]]
 
-_UNKNOWN = -1
-# How many words that are not in the vocabulary are remembered; most of those of a corpus come again and again.
-_MOST_REMEMBERED = 1_000_000
-# Texts whose words are held at a time.
-_CHUNK = 4096
-
+# Texts whose words are held at a time, about.
+_CHUNK = 16384
 
 _FILES = {
     "WhitespaceTokenizer": "whitespacetokenizer_config.json",
@@ -40,7 +41,7 @@ class WordTokenizer:
         vocab: The words; a word's id is its place.
         stop_words: Words that are dropped.
         spellings: What is tried for a word that is not in the vocabulary, one after the other.
-        words: Splits a text.
+        words: Splits texts.
         max_length: Most words of a text; the rest is cut off. None for no limit.
     """
 
@@ -52,7 +53,7 @@ class WordTokenizer:
         words: Words,
         max_length: int | None = None,
     ) -> None:
-        self.ids = _Ids(vocab, stop_words, spellings)
+        self.ids = WordIds(vocab, stop_words, spellings)
         self.words = words
         self.max_length = max_length
 
@@ -63,19 +64,26 @@ class WordTokenizer:
             InputError: Something that is no str, with its place.
         """
         _check(texts)
-        parts = [self._chunk(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK)]
+        parts = [self._known(*encoded) for encoded in lanes.run(self._encoded, _chunks(texts), torch.device("cpu"))]
         none = np.empty(0, dtype=np.int64)
         ids, lengths = (np.concatenate([none, *(part[side] for part in parts)]) for side in (0, 1))
         return _cut(ids, lengths, self.max_length)
 
-    def _chunk(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        words = [self.words(text) for text in texts]
-        counts = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
-        ids = np.fromiter(map(self.ids.__getitem__, chain.from_iterable(words)), dtype=np.int64, count=counts.sum())
-        known = ids != _UNKNOWN
-        before = np.concatenate(([0], np.cumsum(known)))
+    def _encoded(self, texts: Sequence[str]) -> tuple[pa.DictionaryArray, Hashes, npt.NDArray[np.int64]]:
+        words, counts = self.words(texts)
+        encoded = words.dictionary_encode()
+        return encoded, hashes(encoded.dictionary), counts
+
+    def _known(
+        self, words: pa.DictionaryArray, keys: Hashes, counts: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The ids of the known words, and how many of each text."""
+        distinct = self.ids(words.dictionary, keys)
+        ids = distinct[words.indices.to_numpy()]
+        kept = ids != UNKNOWN
+        before = np.concatenate(([0], np.cumsum(kept)))
         stops = np.cumsum(counts)
-        return ids[known], before[stops] - before[stops - counts]
+        return ids[kept], before[stops] - before[stops - counts]
 
 
 class Subwords:
@@ -105,6 +113,8 @@ class Subwords:
 
 
 def _check(texts: Sequence[Any]) -> None:
+    if set(map(type, texts)) <= {str}:
+        return
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             problem = f"input {place} is {text!r:.60} ({type(text).__name__}), and this model has no pairs."
@@ -120,39 +130,45 @@ def _cut(ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], limit: int 
     return Tokens(ids, None, lengths, truncated)
 
 
-class _Ids(dict[str, int]):
-    """The ids of the words that have come up: -1 for stop words and unknown ones."""
-
-    def __init__(self, vocab: Iterable[str], stop_words: Iterable[str], spellings: Sequence[Spelling]) -> None:
-        self._vocab = {word: place for place, word in enumerate(vocab)}
-        self._vocab.update(dict.fromkeys(stop_words, _UNKNOWN))
-        self._spellings = spellings
-
-    def __missing__(self, word: str) -> int:
-        """Looks the word up as it is, then in each of its spellings; a stop word among them ends the search."""
-        found = self._vocab.get(word)
-        spelling = word
-        for spell in self._spellings if found is None else ():
-            spelling = spell(spelling)
-            found = self._vocab.get(spelling) if spelling or spell is not _strip_punctuation else None
-            if found is not None:
-                break
-        found = _UNKNOWN if found is None else found
-        if len(self) < _MOST_REMEMBERED:
-            self[word] = found
-        return found
+def _split(texts: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """str.split of each text, by Arrow: without a Python object for each word, and without Python's lock."""
+    column = strings(texts)
+    split = pc.ascii_split_whitespace if _plain(column) else pc.utf8_split_whitespace  # a third of the time
+    lists = split(column)
+    return lists.values, np.diff(lists.offsets.to_numpy())
 
 
-def _strip_punctuation(word: str) -> str:
-    return word.strip(string.punctuation)
+def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
+    """Neighbouring texts with about as many characters as other chunks, a chunk at least for each thread."""
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
+    count = max(torch.get_num_threads(), -(-len(texts) // _CHUNK))
+    cuts = np.unique(np.searchsorted(ends, np.arange(count + 1) / count * ends[-1:].sum()))
+    return [texts[first:stop] for first, stop in pairwise([0, *cuts[1:-1].tolist(), len(texts)])]
+
+
+def _plain(strings: pa.Array) -> bool:
+    """Whether all is ASCII, without the separators 28 to 31, which only Python takes for white space."""
+    characters = np.frombuffer(strings.buffers()[2] or b"", dtype=np.uint8)
+    return not bool(((characters > 127) | (characters - np.uint8(28) < 4)).any())
+
+
+def _each(words: Callable[[str], list[str]]) -> Words:
+    """A function of one text as a function of many."""
+
+    def split(texts: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+        lists = [words(text) for text in texts]
+        counts = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+        return strings(list(chain.from_iterable(lists))), counts
+
+    return split
 
 
 def whitespace(
     vocab: Iterable[str], stop_words: Iterable[str] = (), lower_case: bool = False, max_length: int | None = None
 ) -> WordTokenizer:
     """Splits on white space; a word is looked up as it is, then without punctuation around it, then lower-cased."""
-    words: Words = (lambda text: text.lower().split()) if lower_case else str.split
-    return WordTokenizer(vocab, stop_words, (_strip_punctuation, str.lower), words, max_length)
+    words: Words = (lambda texts: _split([text.lower() for text in texts])) if lower_case else _split
+    return WordTokenizer(vocab, stop_words, (strip_punctuation, str.lower), words, max_length)
 
 
 def load(folder: Path, class_path: object, max_length: int | None) -> WordTokenizer | Subwords:
@@ -180,7 +196,7 @@ def load(folder: Path, class_path: object, max_length: int | None) -> WordTokeni
     if name == "WhitespaceTokenizer":
         return whitespace(vocab, stop_words, lower_case, max_length)
     phrases = Phrases(vocab, config.get("ngram_separator", "_"), config.get("max_ngram_length", 5))
-    return WordTokenizer(vocab, stop_words, (str.lower, _strip_punctuation), phrases, max_length)
+    return WordTokenizer(vocab, stop_words, (str.lower, strip_punctuation), _each(phrases), max_length)
 
 
 def _word_list(file: Path, key: str, value: object) -> list[str]:

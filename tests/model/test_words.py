@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError
-from st_spark.model import word_tokenizers
+from st_spark.model import word_ids, word_tokenizers
 from st_spark.model.bags import mean_rows
 from st_spark.model.weights import Weights
 from tests.word_checkpoints import DIM, VOCAB, WRITERS, write_bow, write_words
@@ -49,10 +49,10 @@ def test_each_word_is_looked_up_in_its_spellings(batch: list[str], lower_case: b
 
 
 def test_words_beyond_what_is_remembered_are_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_tokenizers, "_MOST_REMEMBERED", 1)
+    monkeypatch.setattr(word_ids, "_MOST_REMEMBERED", 1)
     tokenizer = word_tokenizers.whitespace(VOCABULARY, STOP_WORDS)
     assert tokenizer(["other CAT! dog the Dog"]).ids.tolist() == [1, 2]
-    assert len(tokenizer.ids) == 1
+    assert tokenizer(["unheard-of CAT! dog the Dog", "CAT."]).ids.tolist() == [1, 2, 1]
 
 
 @given(st.lists(st.integers(0, 300), max_size=12))
@@ -131,3 +131,14 @@ def test_a_model_whose_modules_do_not_fit_is_refused(tmp_path: Path) -> None:
     write_modules(folder, ("0_WordEmbeddings", "WordEmbeddings"), ("2_Normalize", "Normalize"))
     with pytest.raises(ModelError, match="no pooling before what reads sentence embeddings"):
         SentenceTransformer(folder, device="cpu").encode("cat")
+
+
+@given(st.lists(st.text(st.characters(codec=None), max_size=20), max_size=20))
+def test_texts_fall_into_the_words_that_python_splits_them_into(texts: list[str]) -> None:
+    """Every character that Unicode has, lone surrogates and separators of ASCII too."""
+    words = sorted({word for text in texts for word in text.split()})
+    tokens = word_tokenizers.whitespace(words)(texts)
+    found = [words[place] for place in tokens.ids]
+    whole = [word for text in texts for word in text.split() if not any("\ud800" <= c <= "\udfff" for c in word)]
+    assert [word for word in found if not any("\ud800" <= c <= "\udfff" for c in word)] == whole
+    assert tokens.lengths.tolist() == [len(text.split()) for text in texts]
