@@ -108,6 +108,17 @@ def loads() -> int:
     return _loads
 
 
+def use_granted() -> None:
+    """Makes torch use the threads and the GPU that Spark grants this task; PlatformError if torch lacks that GPU."""
+    device = task_device()
+    check_device(device)
+    _set_threads(task_threads())
+    if device is not None:
+        import torch
+
+        torch.cuda.set_device(device)
+
+
 def task_threads() -> int | None:
     """Threads that Spark grants this task (spark.task.cpus), None outside of a task."""
     from pyspark import TaskContext
