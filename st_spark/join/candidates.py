@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from st_spark.join.scores import Places, Scores
-from st_spark.join.tiles import Product, hits, lowest, run_maxima
+from st_spark.join.tiles import COLUMNS, RUN, Product, Tile, reaching, run_maxima
 
-# Columns of a tile, and those of a run whose maximum is looked at first.
-_COLUMNS, _RUN = 4096, 32
-# Candidates of a stripe that are held before those that have become hopeless are dropped.
+# Candidates of a stripe of rows that are held before those that have become hopeless are dropped.
 _HELD = 1 << 22
+_MOST = 2**31 - 256
 
 
 @dataclass(frozen=True)
@@ -21,88 +21,111 @@ class Candidates:
     Attributes:
         rows: [pairs] row in the stripe, ascending.
         columns: [pairs] column.
+        least: [pairs] no less than this is the true product; descending in each row.
+        most: [pairs] no more than this.
     """
 
     rows: Places
     columns: Places
+    least: npt.NDArray[np.float32]
+    most: npt.NDArray[np.float32]
+
+    def taken(self, which: npt.NDArray[np.generic]) -> "Candidates":
+        """Some of them."""
+        return Candidates(self.rows[which], self.columns[which], self.least[which], self.most[which])
+
+    def sorted(self) -> "Candidates":
+        """In the order that is promised."""
+        # Positive floats order like their bits; negative ones the other way round.
+        bits = self.least.view(np.int32).astype(np.int64)
+        ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+        return self.taken(np.argsort((self.rows << 32) - ordered))
+
+    def ranks(self) -> Places:
+        """[pairs] place of each in its row, from 0."""
+        starts = np.flatnonzero(np.diff(self.rows, prepend=-1))
+        return np.arange(len(self.rows)) - np.repeat(starts, np.diff(starts, append=len(self.rows)))
 
 
 class Best:
     """Collects what can be among the k best of each row of a stripe, tile after tile.
 
     Args:
-        k: How many are wanted, or None for all above the thresholds.
-        theta: [rows] thresholds in units of the tile.
-        margin: [rows] by how much the k-th best so far can be wrong, and what comes, too: twice the slack.
+        k: How many are wanted, or None for all that can reach what is needed.
+        need: [rows] least product that a pair is wanted for.
     """
 
-    def __init__(self, k: int | None, theta: torch.Tensor, margin: torch.Tensor) -> None:
-        self.k, self.theta, self.margin = k, theta, margin
-        self._found: list[tuple[torch.Tensor, ...]] = []
-        self._held, self._next = 0, 1
-        self._tiles = 0
+    def __init__(self, k: int | None, need: Scores) -> None:
+        self.k = k
+        self.need = need
+        self._found: list[Candidates] = []
+        self._held, self._tiles, self._next = 0, 0, 2
 
-    def see(self, start: int, tile: torch.Tensor) -> None:
-        """Takes what a tile, whose columns begin at start, has to give."""
-        width = _RUN if self.k is None else max(1, min(_RUN, tile.shape[1] // (4 * self.k)))
-        maxima = run_maxima(tile, width)
+    def see(self, tile: Tile) -> None:
+        """Takes what a tile has to give."""
+        width = RUN if self.k is None else next((w for w in (32, 16, 8, 4, 2) if COLUMNS // w >= 4 * self.k), 1)
+        maxima = run_maxima(tile.values, width)
         if self._tiles == 0 and self.k is not None and maxima.shape[1] >= self.k:
-            # The k-th best of the runs' maxima, which are values of k different columns.
+            # The k-th of the runs' maxima, which are products with k different columns.
             kth = maxima.topk(self.k, dim=1).values[:, -1]
-            self.theta = torch.maximum(self.theta, kth - self.margin)
-        rows, columns, values = hits(tile, maxima, width, self.theta)
-        self._found.append((rows, columns + start, values))
+            self.need = np.maximum(self.need, (kth * tile.units - tile.slack).double().cpu().numpy())
+        rows, columns, values = reaching(tile.values, maxima, self._theta(tile))
+        near = values * tile.units[rows]
+        slack = tile.slack[rows]
+        sides = (rows, columns + tile.start, near - slack, near + slack)
+        self._found.append(Candidates(*(side.cpu().numpy() for side in sides)))
         self._held += len(rows)
         self._tiles += 1
-        if self.k is not None and (self._tiles >= self._next or self._held > _HELD):
-            self._next = 2 * self._tiles
+        if self.k is not None and (self._tiles == self._next or self._held > _HELD):
+            self._next = 3 * self._tiles
             self._tighten(self.k)
 
     def result(self) -> Candidates:
         """The candidates of all tiles."""
-        if self.k is not None:
-            self._tighten(self.k)
-        parts = [torch.cat(side).cpu().numpy() for side in zip(*self._found, strict=True)][:2]
-        rows, columns = parts if parts else (np.empty(0, np.int64), np.empty(0, np.int64))
-        order = np.argsort(rows, kind="stable")
-        return Candidates(rows[order], columns[order])
+        if self.k is None:
+            return _joined(self._found).sorted()
+        self._tighten(self.k)
+        return self._found[0]
+
+    def _theta(self, tile: Tile) -> torch.Tensor:
+        """[rows] what is needed, in units of the tile and of its type, rounded down."""
+        need = torch.from_numpy(self.need).to(tile.units.device)
+        theta = (need - tile.slack) / tile.units
+        # Above what fills up the last tile, and never outside of the type.
+        if tile.values.dtype != torch.int32:
+            return theta.clamp_(min=torch.finfo(torch.float32).min).float()
+        return theta.floor().clamp_(-_MOST, _MOST).to(torch.int32)
 
     def _tighten(self, k: int) -> None:
-        """Raises the thresholds to the k-th best so far, and drops what does not reach them."""
-        if not self._found:
-            return
-        rows, columns, values = (torch.cat(side) for side in zip(*self._found, strict=True))
-        order = torch.argsort(values, descending=True)
-        order = order[torch.argsort(rows[order], stable=True)]
-        rows, columns, values = rows[order], columns[order], values[order]
-        counts = torch.bincount(rows, minlength=len(self.theta))
-        ends = counts.cumsum(0)
-        enough = counts >= k
-        kth = values[(ends - counts + k - 1)[enough]]
-        self.theta[enough] = torch.maximum(self.theta[enough], kth - self.margin[enough])
-        kept = values >= self.theta[rows]
-        self._found = [(rows[kept], columns[kept], values[kept])]
-        self._held = len(self._found[0][0])
+        """Raises what is needed to the k-th best so far, and drops what cannot reach it."""
+        found = _joined(self._found).sorted()
+        kth = np.flatnonzero(found.ranks() == k - 1)
+        rows = found.rows[kth]
+        self.need[rows] = np.maximum(self.need[rows], found.least[kth])
+        self._found = [found.taken(found.most >= self.need[found.rows])]
+        self._held = len(self._found[0].rows)
+
+
+def _joined(parts: list[Candidates]) -> Candidates:
+    return Candidates(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.columns for part in parts]),
+        np.concatenate([part.least for part in parts]),
+        np.concatenate([part.most for part in parts]),
+    )
 
 
 def stripe(product: Product, first: int, stop: int, k: int | None, need: Scores) -> Candidates:
     """The candidates of the rows first..stop.
 
     Args:
-        product: Both sides.
+        product: Both sides; at least one column.
         first: The first row.
         stop: The row behind the last.
         k: How many best ones each row wants, or None.
-        need: [rows] least value, in the score's own units, that a pair is wanted for; -inf for all.
+        need: [rows] least product that a pair is wanted for; -inf for all.
     """
-    slack = product.slack()[first:stop]
-    dtype = torch.int32 if product.left.codes.dtype == torch.int8 else torch.float32
-    device = product.left.codes.device
-    low = lowest(torch.empty(0, dtype=dtype))
-    theta = np.floor(need / product.unit - slack)
-    theta = np.maximum(theta, low // 2 if dtype == torch.int32 else low)
-    margin = np.ceil(2 * slack) if dtype == torch.int32 else 2 * slack
-    best = Best(k, torch.from_numpy(theta).to(device, dtype), torch.from_numpy(margin).to(device, dtype))
-    for start, tile in product.tiles(first, stop, range(0, len(product.right.codes), _COLUMNS)):
-        best.see(start, tile)
+    best = Best(k, need)
+    for tile in product.tiles(first, stop):
+        best.see(tile)
     return best.result()

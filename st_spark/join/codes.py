@@ -29,13 +29,13 @@ class Codes:
 
     Attributes:
         codes: [n, d] int8, bfloat16 or float32.
-        scale: What one unit of a code stands for; the same for all rows.
+        scales: [n] what one unit of a row's codes stands for.
         errors: [n] bound on the length of what the codes leave out of the row.
         lengths: [n] bound on the length of the row.
     """
 
     codes: torch.Tensor
-    scale: float
+    scales: Floats
     errors: Floats
     lengths: Floats
 
@@ -47,22 +47,32 @@ def fastest(device: torch.device) -> torch.dtype:
     return torch.float32 if cpu_flags().isdisjoint(_INT8) else torch.int8
 
 
-def encoded(rows: Matrix, dtype: torch.dtype, device: torch.device) -> Codes:
-    """Codes of float32 or float64 rows.
+def largest(rows: Matrix, factors: Floats) -> Floats:
+    """[n] the largest magnitude in each row times its factor."""
+    parts = [np.abs(rows[i : i + _ROWS]).max(axis=1, initial=0.0) for i in range(0, len(rows), _ROWS)]
+    return np.concatenate([np.empty(0), *parts]) * factors
 
-    int8 takes one scale for all rows, so that products of codes compare with one another as they are.
+
+def encoded(rows: Matrix, order: npt.NDArray[np.int64], factors: Floats, tops: Floats, dtype: torch.dtype) -> Codes:
+    """Codes of rows in some order.
+
+    Args:
+        rows: [n, d] float32 or float64.
+        order: [n] the row that comes first, and so on.
+        factors: [n] what each row is multiplied by before.
+        tops: [n], in that order, the value that int8 codes of the row reach with 127; at least the row's largest.
+        dtype: int8, bfloat16 or float32.
     """
-    largest = float(max(np.abs(rows[i : i + _ROWS]).max(initial=0.0) for i in range(0, max(len(rows), 1), _ROWS)))
-    scale = (largest / 127 or 1.0) if dtype == torch.int8 else 1.0
     codes = torch.empty(rows.shape, dtype=dtype)
+    scales = np.where(tops > 0, tops / 127, 1.0) if dtype == torch.int8 else np.ones(len(rows))
+    scales = scales.astype(np.float32).astype(np.float64)
     errors, lengths = np.empty(len(rows)), np.empty(len(rows))
     for first in range(0, len(rows), _ROWS):
         part = slice(first, first + _ROWS)
-        x = torch.from_numpy(rows[part])
-        coded = (x / scale).round_().clamp_(-127, 127) if dtype == torch.int8 else x
-        codes[part] = coded.to(dtype)
-        left_out = x.float() - codes[part].float() * scale
-        # A value of float32 stands within 2^-24 of itself for one of float64.
-        lengths[part] = x.float().norm(dim=1).double().numpy() * _SAFETY
-        errors[part] = left_out.norm(dim=1).double().numpy() * _SAFETY + lengths[part] * 2.0**-23
-    return Codes(codes.to(device), scale, errors, lengths)
+        x = torch.from_numpy(rows[order[part]] * factors[order[part], None].astype(rows.dtype)).float()
+        scale = torch.from_numpy(scales[part]).float()[:, None]
+        codes[part] = (x / scale).round_().clamp_(-127, 127).to(dtype) if dtype == torch.int8 else x.to(dtype)
+        lengths[part] = x.norm(dim=1).double().numpy() * _SAFETY
+        # What the factor and float32 round away is less than 2^-22 of the row.
+        errors[part] = (x - codes[part] * scale).norm(dim=1).double().numpy() * _SAFETY + lengths[part] * 2.0**-22
+    return Codes(codes, scales, errors, lengths)

@@ -48,9 +48,7 @@ def distinct(matrix: Matrix) -> Distinct:
     keys = _hashes(matrix)
     _, firsts, group = np.unique(keys, return_index=True, return_inverse=True)
     if len(firsts) < len(matrix):
-        same = np.concatenate(
-            [_equal(matrix, i, firsts[group[i : i + _ROWS]]) for i in range(0, len(matrix), _ROWS)]
-        )
+        same = np.concatenate([_equal(matrix, i, firsts[group[i : i + _ROWS]]) for i in range(0, len(matrix), _ROWS)])
         group = np.where(same, group, len(firsts) + np.arange(len(matrix)))  # two rows of one hash: each for itself
         _, firsts, group = np.unique(group, return_index=True, return_inverse=True)
     order = np.argsort(firsts, kind="stable")  # groups by their first rows

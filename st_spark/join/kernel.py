@@ -3,19 +3,19 @@
 What comes out is what a float64 comparison of every pair gives, ties and all, whatever the tiles, threads or device.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from st_spark.join.candidates import stripe
-from st_spark.join.codes import encoded, fastest
+from st_spark.join.candidates import Candidates, stripe
+from st_spark.join.codes import encoded, fastest, largest
 from st_spark.join.distinct import Distinct, distinct
-from st_spark.join.scores import Places, Scores, rescored
-from st_spark.join.tiles import Product
+from st_spark.join.scores import Places, Rescorer, Scores, lengths
+from st_spark.join.tiles import COLUMNS, Product
 from st_spark.join.vectors import Matrix
 
-# Rows of a tile: with the columns of candidates._COLUMNS the tile stays in the last cache.
+# Rows of a tile: with tiles.COLUMNS the tile stays in the last cache.
 _ROWS = 512
 # Float64 scores are off by less than this, relatively.
 _ROUNDING = 1e-12
@@ -116,45 +116,71 @@ def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None)
 
 def _best(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> Pairs:
     """The k best of distinct rows, or all pairs that may have the score that is needed; not sorted."""
-    order = np.random.default_rng(0).permutation(len(right))  # so that thresholds rise soon, however rows are sorted
-    product, need = _product(left, right[order], score, need)
-    parts = []
-    for first in range(0, len(left) if len(right) else 0, _ROWS):
-        stop = min(first + _ROWS, len(left))
-        found = stripe(product, first, stop, k, need[first:stop])
-        rows, columns = found.rows + first, order[found.columns]
-        parts.append(Pairs(rows, columns, rescored(left, right, rows, columns, score)))
-        if k is not None:
-            parts[-1] = parts[-1].sorted().first(k)
-    none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    sides = zip(*((part.left, part.right, part.score) for part in [none, *parts]), strict=True)
+    parts = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    if len(left) and len(right):
+        product, order, need = _product(left, right, score, need)
+        rescore = Rescorer(left, right, score)
+        for first in range(0, len(left), _ROWS):
+            stop = min(first + _ROWS, len(left))
+            found = stripe(product, first, stop, k, need[first:stop])
+            found = replace(found, columns=order[found.columns])
+            if k is None:
+                scores = rescore(found.rows + first, found.columns)
+                parts.append(Pairs(found.rows + first, found.columns, scores))
+            else:
+                parts.append(_k_best(found, first, k, rescore))
+    sides = zip(*((part.left, part.right, part.score) for part in parts), strict=True)
     return Pairs(*(np.concatenate(side) for side in sides))
 
 
-def _product(left: Matrix, right: Matrix, score: str, need: Scores) -> tuple[Product, Scores]:
-    """Codes of both sides, and what is needed of their products."""
+def _k_best(found: Candidates, first: int, k: int, rescore: Rescorer) -> Pairs:
+    """The k best of each row of a stripe.
+
+    The exact scores of the first k show what the others must be able to reach, which few are.
+    """
+    ranks = found.ranks()
+    head, tail = found.taken(ranks < k), found.taken(ranks >= k)
+    scores = rescore(head.rows + first, head.columns)
+    if len(tail.rows) and rescore.score != "euclidean":  # of which products are no scores
+        least = np.full(head.rows[-1] + 1, np.inf)
+        np.minimum.at(least, head.rows, scores)
+        tail = tail.taken(tail.most >= least[tail.rows] - np.abs(least[tail.rows]) * _ROUNDING - _ROUNDING)
+    rows, columns = (np.concatenate(side) for side in ((head.rows, tail.rows), (head.columns, tail.columns)))
+    scores = np.concatenate((scores, rescore(tail.rows + first, tail.columns)))
+    return Pairs(rows + first, columns, scores).sorted().first(k)
+
+
+def _product(left: Matrix, right: Matrix, score: str, need: Scores) -> tuple[Product, Places, Scores]:
+    """Products of codes of both sides, the order of the right one in them, and what is needed of a product."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     need = need - np.abs(np.where(np.isfinite(need), need, 0.0)) * _ROUNDING - _ROUNDING
+    dtype = torch.float32 if score == "euclidean" else fastest(device)
+    # In random order thresholds rise soon, however the rows are sorted.
+    order = np.random.default_rng(0).permutation(len(right))
     if score == "euclidean":
-        return _euclidean(left, right, need, device)
-    if score == "cosine":
-        left, right = _unit(left), _unit(right)
-    dtype = fastest(device)
-    return Product(encoded(left, dtype, device), encoded(right, dtype, device)), need
+        return _euclidean(left, right, need, order, device)
+    factors = [1 / lengths(side) if score == "cosine" else np.ones(len(side)) for side in (left, right)]
+    tops = [largest(side, factor) for side, factor in zip((left, right), factors, strict=True)]
+    if dtype == torch.int8:  # neighbours, which share a scale, are of about one size
+        order = order[np.argsort(tops[1][order], kind="stable")]
+        ends = np.minimum((np.arange(len(right)) // COLUMNS + 1) * COLUMNS, len(right)) - 1
+        tops[1] = tops[1][order][ends]
+    rows = encoded(left, np.arange(len(left)), factors[0], tops[0], dtype)
+    return Product(rows, encoded(right, order, factors[1], tops[1], dtype), device), order, need
 
 
-def _euclidean(left: Matrix, right: Matrix, need: Scores, device: torch.device) -> tuple[Product, Scores]:
+def _euclidean(
+    left: Matrix, right: Matrix, need: Scores, order: Places, device: torch.device
+) -> tuple[Product, Places, Scores]:
     """|x - y| <= r where x y - y y / 2 >= (x x - r r) / 2; around the mean, where the numbers are small."""
-    center = right.mean(axis=0, dtype=np.float64) if len(right) else np.zeros(right.shape[1])
+    center = right.mean(axis=0, dtype=np.float64)
     x, y = left - center, right - center
     squares = (x * x).sum(axis=1)
     least = np.where(need > 0, np.inf, (squares - need * need) / 2)
     least = np.where(np.isneginf(need), -np.inf, least - _ROUNDING * squares)
-    shift = torch.from_numpy(-(y * y).sum(axis=1) / 2).float().to(device)
-    return Product(encoded(x, torch.float32, device), encoded(y, torch.float32, device), shift), least
-
-
-def _unit(rows: Matrix) -> Matrix:
-    """Rows of length 1 in float32."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    return (rows / lengths[:, None]).astype(np.float32)
+    shift = torch.from_numpy(-(y * y).sum(axis=1) / 2)[order].float()
+    codes = [
+        encoded(side, places, np.ones(len(side)), np.ones(len(side)), torch.float32)
+        for side, places in ((x, np.arange(len(x))), (y, order))
+    ]
+    return Product(codes[0], codes[1], device, shift), order, least

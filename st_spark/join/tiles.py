@@ -1,83 +1,103 @@
-"""Tiles of products of codes, and what in them reaches a row's threshold.
+"""Tiles of products of codes, and what in them reaches the threshold of its row.
 
-A tile is [rows, columns] products, in units of the two scales. To look for the best of a row must not cost more than
-the products: the maximum of each run of columns is found first, in one pass, and only runs that reach the threshold
-are looked into.
+To look for the best of a row must not cost more than the products themselves: the maximum of each run of columns is
+found first, in one pass, and only runs that reach the threshold are looked into.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from st_spark.join.codes import Codes
+from st_spark.join.codes import Codes, Floats
 
-Hits = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # row in the tile, column in the tile, value
+# Columns of a tile, which share a scale, and those of a run. The last tile is filled up to whole runs.
+COLUMNS, RUN = 4096, 32
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Products of some rows with the columns from a start.
+
+    Attributes:
+        start: The first column.
+        values: [rows, columns] int32 or floats, in a buffer that the next tile reuses.
+        units: [rows] what 1 stands for.
+        slack: [rows] bound on how far a value times its unit is off.
+    """
+
+    start: int
+    values: torch.Tensor
+    units: torch.Tensor
+    slack: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Product:
-    """Products of the rows of two sides, tile by tile.
+    """Products of the rows of two sides.
 
     Attributes:
         left: Codes of one side.
-        right: Codes of the other.
-        shift: [right rows] float32 added to each column (for euclidean), or None.
+        right: Codes of the other; COLUMNS neighbours share a scale.
+        device: Where to multiply.
+        shift: [right rows] float32 added to each column, or None.
     """
 
     left: Codes
     right: Codes
+    device: torch.device
     shift: torch.Tensor | None = None
+    _columns: torch.Tensor = field(init=False)
 
-    @property
-    def unit(self) -> float:
-        """What 1 in a tile stands for."""
-        return self.left.scale * self.right.scale
+    def __post_init__(self) -> None:
+        """Fills the right side up to whole runs."""
+        missing = -len(self.right.codes) % RUN
+        filled = torch.nn.functional.pad(self.right.codes, (0, 0, 0, missing))
+        object.__setattr__(self, "_columns", filled.to(self.device))
 
-    def slack(self) -> np.ndarray:
-        """[left rows] bound on how far any value of the row's tiles is off, in units of the tile."""
-        a, b = self.left, self.right
-        biggest, worst = b.lengths.max(initial=0.0), b.errors.max(initial=0.0)
-        off = a.errors * (biggest + worst) + a.lengths * worst
-        if a.codes.dtype != torch.int8:  # int8 sums in int32, exactly
-            sums = a.lengths * biggest + (0.0 if self.shift is None else float(self.shift.abs().max()))
-            rounding = 2.0**-8 if a.codes.dtype == torch.bfloat16 else 0.0
-            off = off + sums * (rounding + (a.codes.shape[1] + 2) * 2.0**-23)
-        return np.asarray(off / self.unit + 1e-9)
-
-    def tiles(self, first: int, stop: int, starts: range) -> Iterator[tuple[int, torch.Tensor]]:
-        """For each start a tile of rows first..stop and of starts.step columns from there, in a buffer that is reused."""
-        rows = self.left.codes[first:stop]
+    def tiles(self, first: int, stop: int) -> Iterator[Tile]:
+        """All tiles of the rows first..stop."""
+        rows = self.left.codes[first:stop].to(self.device)
         integer = rows.dtype == torch.int8
-        dtype = torch.int32 if integer else rows.dtype
         multiply = torch._int_mm if integer else torch.mm
-        buffer = torch.empty((stop - first) * starts.step, dtype=dtype, device=rows.device)
-        for start in starts:
-            columns = self.right.codes[start : start + starts.step]
-            tile = buffer[: len(rows) * len(columns)].view(len(rows), len(columns))
-            multiply(rows, columns.t(), out=tile)
-            yield start, tile if self.shift is None else tile.add_(self.shift[start : start + len(columns)])
+        buffer = torch.empty(len(rows) * COLUMNS, dtype=torch.int32 if integer else rows.dtype, device=self.device)
+        for start in range(0, len(self.right.codes), COLUMNS):
+            columns = self._columns[start : start + COLUMNS]
+            values = buffer[: len(rows) * len(columns)].view(len(rows), len(columns))
+            multiply(rows, columns.t(), out=values)
+            known = min(len(columns), len(self.right.codes) - start)
+            if self.shift is not None:
+                values[:, :known] += self.shift[start : start + known].to(self.device)
+            if known < len(columns):
+                values[:, known:] = torch.iinfo(torch.int32).min if integer else float("-inf")
+            units, slack = self._bounds(slice(first, stop), slice(start, start + known))
+            yield Tile(start, values, units, slack)
+
+    def _bounds(self, rows: slice, columns: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        a, b = self.left, self.right
+        biggest, worst = b.lengths[columns].max(), b.errors[columns].max()
+        units = a.scales[rows] * b.scales[columns.start]
+        slack = a.errors[rows] * (biggest + worst) + a.lengths[rows] * worst
+        slack += self._rounding(a.lengths[rows] * biggest, columns)
+        return tuple(torch.from_numpy(side).to(self.device, torch.float32) for side in (units, slack))  # type: ignore[return-value]
+
+    def _rounding(self, products: Floats, columns: slice) -> Floats:
+        """What sums and their format round away: nothing of int32 itself, but of its float32 afterwards."""
+        largest = products + (0.0 if self.shift is None else float(self.shift[columns].abs().max()))
+        relative = 2.0**-8 if self.left.codes.dtype == torch.bfloat16 else 0.0
+        return np.asarray(largest * (relative + (self.left.codes.shape[1] + 8) * 2.0**-23) + 1e-12)
 
 
-def lowest(tile: torch.Tensor) -> float | int:
-    """What is below every threshold."""
-    return torch.iinfo(tile.dtype).min if tile.dtype == torch.int32 else float("-inf")
+def run_maxima(values: torch.Tensor, width: int) -> torch.Tensor:
+    """[rows, runs] the largest value of each run of so many columns."""
+    return values.unflatten(1, (-1, width)).amax(2)
 
 
-def run_maxima(tile: torch.Tensor, width: int) -> torch.Tensor:
-    """[rows, runs] the largest value of each run of so many columns; the last run may be shorter."""
-    rows, columns = tile.shape
-    whole = columns // width * width
-    maxima = tile[:, :whole].unflatten(1, (-1, width)).amax(2)
-    return maxima if whole == columns else torch.cat([maxima, tile[:, whole:].amax(1, keepdim=True)], dim=1)
-
-
-def hits(tile: torch.Tensor, maxima: torch.Tensor, width: int, theta: torch.Tensor) -> Hits:
-    """All values of a tile that are at least the threshold of their row."""
+def reaching(values: torch.Tensor, maxima: torch.Tensor, theta: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """All values of a tile that are at least the threshold of their row: rows, columns, values."""
+    width = values.shape[1] // maxima.shape[1]
     rows, runs = (maxima >= theta[:, None]).nonzero(as_tuple=True)
-    columns = runs[:, None] * width + torch.arange(width, device=tile.device)
-    inside = columns < tile.shape[1]
-    values = tile[rows[:, None], columns.clamp_(max=tile.shape[1] - 1)]
-    which, place = ((values >= theta[rows, None]) & inside).nonzero(as_tuple=True)
-    return rows[which], columns[which, place], values[which, place]
+    inside = values.unflatten(1, (-1, width))[rows, runs]
+    which, place = (inside >= theta[rows, None]).nonzero(as_tuple=True)
+    return rows[which], runs[which] * width + place, inside[which, place]
