@@ -4,9 +4,9 @@ A forest has one tree for each group of two ids or more: the smallest id is the 
 So a forest has fewer edges than ids, however many pairs it was made of, and says at once which group an id is in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,11 @@ import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-Pairs = tuple[pa.Array, pa.Array]
+if TYPE_CHECKING:
+    from st_spark.join.kernel import Pairs
+
+Places = npt.NDArray[np.int64]
+Sides = tuple[pa.Array, pa.Array]
 
 # Pairs are gathered until there are so many, or as many as edges, before they are merged: each costs but a few merges.
 _GATHERED = 1 << 21
@@ -50,21 +54,17 @@ def forest(left: pa.Array, right: pa.Array) -> Forest:
         right: [pairs] ids of the same type.
     """
     ids, places = _ranked(pa.concat_arrays([left, right]))
-    pairs = (np.ones(len(left), dtype=np.int8), (places[: len(left)], places[len(left) :]))
-    _, label = connected_components(coo_array(pairs, shape=(len(ids), len(ids))), directed=False)
-    _, smallest, group = np.unique(label, return_index=True, return_inverse=True)  # ids ascend: the first is smallest
-    root = smallest[group]
-    hanging = np.flatnonzero(root != np.arange(len(ids)))
-    return Forest(ids.take(pa.array(root[hanging])), ids.take(pa.array(hanging)))
+    root, hanging = _trees(_components(places[: len(left)], places[len(left) :], len(ids)))
+    return Forest(ids.take(root), ids.take(hanging))
 
 
-def merged(parts: Iterable[Pairs]) -> Forest | None:
+def merged(parts: Iterable[Sides]) -> Forest | None:
     """The forest of all parts, each of them pairs or a forest's root and id; None if there is none.
 
     Memory is that of the forest and as many pairs, not that of all pairs.
     """
     whole: Forest | None = None
-    held: list[Pairs] = []
+    held: list[Sides] = []
     count = 0
     for part in parts:
         held.append(part)
@@ -74,13 +74,47 @@ def merged(parts: Iterable[Pairs]) -> Forest | None:
     return _grown(whole, held) if held else whole
 
 
-def _grown(whole: Forest | None, parts: Sequence[Pairs]) -> Forest:
+def of_meeting(left: pa.Array, right: pa.Array, parts: "Iterator[Pairs]") -> Iterator[pa.RecordBatch]:
+    """The trees that the pairs of one meeting make, so that a task gives back few pairs however many it finds.
+
+    Args:
+        left: Ids of the left places.
+        right: Ids of the right places; the same array where rows meet each other.
+        parts: The pairs, as places, some at a time.
+
+    Yields:
+        left_id, right_id: pairs that make the same groups.
+    """
+    alone = right is left
+    places = pa.chunked_array([left] if alone else [left, right])
+    label = np.arange(len(places))
+    for part in parts:
+        label = _components(label[part.left], label[part.right + (0 if alone else len(left))], label.max() + 1)[label]
+    trees = (places.take(each).combine_chunks() for each in _trees(label))
+    yield pa.RecordBatch.from_arrays(list(trees), names=["left_id", "right_id"])
+
+
+def _components(left: Places, right: Places, size: int) -> Places:
+    """[size] the number of the component of each place."""
+    pairs = (np.ones(len(left), dtype=np.int8), (left, right))
+    return np.asarray(connected_components(coo_array(pairs, shape=(size, size)), directed=False)[1])
+
+
+def _trees(label: Places) -> tuple[pa.Array, pa.Array]:
+    """The first place of a component and another, for each other; places ascend."""
+    _, first, group = np.unique(label, return_index=True, return_inverse=True)
+    root = first[group]
+    hanging = np.flatnonzero(root != np.arange(len(label)))
+    return pa.array(root[hanging]), pa.array(hanging)
+
+
+def _grown(whole: Forest | None, parts: Sequence[Sides]) -> Forest:
     known = [] if whole is None else [(whole.root, whole.id)]
     left, right = (pa.concat_arrays([part[side] for part in (*known, *parts)]) for side in (0, 1))
     return forest(left, right)
 
 
-def _ranked(ids: pa.Array) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+def _ranked(ids: pa.Array) -> tuple[pa.Array, Places]:
     """The different ids in ascending order, and the place of each given one among them."""
     encoded = ids.dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary)

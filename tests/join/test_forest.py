@@ -13,7 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from st_spark.join import forest as room
-from st_spark.join.forest import Forest, forest, merged
+from st_spark.join.forest import Forest, forest, merged, of_meeting
+from st_spark.join.kernel import Pairs
 
 Ids = npt.NDArray[np.int64]
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
@@ -86,6 +87,21 @@ def test_neither_the_order_of_pairs_nor_their_parts_nor_their_sides_matter(
     ]
     whole = merged((found.root, found.id) for found in (forest(*pair) for pair in arrays))
     assert groups_of(whole) == groups_of(merged(arrays)) == by_spreading(pairs)
+
+
+@settings(deadline=None)
+@given(st.booleans(), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20), st.integers(1, 5))
+def test_a_meeting_gives_fewer_pairs_that_make_the_same_groups(
+    alone: bool, pairs: list[tuple[int, int]], size: int
+) -> None:
+    left = pa.array([f"{i:02}" for i in range(0, 20, 2)])
+    right = left if alone else pa.array([f"{i:02}" for i in range(1, 21, 2)])
+    parts = [np.array(pairs[i : i + size]).T for i in range(0, len(pairs), size)]
+    (batch,) = of_meeting(left, right, (Pairs(a, b, np.ones(len(a))) for a, b in parts))
+    named = [(left[a].as_py(), right[b].as_py()) for a, b in pairs]
+    found = groups_of(forest(*batch.columns))
+    assert found == by_spreading(named)
+    assert len(batch) == len(found) - len({group for group, _ in found.values()})
 
 
 def test_other_names_in_the_same_order_give_the_same_groups() -> None:
