@@ -1,5 +1,6 @@
 """Which pairs can be among the best, or above a threshold: more than there are, and never fewer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,10 @@ class Candidates:
         bits = self.least.view(np.int32).astype(np.int64)
         ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
         return self.taken(np.argsort((self.rows << 32) - ordered))
+
+    def of(self, first: int, columns: Places) -> "Candidates":
+        """The same of a matrix of which the stripe begins at a row, and of which the columns have these numbers."""
+        return Candidates(self.rows + first, columns[self.columns], self.least, self.most)
 
     def ranks(self) -> Places:
         """[pairs] place of each in its row, from 0."""
@@ -106,7 +111,10 @@ class Best:
         self._held = len(self._found[0].rows)
 
 
-def _joined(parts: list[Candidates]) -> Candidates:
+def _joined(parts: Sequence[Candidates]) -> Candidates:
+    if not parts:
+        none = np.empty(0, np.int64), np.empty(0, np.int64)
+        return Candidates(*none, np.empty(0, np.float32), np.empty(0, np.float32))
     return Candidates(
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.columns for part in parts]),
@@ -115,17 +123,19 @@ def _joined(parts: list[Candidates]) -> Candidates:
     )
 
 
-def stripe(product: Product, first: int, stop: int, k: int | None, need: Scores) -> Candidates:
-    """The candidates of the rows first..stop.
+def stripe(
+    product: Product, part: slice, k: int | None, need: Scores, spans: Sequence[tuple[int, int]] | None = None
+) -> Candidates:
+    """The candidates of some rows.
 
     Args:
         product: Both sides; at least one column.
-        first: The first row.
-        stop: The row behind the last.
+        part: The rows.
         k: How many best ones each row wants, or None.
         need: [rows] least product that a pair is wanted for; -inf for all.
+        spans: Which columns; see Product.tiles. All by default.
     """
     best = Best(k, need)
-    for tile in product.tiles(first, stop):
+    for tile in product.tiles(part, product.spans() if spans is None else spans):
         best.see(tile)
     return best.result()

@@ -3,22 +3,23 @@
 What comes out is what a float64 comparison of every pair gives, ties and all, whatever the tiles, threads or device.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from st_spark.join.balls import balls, gathered
 from st_spark.join.candidates import Candidates, stripe
-from st_spark.join.codes import encoded, fastest, largest
 from st_spark.join.distinct import Distinct, distinct
-from st_spark.join.scores import Places, Rescorer, Scores, lengths
-from st_spark.join.tiles import COLUMNS, Product
+from st_spark.join.products import ROUNDING, factors, sides
+from st_spark.join.scores import Places, Rescorer, Scores
+from st_spark.join.tiles import COLUMNS
 from st_spark.join.vectors import Matrix
 
-# Rows of a tile: with tiles.COLUMNS the tile stays in the last cache.
+# Rows of a tile: with its columns it stays in the last cache.
 _ROWS = 512
-# Float64 scores are off by less than this, relatively.
-_ROUNDING = 1e-12
+# Rows and columns that share a ball.
+_BALL = 512
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def top_k(
     need = need if floor is None else np.maximum(need, floor)
     rows, columns = distinct(left), distinct(right)
     wanted = k + (twins is not None)
-    lowest = np.minimum.reduceat(need[rows.members], rows.starts[:-1]) if len(need) else need
-    pairs = _best(left[rows.firsts], right[columns.firsts], wanted, score, lowest)
+    least = np.minimum.reduceat(need[rows.members], rows.starts[:-1]) if len(need) else need
+    pairs = _best(left[rows.firsts], right[columns.firsts], wanted, score, least)
     pairs = _expanded(pairs, rows, columns, wanted)
     good = pairs.score >= need[pairs.left]
     if twins is not None:
@@ -95,10 +96,15 @@ def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: b
         upper: Both sides are the same rows: each pair once, the left place before the right one.
     """
     rows, columns = distinct(left), distinct(right)
-    need = np.full(len(rows.firsts), threshold, dtype=np.float64)
-    pairs = _best(left[rows.firsts], right[columns.firsts], None, score, need)
+    pairs = _all(left[rows.firsts], right[columns.firsts], threshold, score, upper)
     pairs = _expanded(pairs.taken(np.flatnonzero(pairs.score >= threshold)), rows, columns, None)
-    return (pairs.taken(np.flatnonzero(pairs.left < pairs.right)) if upper else pairs).sorted()
+    if upper:
+        first, second = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
+        pairs = Pairs(first, second, pairs.score).taken(np.flatnonzero(pairs.left != pairs.right))
+        pairs = pairs.sorted()
+        again = (np.diff(pairs.left, prepend=-1) == 0) & (np.diff(pairs.right, prepend=-1) == 0)
+        return pairs.taken(np.flatnonzero(~again))
+    return pairs.sorted()
 
 
 def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None) -> Pairs:
@@ -114,73 +120,72 @@ def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None)
     return pairs
 
 
-def _best(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> Pairs:
-    """The k best of distinct rows, or all pairs that may have the score that is needed; not sorted."""
-    parts = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+def _best(left: Matrix, right: Matrix, k: int, score: str, need: Scores) -> Pairs:
+    """The k best of distinct rows; not sorted."""
+    parts = []
     if len(left) and len(right):
-        product, order, need = _product(left, right, score, need)
+        ready = sides(left, right, score, None, None)
         rescore = Rescorer(left, right, score)
         for first in range(0, len(left), _ROWS):
-            stop = min(first + _ROWS, len(left))
-            found = stripe(product, first, stop, k, need[first:stop])
-            found = replace(found, columns=order[found.columns])
-            if k is None:
-                scores = rescore(found.rows + first, found.columns)
-                parts.append(Pairs(found.rows + first, found.columns, scores))
-            else:
-                parts.append(_k_best(found, first, k, rescore))
-    sides = zip(*((part.left, part.right, part.score) for part in parts), strict=True)
-    return Pairs(*(np.concatenate(side) for side in sides))
+            part = slice(first, min(first + _ROWS, len(left)))
+            found = stripe(ready.product, part, k, ready.least(part, need[part]))
+            parts.append(_k_best(found.of(first, ready.right_order), k, rescore))
+    return _joined(parts)
 
 
-def _k_best(found: Candidates, first: int, k: int, rescore: Rescorer) -> Pairs:
+def _k_best(found: Candidates, k: int, rescore: Rescorer) -> Pairs:
     """The k best of each row of a stripe.
 
     The exact scores of the first k show what the others must be able to reach, which few are.
     """
     ranks = found.ranks()
     head, tail = found.taken(ranks < k), found.taken(ranks >= k)
-    scores = rescore(head.rows + first, head.columns)
+    scores = rescore(head.rows, head.columns)
     if len(tail.rows) and rescore.score != "euclidean":  # of which products are no scores
-        least = np.full(head.rows[-1] + 1, np.inf)
-        np.minimum.at(least, head.rows, scores)
-        tail = tail.taken(tail.most >= least[tail.rows] - np.abs(least[tail.rows]) * _ROUNDING - _ROUNDING)
-    rows, columns = (np.concatenate(side) for side in ((head.rows, tail.rows), (head.columns, tail.columns)))
-    scores = np.concatenate((scores, rescore(tail.rows + first, tail.columns)))
-    return Pairs(rows + first, columns, scores).sorted().first(k)
+        base = head.rows[0]
+        least = np.full(head.rows[-1] + 1 - base, np.finfo(np.float64).max)
+        np.minimum.at(least, head.rows - base, scores)
+        least -= np.abs(least) * ROUNDING + ROUNDING
+        tail = tail.taken(tail.most >= least[tail.rows - base])
+    scores = np.concatenate((scores, rescore(tail.rows, tail.columns)))
+    rows, columns = np.concatenate((head.rows, tail.rows)), np.concatenate((head.columns, tail.columns))
+    return Pairs(rows, columns, scores).sorted().first(k)
 
 
-def _product(left: Matrix, right: Matrix, score: str, need: Scores) -> tuple[Product, Places, Scores]:
-    """Products of codes of both sides, the order of the right one in them, and what is needed of a product."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    need = need - np.abs(np.where(np.isfinite(need), need, 0.0)) * _ROUNDING - _ROUNDING
-    dtype = torch.float32 if score == "euclidean" else fastest(device)
-    # In random order thresholds rise soon, however the rows are sorted.
-    order = np.random.default_rng(0).permutation(len(right))
-    if score == "euclidean":
-        return _euclidean(left, right, need, order, device)
-    factors = [1 / lengths(side) if score == "cosine" else np.ones(len(side)) for side in (left, right)]
-    tops = [largest(side, factor) for side, factor in zip((left, right), factors, strict=True)]
-    if dtype == torch.int8:  # neighbours, which share a scale, are of about one size
-        order = order[np.argsort(tops[1][order], kind="stable")]
-        ends = np.minimum((np.arange(len(right)) // COLUMNS + 1) * COLUMNS, len(right)) - 1
-        tops[1] = tops[1][order][ends]
-    rows = encoded(left, np.arange(len(left)), factors[0], tops[0], dtype)
-    return Product(rows, encoded(right, order, factors[1], tops[1], dtype), device), order, need
+def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Pairs:
+    """All pairs of distinct rows that may have a score, and few others; with `upper` one of (a, b) and (b, a)."""
+    parts = []
+    if len(left) and len(right):
+        pivots = right[:: -(-len(right) // max(len(right) // _BALL, 1))]
+        left_order, right_order = gathered(left, pivots, score), gathered(right, pivots, score)
+        ready = sides(left, right, score, left_order, right_order)
+        rescore = Rescorer(left, right, score)
+        ours = balls(left, left_order, _BALL, factors(left, score))
+        meet = ours.may_meet(balls(right, right_order, _BALL, factors(right, score)), threshold, score)
+        for first in range(0, len(left), _ROWS):
+            part = slice(first, min(first + _ROWS, len(left)))
+            spans = _spans(meet[first // _BALL], first // _BALL if upper else 0, len(right))
+            need = ready.least(part, np.full(part.stop - first, threshold))
+            found = stripe(ready.product, part, None, need, spans).of(first, right_order)
+            rows = left_order[found.rows]
+            parts.append(Pairs(rows, found.columns, rescore(rows, found.columns)))
+    return _joined(parts)
 
 
-def _euclidean(
-    left: Matrix, right: Matrix, need: Scores, order: Places, device: torch.device
-) -> tuple[Product, Places, Scores]:
-    """|x - y| <= r where x y - y y / 2 >= (x x - r r) / 2; around the mean, where the numbers are small."""
-    center = right.mean(axis=0, dtype=np.float64)
-    x, y = left - center, right - center
-    squares = (x * x).sum(axis=1)
-    least = np.where(need > 0, np.inf, (squares - need * need) / 2)
-    least = np.where(np.isneginf(need), -np.inf, least - _ROUNDING * squares)
-    shift = torch.from_numpy(-(y * y).sum(axis=1) / 2)[order].float()
-    codes = [
-        encoded(side, places, np.ones(len(side)), np.ones(len(side)), torch.float32)
-        for side, places in ((x, np.arange(len(x))), (y, order))
-    ]
-    return Product(codes[0], codes[1], device, shift), order, least
+def _spans(meet: "np.ndarray[tuple[int], np.dtype[np.bool_]]", first: int, columns: int) -> list[tuple[int, int]]:
+    """The columns that a stripe of rows may meet, from a ball on, in pieces of at most a tile."""
+    spans: list[tuple[int, int]] = []
+    for ball in np.flatnonzero(meet[first:]) + first:
+        start, stop = int(ball) * _BALL, min(int(ball + 1) * _BALL, columns)
+        if spans and spans[-1][1] == start and start % COLUMNS:
+            spans[-1] = spans[-1][0], stop
+        else:
+            spans.append((start, stop))
+    return spans
+
+
+def _joined(parts: Sequence[Pairs]) -> Pairs:
+    none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    parts = [none, *parts]
+    left, right = (np.concatenate([getattr(part, side) for part in parts]) for side in ("left", "right"))
+    return Pairs(left, right, np.concatenate([part.score for part in parts]))

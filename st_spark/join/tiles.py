@@ -4,7 +4,7 @@ To look for the best of a row must not cost more than the products themselves: t
 found first, in one pass, and only runs that reach the threshold are looked into.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,23 +56,31 @@ class Product:
         filled = torch.nn.functional.pad(self.right.codes, (0, 0, 0, missing))
         object.__setattr__(self, "_columns", filled.to(self.device))
 
-    def tiles(self, first: int, stop: int) -> Iterator[Tile]:
-        """All tiles of the rows first..stop."""
-        rows = self.left.codes[first:stop].to(self.device)
+    def spans(self) -> list[tuple[int, int]]:
+        """All columns, tile by tile."""
+        columns = len(self.right.codes)
+        return [(start, min(start + COLUMNS, columns)) for start in range(0, columns, COLUMNS)]
+
+    def tiles(self, part: slice, spans: Sequence[tuple[int, int]]) -> Iterator[Tile]:
+        """The tiles of some rows with some columns.
+
+        Args:
+            part: The rows, from its start to its stop.
+            spans: From and to which column each tile goes: from a whole number of RUNs, within COLUMNS neighbours.
+        """
+        rows = self.left.codes[part].to(self.device)
         integer = rows.dtype == torch.int8
         multiply = torch._int_mm if integer else torch.mm
         buffer = torch.empty(len(rows) * COLUMNS, dtype=torch.int32 if integer else rows.dtype, device=self.device)
-        for start in range(0, len(self.right.codes), COLUMNS):
-            columns = self._columns[start : start + COLUMNS]
+        for start, stop in spans:
+            columns = self._columns[start : stop + -stop % RUN]
             values = buffer[: len(rows) * len(columns)].view(len(rows), len(columns))
             multiply(rows, columns.t(), out=values)
-            known = min(len(columns), len(self.right.codes) - start)
             if self.shift is not None:
-                values[:, :known] += self.shift[start : start + known].to(self.device)
-            if known < len(columns):
-                values[:, known:] = torch.iinfo(torch.int32).min if integer else float("-inf")
-            units, slack = self._bounds(slice(first, stop), slice(start, start + known))
-            yield Tile(start, values, units, slack)
+                values[:, : stop - start] += self.shift[start:stop].to(self.device)
+            if stop - start < len(columns):
+                values[:, stop - start :] = torch.iinfo(torch.int32).min if integer else float("-inf")
+            yield Tile(start, values, *self._bounds(part, slice(start, stop)))
 
     def _bounds(self, rows: slice, columns: slice) -> tuple[torch.Tensor, torch.Tensor]:
         a, b = self.left, self.right
@@ -80,7 +88,10 @@ class Product:
         units = a.scales[rows] * b.scales[columns.start]
         slack = a.errors[rows] * (biggest + worst) + a.lengths[rows] * worst
         slack += self._rounding(a.lengths[rows] * biggest, columns)
-        return tuple(torch.from_numpy(side).to(self.device, torch.float32) for side in (units, slack))  # type: ignore[return-value]
+        return self._tensor(units), self._tensor(slack)
+
+    def _tensor(self, values: Floats) -> torch.Tensor:
+        return torch.from_numpy(values).to(self.device, torch.float32)
 
     def _rounding(self, products: Floats, columns: slice) -> Floats:
         """What sums and their format round away: nothing of int32 itself, but of its float32 afterwards."""
