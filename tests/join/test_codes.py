@@ -56,7 +56,7 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
 def test_tight_clusters_leave_most_pairs_of_balls_out() -> None:
     """Else the balls would be for nothing."""
     rng = np.random.default_rng(0)
-    rows: np.ndarray = np.repeat(np.eye(16), 64, axis=0) + 0.01 * rng.standard_normal((1024, 16))
+    rows = np.asarray(np.repeat(np.eye(16), 64, axis=0) + 0.01 * rng.standard_normal((1024, 16)))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     found = balls(rows, gathered(rows, rows[::64], "cosine"), 64, np.ones(1024))
     assert found.may_meet(found, 0.9, "cosine").sum() < 50
