@@ -3,7 +3,7 @@
 What comes out is what a float64 comparison of every pair gives, ties and all, whatever the tiles, threads or device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from st_spark.join.vectors import Matrix
 
 # Rows of a tile: with its columns it stays in the last cache.
 _ROWS = 512
-# Rows and columns that share a ball.
+# Rows that share a ball, and so do columns.
 _BALL = 512
 
 
@@ -95,16 +95,25 @@ def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: b
         score: One of vectors.SCORES.
         upper: Both sides are the same rows: each pair once, the left place before the right one.
     """
+    return _joined(list(above_by_parts(left, right, threshold, score, upper=upper))).sorted()
+
+
+def above_by_parts(
+    left: Matrix, right: Matrix, threshold: float, score: str, *, upper: bool = False
+) -> Iterator[Pairs]:
+    """above() without all pairs in memory: those of some rows at a time, in no order."""
     rows, columns = distinct(left), distinct(right)
-    pairs = _all(left[rows.firsts], right[columns.firsts], threshold, score, upper)
-    pairs = _expanded(pairs.taken(np.flatnonzero(pairs.score >= threshold)), rows, columns, None)
-    if upper:
-        first, second = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
-        pairs = Pairs(first, second, pairs.score).taken(np.flatnonzero(pairs.left != pairs.right))
-        pairs = pairs.sorted()
-        again = (np.diff(pairs.left, prepend=-1) == 0) & (np.diff(pairs.right, prepend=-1) == 0)
-        return pairs.taken(np.flatnonzero(~again))
-    return pairs.sorted()
+    for part in _all(left[rows.firsts], right[columns.firsts], threshold, score, upper):
+        pairs = _expanded(part.taken(np.flatnonzero(part.score >= threshold)), rows, columns, None)
+        yield _once(pairs) if upper else pairs
+
+
+def _once(pairs: Pairs) -> Pairs:
+    """Of a, b and b, a only the one with the smaller place left, and no row with itself."""
+    first, second = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
+    pairs = Pairs(first, second, pairs.score).taken(np.flatnonzero(first < second)).sorted()
+    again = (np.diff(pairs.left, prepend=-1) == 0) & (np.diff(pairs.right, prepend=-1) == 0)
+    return pairs.taken(np.flatnonzero(~again))
 
 
 def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None) -> Pairs:
@@ -152,24 +161,23 @@ def _k_best(found: Candidates, k: int, rescore: Rescorer) -> Pairs:
     return Pairs(rows, columns, scores).sorted().first(k)
 
 
-def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Pairs:
+def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Iterator[Pairs]:
     """All pairs of distinct rows that may have a score, and few others; with `upper` one of (a, b) and (b, a)."""
-    parts = []
-    if len(left) and len(right):
-        pivots = right[:: -(-len(right) // max(len(right) // _BALL, 1))]
-        left_order, right_order = gathered(left, pivots, score), gathered(right, pivots, score)
-        ready = sides(left, right, score, left_order, right_order)
-        rescore = Rescorer(left, right, score)
-        ours = balls(left, left_order, _BALL, factors(left, score))
-        meet = ours.may_meet(balls(right, right_order, _BALL, factors(right, score)), threshold, score)
-        for first in range(0, len(left), _ROWS):
-            part = slice(first, min(first + _ROWS, len(left)))
-            spans = _spans(meet[first // _BALL], first // _BALL if upper else 0, len(right))
-            need = ready.least(part, np.full(part.stop - first, threshold))
-            found = stripe(ready.product, part, None, need, spans).of(first, right_order)
-            rows = left_order[found.rows]
-            parts.append(Pairs(rows, found.columns, rescore(rows, found.columns)))
-    return _joined(parts)
+    if not len(left) or not len(right):
+        return
+    pivots = right[:: -(-len(right) // max(len(right) // _BALL, 1))]
+    left_order, right_order = gathered(left, pivots, score), gathered(right, pivots, score)
+    ready = sides(left, right, score, left_order, right_order)
+    rescore = Rescorer(left, right, score)
+    ours = balls(left, left_order, _BALL, factors(left, score))
+    meet = ours.may_meet(balls(right, right_order, _BALL, factors(right, score)), threshold, score)
+    for first in range(0, len(left), _BALL):
+        part = slice(first, min(first + _BALL, len(left)))
+        spans = _spans(meet[first // _BALL], first // _BALL if upper else 0, len(right))
+        need = ready.least(part, np.full(part.stop - first, threshold))
+        found = stripe(ready.product, part, None, need, spans).of(first, right_order)
+        rows = left_order[found.rows]
+        yield Pairs(rows, found.columns, rescore(rows, found.columns))
 
 
 def _spans(meet: "np.ndarray[tuple[int], np.dtype[np.bool_]]", first: int, columns: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from st_spark.join.balls import balls, gathered
 from st_spark.join.codes import encoded
 from st_spark.join.distinct import distinct
 from st_spark.join.products import sides
-from st_spark.join.vectors import SCORES
+from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import scores
 from tests.join.test_kernel import KINDS, vectors
 
@@ -56,7 +56,7 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
 def test_tight_clusters_leave_most_pairs_of_balls_out() -> None:
     """Else the balls would be for nothing."""
     rng = np.random.default_rng(0)
-    rows = np.asarray(np.repeat(np.eye(16), 64, axis=0) + 0.01 * rng.standard_normal((1024, 16)))
+    rows: Matrix = np.repeat(np.eye(16), 64, axis=0) + 0.01 * rng.standard_normal((1024, 16))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     found = balls(rows, gathered(rows, rows[::64], "cosine"), 64, np.ones(1024))
     assert found.may_meet(found, 0.9, "cosine").sum() < 50
