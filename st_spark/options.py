@@ -25,7 +25,7 @@ def option(
         text: The flag's help.
         default: The field's default; without one the field must be given.
         choices: The values allowed, any if empty.
-        kind: The type of one value: str, int or bool (a bool is a flag without a value).
+        kind: The type of one value: str, int, float or bool (a bool is a flag without a value).
         most: How often the flag may be given; above 1 the field is a str or a tuple of them.
         short: A one-letter flag; "-" makes the field a positional argument.
     """
@@ -67,6 +67,8 @@ class Job:
                 value = tuple(value)
             if isinstance(value, tuple) and len(value) == 1:
                 value = value[0]
+            if each.metadata["kind"] is float and type(value) is int:  # JSON writes 1 for 1.0
+                value = float(value)
             object.__setattr__(self, each.name, value)
             _check(each, value)
 
