@@ -8,10 +8,21 @@ if TYPE_CHECKING:
     from st_spark.calibration import calibrate
     from st_spark.classification import classify
     from st_spark.functions import encode, register
+    from st_spark.join.duplicates import near_duplicates
+    from st_spark.join.similarity import similarity_join
     from st_spark.model.encoder import SentenceTransformer
 
 __version__ = "0.1.0"
-__all__ = ["SentenceTransformer", "calibrate", "classify", "encode", "register", "util"]
+__all__ = [
+    "SentenceTransformer",
+    "calibrate",
+    "classify",
+    "encode",
+    "near_duplicates",
+    "register",
+    "similarity_join",
+    "util",
+]
 
 # Imported when first used: torch and pyspark take seconds, a DAG file or --help may not.
 _HOMES = {
@@ -19,7 +30,9 @@ _HOMES = {
     "calibrate": "st_spark.calibration",
     "classify": "st_spark.classification",
     "encode": "st_spark.functions",
+    "near_duplicates": "st_spark.join.duplicates",
     "register": "st_spark.functions",
+    "similarity_join": "st_spark.join.similarity",
     "util": "st_spark.util",
 }
 

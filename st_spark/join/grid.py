@@ -13,7 +13,7 @@ import numpy.typing as npt
 MEMORY = 1 << 30
 _BYTES_PER_VALUE = 5
 # Rough speeds of one core: they weigh copying against waiting, and need be right within a factor of few.
-_FLOPS = 3e11
+FLOPS = 3e11
 _BYTES_MOVED = 1e8
 _ROWS_MERGED = 5e5
 _START = 0.05  # seconds that any task costs
@@ -42,7 +42,7 @@ def two_sides(left: int, right: int, dimension: int, cores: int, k: int | None) 
         cores: Tasks that run at once.
         k: Pairs of a left row; those of several right stripes must be merged. None if all pairs are wanted.
     """
-    rows = _rows(dimension)
+    rows = rows_held(dimension)
     a = _sizes(left)[:, None]
     b = _sizes(right)[None, :]
     need = np.maximum(1, np.ceil(right / np.maximum(rows - left / a, 1.0)))
@@ -57,11 +57,12 @@ def one_side(rows: int, dimension: int, cores: int) -> int:
     """The number of stripes of a side whose rows meet each other once: stripe i meets stripe j for each i <= j."""
     s = _sizes(rows)
     seconds = _seconds((rows / s) ** 2 * dimension, s * s / 2 + s / 2, rows * s, dimension, cores)
-    seconds = np.where(2 * rows / s <= _rows(dimension), seconds, np.inf)
+    seconds = np.where(2 * rows / s <= rows_held(dimension), seconds, np.inf)
     return int(s[int(np.argmin(seconds))])
 
 
-def _rows(dimension: int) -> float:
+def rows_held(dimension: int) -> float:
+    """How many rows of both sides together a task may hold."""
     return MEMORY / (_BYTES_PER_VALUE * max(dimension, 1))
 
 
@@ -82,7 +83,7 @@ def _seconds(
     """What a grid takes: its waves of meetings, and its copies of rows."""
     with np.errstate(invalid="ignore", over="ignore"):
         waves = np.ceil(meetings / cores)
-        work = waves * (2 * products / _FLOPS + _START)
+        work = waves * (2 * products / FLOPS + _START)
         moved = copies * 4 * dimension / (_BYTES_MOVED * cores)
         return np.asarray(np.where(np.isfinite(meetings), np.nan_to_num(work) + moved, np.inf))
 

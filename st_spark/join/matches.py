@@ -29,6 +29,7 @@ class Nearest:
         score: One of vectors.SCORES.
         threshold: Only pairs with this score or a higher one.
         itself: Whether both sides are one table, in which a row is no neighbour of itself.
+        alone: Numbers of the meetings (of a table with itself) whose left rows meet each other.
         ranked: Whether to add the rank: no other meeting has pairs of these left rows.
     """
 
@@ -36,11 +37,13 @@ class Nearest:
     score: str
     threshold: float | None = None
     itself: bool = False
+    alone: frozenset[int] = frozenset()
     ranked: bool = False
 
     def __call__(self, meeting: Meeting) -> Iterator[pa.RecordBatch]:
         """Batches of left_id, right_id, score (and rank)."""
-        left, right = meeting.left, meeting.right
+        left = meeting.left
+        right = left if meeting.number in self.alone else meeting.right
         twins = places_of(left.ids, right.ids) if self.itself else None
         rows = max(_LEAST_ROWS, _PAIRS // self.k)
         for start in range(0, len(left.ids) if len(right.ids) else 0, rows):
@@ -76,7 +79,7 @@ class Above:
 
     def __call__(self, meeting: Meeting) -> Iterator[pa.RecordBatch]:
         """Batches of left_id, right_id, score; or what `each` gives."""
-        alone = self.itself and meeting.number in self.alone
+        alone = meeting.number in self.alone
         left = meeting.left.ids
         right = left if alone else meeting.right.ids
         if self.each is not None:
