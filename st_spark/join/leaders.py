@@ -17,7 +17,7 @@ def led(pairs: Iterable[Pair]) -> Iterator[tuple[Any, Any]]:
     Args:
         pairs: Those within the threshold, left id < right id, in the order of (right id, left id). A copy of a row
             comes without its other pairs: as a pair with the row, the score None. It has the scores of the row, and
-            is most similar to it.
+            is within the threshold of it.
 
     Yields:
         The row's id and its leader's.
