@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from st_spark import __version__, classify_job, embed, search, session
+from st_spark import __version__, classify_job, embed, join_job, search, session
 from st_spark.options import Job
 from st_spark.phases import Phases
-from st_spark.spec import ClassifyJob, EmbedJob, SearchJob
+from st_spark.spec import ClassifyJob, EmbedJob, JoinJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 
 Run = Callable[["SparkSession", Any, Phases], dict[str, Any]]
 # A further kind of job is a dataclass in `spec` and a function here.
-RUNS: Mapping[type[Job], Run] = {EmbedJob: embed.run, ClassifyJob: classify_job.run, SearchJob: search.run}
+RUNS: Mapping[type[Job], Run] = {
+    EmbedJob: embed.run,
+    ClassifyJob: classify_job.run,
+    SearchJob: search.run,
+    JoinJob: join_job.run,
+}
 
 
 def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
     """Runs a job and says what happened.
 
     Args:
-        job: An EmbedJob, a ClassifyJob or a SearchJob.
+        job: One of the kinds in `spec`.
         spark: The session to run in; by default the one that is there, else a local one (see `session.start`).
 
     Returns:
         Plain values that JSON can hold: "job", "st_spark" (the version), "seconds" by phase, and what the kind of
-        job adds; see `embed.run`, `classify_job.run` and `search.run`.
+        job adds; see `embed.run`, `classify_job.run`, `search.run` and `join_job.run`.
 
     Raises:
         StSparkError: The job cannot be done as asked; the message says why and names the cure.

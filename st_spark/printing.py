@@ -68,6 +68,33 @@ def summary_of_search(result: Mapping[str, Any]) -> str:
     return table(head, lines, width) + f"{end}; {result['model']['similarity']} by {result['model']['name']}\n"
 
 
+def summary_of_join(result: Mapping[str, Any]) -> str:
+    """Pairs, what was asked, what was set aside, and where the table is."""
+    sides = [result[side] for side in ("left", "right") if side in result]
+    sizes = " x ".join(f"{side['rows']:,}" for side in sides) + (
+        " rows" if len(sides) == 2 else " rows with themselves"
+    )
+    asked = [f"{result['k']} neighbours each"] if result["k"] else []
+    asked += [f"a score of {result['threshold']:g} or more"] if result["threshold"] is not None else []
+    lines = [
+        f"{result['pairs']:,} pairs in {result['seconds']['join_and_write']:.1f} s: {sizes}",
+        f"  {' with '.join(asked)}; {result['score']}, {result['method']}",
+    ]
+    if "recall" in result:
+        low, high = result["recall_low"], result["recall_high"]
+        lines.append(f"  recall {result['recall']:.3f} (95% interval {low:.3f} to {high:.3f})")
+    if "best_per_row" in result:
+        lines.append(
+            f"  only the best {result['best_per_row']:,} of each row; {result['expected_pairs']:,} were expected"
+        )
+    for side in sides:
+        odd = ", ".join(f"{count:,} {reason}" for reason, count in side["set_aside"].items())
+        lines += [f"  set aside of {side['path']}: {odd}"] if odd else []
+    output = result["output"]
+    version = "" if output["version"] is None else f", version {output['version']}"
+    return "\n".join([*lines, f"  table {output['path']} ({output['format']}{version})"]) + "\n"
+
+
 def checks(found: "Sequence[Check]") -> str:
     """A table of what is ok and what is not, with the cure below it."""
     lines = []
@@ -116,6 +143,7 @@ SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "embed": summary_of_embed,
     "classify": summary_of_embed,
     "search": summary_of_search,
+    "join": summary_of_join,
 }
 
 

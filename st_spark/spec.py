@@ -12,6 +12,8 @@ FORMATS_OUT = ("parquet", "delta", "table")
 MODES = ("error", "overwrite", "append")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
+SCORES = ("cosine", "dot", "euclidean")
+METHODS = ("exact", "ivf")
 
 
 @dataclass(frozen=True)
@@ -141,4 +143,61 @@ class SearchJob(Job):
         return [(self.table, None)]
 
 
-JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob)}
+@dataclass(frozen=True)
+class JoinJob(Job):
+    """Join two tables, or one with itself, by the similarity of their vectors or texts."""
+
+    kind: ClassVar[str] = "join"
+    prompt_name: ClassVar[None] = None
+    truncate_dim: ClassVar[None] = None
+    task: ClassVar[None] = None
+
+    left: str = option("path or name of the left table, embedded or (with --model) of texts")
+    output: str = option("path or name of the table of pairs to write")
+    right: str | None = option("the right table; by default the left one is joined with itself", None)
+    k: int | None = option("neighbours of each row (default: 10, or with a threshold all)", None, kind=int, short="-k")
+    threshold: float | None = option("least score of a pair", None, kind=float)
+    score: str | None = option("by default what suits the vectors' model, else cosine", None, choices=SCORES)
+    id_column: str = option("column of the ids", "id")
+    right_id_column: str | None = option("that of the right table, by default the same", None)
+    column: str | None = option("column of the vectors, by default the only one", None)
+    right_column: str | None = option("that of the right table, by default the only one", None)
+    on: str | tuple[str, ...] | None = option("column that must be equal in both tables; can be repeated", None, most=9)
+    method: str = option("exact, or ivf: approximate", "exact", choices=METHODS)
+    recall: float = option("share of the neighbours that ivf is to find", 0.95, kind=float)
+    max_pairs: int = option("most pairs that a threshold alone may let through", 100_000_000, kind=int)
+    overflow: str = option("what to do if there are more", "error", choices=("error", "best"))
+    model: str | None = option("hub name, folder, or package:NAME, to embed texts before", None)
+    text_column: str | None = option("column of the texts then", None)
+    right_text_column: str | None = option("that of the right table, by default the same", None)
+    revision: str | None = option("commit, tag or branch of a hub model", None)
+    dtype: str = option("precision of the model", "auto", choices=DTYPES)
+    prompt: str | None = option("text put before every text", None)
+    left_format: str | None = option("by default told from the path, else parquet", None, choices=FORMATS_IN)
+    right_format: str | None = option("the same of the right table", None, choices=FORMATS_IN)
+    output_format: str = option("kind of table to write", "parquet", choices=FORMATS_OUT)
+    mode: str = option("what to do when the output exists", "error", choices=MODES)
+
+    def __post_init__(self) -> None:
+        """Checks the fields, and that they agree with each other."""
+        super().__post_init__()
+        if self.k is not None and self.k < 1:
+            raise SpecError(f"k is {self.k}.", "ask for 1 neighbour or more, or leave it out and give a threshold.")
+        if (self.model is None) != (self.text_column is None):
+            missing, given = ("model", "text_column") if self.model is None else ("text_column", "model")
+            raise SpecError(f"{given} is given without {missing}.", "give both to join texts, none to join vectors.")
+        if self.model is not None and (self.column or self.right_column):
+            raise SpecError("Both a model and a column of vectors are given.", "leave one of them out.")
+
+    def tables(self) -> list[tuple[str, str | None]]:
+        """See Job."""
+        right = [(self.right, self.right_format)] if self.right is not None else []
+        return [(self.left, self.left_format), (self.output, self.output_format), *right]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that must be equal, as a tuple."""
+        return (self.on,) if isinstance(self.on, str) else self.on or ()
+
+
+JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob)}

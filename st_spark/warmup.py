@@ -16,12 +16,12 @@ from st_spark.udf import MISSING
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.spec import ClassifyJob, EmbedJob
+    from st_spark.spec import ClassifyJob, EmbedJob, JoinJob
 
 _SCHEMA = "dim int, dtype string, device string"
 
 
-def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob", cores: int) -> dict[str, Any]:
+def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob | JoinJob", cores: int) -> dict[str, Any]:
     """What a job's model is, as told by its files and by the executors that have loaded it.
 
     Args:
@@ -33,7 +33,7 @@ def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob", cores: int) -
         name, revision (a hub commit or None), content (a key of all its files), dim, dtype and device (a list where
         executors differ), similarity, prompt (the text, "" for none).
     """
-    snapshot = hub.resolve(job.model, job.revision)
+    snapshot = hub.resolve(str(job.model), job.revision)
     known = checkpoint.read(snapshot.folder)
     stored = prompts.with_defaults(known.prompts)
     shipment = ship(spark, snapshot)

@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 _SAMPLE = 2_000
 
 
-def neighbours(sides: "Sides", found: "Survey", request: "Request", k: int) -> "DataFrame":
-    """The k best right rows of each left row: left_id, right_id, score, rank."""
+def neighbours(sides: "Sides", found: "Survey", request: "Request", k: int) -> "tuple[DataFrame, dict[str, Any]]":
+    """The k best right rows of each left row: left_id, right_id, score, rank; and the number of meetings."""
     planned, _ = planned_for(sides, found, k)
     itself = sides.right is None
     alone = planned.alone if itself else frozenset()
     work = Nearest(k, request.score, request.threshold, itself, alone, ranked=not planned.merges)
     tagged = planned.tagged(sides, once=False)
     made = meetings.hold(tagged, found.dimension, request.score, work, schema(sides, ranked=work.ranked))
-    return made if work.ranked else meetings.best(made, k)
+    return made if work.ranked else meetings.best(made, k), {"meetings": tagged.count}
 
 
 def pairs(
     sides: "Sides", found: "Survey", request: "Request", each: Each | None = None, made: StructType | None = None
 ) -> "tuple[DataFrame, dict[str, Any]]":
-    """All pairs above the threshold: left_id, right_id, score; and the number that a sample lets expect, if need was.
+    """All pairs above the threshold: left_id, right_id, score; and the number of meetings, and of pairs to expect.
 
     Args:
         sides: The rows.
@@ -60,9 +60,11 @@ def pairs(
         facts["expected_pairs"] = count = round(expected(sides, found, request))
         if count > request.max_pairs:
             facts["best_per_row"] = _per_row(count, found, request)
-            return _best_pairs(sides, found, request, facts["best_per_row"]), facts
+            best, more = _best_pairs(sides, found, request, facts["best_per_row"])
+            return best, facts | more
     work = Above(request.threshold, request.score, itself, planned.alone if itself else frozenset(), each)
     tagged = planned.tagged(sides, once=itself)
+    facts["meetings"] = tagged.count
     return meetings.hold(tagged, found.dimension, request.score, work, made or schema(sides)), facts
 
 
@@ -111,19 +113,19 @@ def _per_row(count: int, found: "Survey", request: "Request") -> int:
     """How many pairs each left row may keep; InputError where none shall be left out."""
     if request.overflow == "error":
         raise InputError(
-            f"About {count:,} pairs have a {request.score} score of {request.threshold} or more; max_pairs is "
+            f"About {count:,} pairs have a {request.score} score of {request.threshold:g} or more; max_pairs is "
             f"{request.max_pairs:,}.",
             "raise the threshold or max_pairs, ask for the k best of each row, or let overflow='best' keep the best.",
         )
     return max(1, request.max_pairs // max(found.left.kept, 1))
 
 
-def _best_pairs(sides: "Sides", found: "Survey", request: "Request", k: int) -> "DataFrame":
+def _best_pairs(sides: "Sides", found: "Survey", request: "Request", k: int) -> "tuple[DataFrame, dict[str, Any]]":
     """The best pairs of each row; of a table with itself those of either row, each pair once."""
-    made = neighbours(sides, found, request, k).drop("rank")
+    made, facts = neighbours(sides, found, request, k)
     if sides.right is not None:
-        return made
+        return made.drop("rank"), facts
     ordered = made.select(
         sf.least("left_id", "right_id").alias("left_id"), sf.greatest("left_id", "right_id").alias("right_id"), "score"
     )
-    return ordered.dropDuplicates(["left_id", "right_id"])
+    return ordered.dropDuplicates(["left_id", "right_id"]), facts

@@ -7,16 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.kernel import Pairs, above, top_k
+from st_spark.join.kernel import Pairs, above_by_parts, top_k
 from st_spark.join.sides import Meeting, places_of
 
 # What is made, instead of rows, of all pairs of a meeting: given the ids of both sides (the same array twice where
 # rows meet each other) and the pairs, some at a time, as places among these ids.
 Each = Callable[[pa.Array, pa.Array, Iterator[Pairs]], Iterator[pa.RecordBatch]]
 
-# Left rows that are compared in one call of the kernel, which holds all their pairs; each call reads the right side.
-_FIRST_ROWS, _LEAST_ROWS, _MOST_ROWS = 2_048, 512, 32_768
-_PAIRS = 1 << 22
+# Neighbours that one call of the kernel holds; each call reads the whole right side, so it has some rows at least.
+_PAIRS, _LEAST_ROWS = 1 << 22, 512
 _ROWS_OF_A_BATCH = 1 << 20
 
 
@@ -90,20 +89,10 @@ class Above:
                 yield _smaller_first(batch) if self.itself and not alone else batch
 
     def _pairs(self, meeting: Meeting, alone: bool) -> Iterator[Pairs]:
-        """Some left rows at a time: as many as have about _PAIRS pairs."""
         left, right = meeting.left.matrix, meeting.left.matrix if alone else meeting.right.matrix
-        start, rows = 0, _FIRST_ROWS
-        while start < len(left) and len(right):
-            stop = min(start + rows, len(left))
-            here, found = left[start:stop], 0
-            for first, upper in ((start, True), (stop, False)) if alone else ((0, False),):
-                there = right[first:stop] if upper else right[first:]
-                pairs = above(here, there, self.threshold, self.score, upper=upper)
-                found += len(pairs.left)
-                if len(pairs.left):
-                    yield Pairs(pairs.left + start, pairs.right + first, pairs.score)
-            rows = min(max(_PAIRS * (stop - start) // max(found, 1), _LEAST_ROWS), _MOST_ROWS)
-            start = stop
+        for pairs in above_by_parts(left, right, self.threshold, self.score, upper=alone):
+            if len(pairs.left):
+                yield pairs
 
 
 def batches(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs, *, ranked: bool = False) -> Iterator[pa.RecordBatch]:

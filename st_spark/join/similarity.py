@@ -26,7 +26,8 @@ class Joined:
     Attributes:
         pairs: left_id, right_id, score (and rank); or what `each` makes.
         survey: What was found of the inputs.
-        facts: How it is done, also in the metadata of the score column: method, score, k, threshold, ...
+        facts: How it is done: method, score, k, threshold, ...; also in the metadata of the score column, but for the
+            number of meetings.
     """
 
     pairs: "DataFrame"
@@ -106,12 +107,12 @@ def join(sides: Sides, request: Request, each: "Each | None" = None, made: "Stru
 
         pairs, more = ivf.pairs(ready, found, request)
     elif request.k is not None:
-        pairs, more = exact.neighbours(ready, found, request, request.k), {}
+        pairs, more = exact.neighbours(ready, found, request, request.k)
     else:
         pairs, more = exact.pairs(ready, found, request, each, made)
     facts |= more
     if each is None:
-        said = {name: value for name, value in facts.items() if value is not None}
+        said = {name: value for name, value in facts.items() if value is not None and name != "meetings"}
         others = ["rank"] if request.k is not None else []
         pairs = pairs.select("left_id", "right_id", sf.col("score").alias("score", metadata={FACTS: said}), *others)
     return Joined(pairs, found, facts)

@@ -1,0 +1,142 @@
+"""The join job: two tables of vectors or texts in, a table of their similar pairs out."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import Observation
+from pyspark.sql import functions as sf
+
+from st_spark import tables
+from st_spark.errors import InputError
+from st_spark.join import similarity
+from st_spark.join.inputs import sides_of
+from st_spark.join.request import Request
+from st_spark.join.vectors import SCORES
+from st_spark.progress import follow
+from st_spark.sources import Source, opened
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from st_spark.join.survey import SideSurvey
+    from st_spark.phases import Phases
+    from st_spark.spec import JoinJob
+
+_K = 10
+
+
+def run(spark: "SparkSession", job: "JoinJob", phases: "Phases") -> dict[str, Any]:
+    """Runs a join job.
+
+    Returns:
+        left, right: path, rows, kept (those that were joined), set_aside (the others, by reason) and dimension; no
+            right where a table was joined with itself;
+        pairs: rows of the output; pairs_per_second;
+        method, score, k, threshold, and what else is known of how it was done: with a threshold alone expected_pairs,
+            where they had to be foreseen, and best_per_row, if only the best were kept; the recall of "ivf";
+        model: what made the vectors, as far as it is known; output: where, in which format, and the version of a Delta
+            table.
+    """
+    there = tables.prepare(spark, job.output, job.output_format)
+    if there and job.mode == "error":
+        tables.refuse_existing(job.output)
+    with ExitStack() as stack:
+        left, right = _sources(spark, job, phases, stack)
+        with phases("survey", "Counting rows"):
+            done = _planned(job, left, right)
+        if there and job.mode == "append":
+            tables.check_append(spark, done.pairs.schema, job.output, job.output_format, "score")
+        counts = Observation("st_spark")
+        out = done.pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
+        sizes = [done.survey.left.kept, (done.survey.right or done.survey.left).kept]
+        told = f"Joining {sizes[0]:,} rows with {sizes[1]:,}"
+        with phases("join_and_write", told), follow(spark, sizes[0], done.facts.get("meetings", 1)):
+            version = tables.write(out, job.output, job.output_format, job.mode)
+    pairs, seconds = counts.get["pairs"], phases.seconds["join_and_write"]
+    others = {"right": _told(job.right or "", right, done.survey.right)} if right and done.survey.right else {}
+    return {
+        "left": _told(job.left, left, done.survey.left),
+        **others,
+        "pairs": pairs,
+        "pairs_per_second": round(pairs / seconds, 1) if seconds else 0.0,
+        **done.facts,
+        "model": _model(left.facts),
+        "output": {"path": job.output, "format": job.output_format, "mode": job.mode, "version": version},
+    }
+
+
+def _sources(spark: "SparkSession", job: "JoinJob", phases: "Phases", stack: ExitStack) -> tuple[Source, Source | None]:
+    names = (job.id_column, *job.keys)
+    left = stack.enter_context(
+        opened(
+            spark,
+            job,
+            phases,
+            job.left,
+            job.left_format,
+            names=names,
+            column=job.column,
+            text=job.text_column,
+        )
+    )
+    if job.right is None:
+        return left, None
+    right = stack.enter_context(
+        opened(
+            spark,
+            job,
+            phases,
+            job.right,
+            job.right_format,
+            names=(job.right_id_column or job.id_column, *job.keys),
+            column=job.right_column,
+            text=job.right_text_column or job.text_column,
+        )
+    )
+    return left, right
+
+
+def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity.Joined:
+    columns = {"left": (job.id_column, left.vector)}
+    if right is not None:
+        columns["right"] = (job.right_id_column or job.id_column, right.vector)
+        _check_same_model(job, left.facts, right.facts)
+    k = _K if job.k is None and job.threshold is None else job.k
+    score = job.score or _score(left.facts)
+    request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)
+    sides = sides_of(left.df, None if right is None else right.df, columns, job.keys)
+    return similarity.join(sides, request)
+
+
+def _score(facts: Mapping[str, Any]) -> str:
+    found = str(facts.get("similarity", "cosine"))
+    if found not in SCORES:
+        raise InputError(
+            f"The vectors' model compares them by {found}, which joins do not know.",
+            f"choose --score {' or '.join(SCORES)}.",
+        )
+    return found
+
+
+def _check_same_model(job: "JoinJob", left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
+    """Vectors of two models may have the same size, and mean nothing to each other."""
+    keys = [left.get("content"), right.get("content")]
+    if None not in keys and keys[0] != keys[1]:
+        raise InputError(
+            f"{job.left} was embedded with {left.get('model')}, {job.right} with {right.get('model')}.",
+            "embed both tables with one model.",
+        )
+
+
+def _told(where: str, source: Source, found: "SideSurvey") -> dict[str, Any]:
+    aside = found.set_aside | ({"corrupt": source.corrupt} if source.corrupt else {})
+    rows = {"rows": found.rows + source.corrupt, "kept": found.kept, "set_aside": aside}
+    return {"path": where, **rows, "dimension": found.dimension}
+
+
+def _model(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    if "model" not in facts:
+        return None
+    told = ("revision", "content", "dim", "dtype", "similarity")
+    return {"name": facts["model"], **{name: facts[name] for name in told if facts.get(name) is not None}}

@@ -1,0 +1,96 @@
+"""The vectors of a table: those in it, or those that a model makes of its texts."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark import StorageLevel
+from pyspark.sql import functions as sf
+
+from st_spark import tables, warmup
+from st_spark.columns import CORRUPT, check_columns, exact, vector_column
+from st_spark.functions import encode
+from st_spark.progress import follow
+from st_spark.survey import survey
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from st_spark.phases import Phases
+    from st_spark.spec import JoinJob
+
+_VECTOR = "_st_spark_vector"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table with vectors.
+
+    Attributes:
+        df: Its rows; of CSV and JSON lines without those that are corrupt.
+        vector: The column of the vectors.
+        facts: How they were made, {} where nobody says; with model, content and similarity, for instance.
+        corrupt: Rows of CSV or JSON lines that cannot be read.
+    """
+
+    df: "DataFrame"
+    vector: str
+    facts: dict[str, Any]
+    corrupt: int
+
+
+@contextmanager
+def opened(
+    spark: "SparkSession",
+    job: "JoinJob",
+    phases: "Phases",
+    where: str,
+    table_format: str | None,
+    *,
+    names: Sequence[str],
+    column: str | None,
+    text: str | None,
+) -> Iterator[Source]:
+    """Opens a table. Vectors that are made here stay on the disks of the executors until it is closed.
+
+    Args:
+        spark: The session.
+        job: What says the model.
+        phases: Where the seconds go.
+        where: Path or name of the table.
+        table_format: Its format, told from the name if None.
+        names: Columns that are needed beside the vectors.
+        column: The column of the vectors; the only one if None.
+        text: The column of the texts if the job has a model.
+
+    Raises:
+        InputError: A column is missing, or there are several to choose from.
+        TableError: The table cannot be read.
+        ModelError: The model cannot be had.
+    """
+    with phases("read", f"Reading {where}"):
+        df = whole = tables.read(spark, where, table_format)
+        corrupt = 0
+        if CORRUPT in df.columns:
+            # With another column, for Spark refuses to read this one alone from the files.
+            corrupt = df.agg(sf.count(exact(CORRUPT)), sf.count(exact(df.columns[0]))).collect()[0][0]
+            df = df.where(exact(CORRUPT).isNull()).drop(CORRUPT)
+        check_columns(df.schema, where, (text,) if text else (), tuple(names))
+    if text is None:
+        vector, facts = vector_column(df.schema, where, column)
+        yield Source(df, vector, facts, corrupt)
+        return
+    with phases("load", f"Loading {job.model}"):
+        found = survey(whole)
+        model = warmup.describe(spark, job, min(found.cores, found.wanted))
+    with phases("encode", f"Encoding {found.rows:,} rows of {where}"):
+        cut = df if found.fits else df.repartition(found.wanted)
+        made = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, prompt=job.prompt)
+        kept = cut.select(*map(exact, names), made.alias(_VECTOR)).persist(StorageLevel.DISK_ONLY)
+        with follow(spark, found.rows, len(found.partitions) if found.fits else found.wanted):
+            kept.select(sf.count(_VECTOR)).collect()
+    try:
+        yield Source(kept, _VECTOR, {**model, "model": model["name"]}, corrupt)
+    finally:
+        kept.unpersist()
