@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from st_spark.join.kmeans import nearest
 from st_spark.join.scores import Places
 from st_spark.join.vectors import Matrix
 
@@ -58,11 +59,25 @@ def balls(rows: Matrix, order: Places, size: int, factors: npt.NDArray[np.float6
     return Balls(np.array(centers).reshape(-1, rows.shape[1]), np.array(radii) * (1 + _ROUNDING))
 
 
-def gathered(rows: Matrix, pivots: Matrix, score: str) -> Places:
-    """An order that brings rows together that are nearest to the same pivot (by direction, for cosine)."""
-    points = torch.from_numpy(pivots).float()
-    points = torch.nn.functional.normalize(points) if score == "cosine" else points
-    halves = 0.0 if score == "cosine" else (points * points).sum(dim=1) / 2
-    parts = (torch.from_numpy(rows[first : first + _ROWS]).float() for first in range(0, len(rows), _ROWS))
-    nearest = [(part @ points.T - halves).argmax(dim=1).numpy() for part in parts]
-    return np.argsort(np.concatenate([np.empty(0, np.int64), *nearest]), kind="stable")
+@dataclass(frozen=True)
+class Gathered:
+    """Rows by the pivot that they are nearest to.
+
+    Attributes:
+        order: [n] the rows, pivot by pivot.
+        starts: [pivots + 1] where the rows of each pivot begin in that order.
+        pivots: [n] the pivot of each row.
+    """
+
+    order: Places
+    starts: Places
+    pivots: Places
+
+
+def gathered(rows: Matrix, pivots: torch.Tensor) -> Gathered:
+    """Brings rows together that are nearest to the same of some pivots: by direction, where these have length 1."""
+    parts = range(0, len(rows), _ROWS)
+    pivot = [nearest(torch.from_numpy(rows[first : first + _ROWS]).float(), pivots) for first in parts]
+    places = np.concatenate([np.empty(0, np.int64), *pivot])
+    starts = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(pivots)))))
+    return Gathered(np.argsort(places, kind="stable"), starts, places)

@@ -1,18 +1,22 @@
 """Which pairs can be among the best, or above a threshold: more than there are, and never fewer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from st_spark.join.codes import LEVELS, RUN
 from st_spark.join.scores import Places, Scores
-from st_spark.join.tiles import COLUMNS, RUN, Product, Tile, reaching, run_maxima
+from st_spark.join.tiles import COLUMNS, Found, Product, Span, Tile
 
 # Candidates of a stripe of rows that are held before those that have become hopeless are dropped.
 _HELD = 1 << 22
-_MOST = 2**31 - 256
+Bounds = npt.NDArray[np.float32]
+Wanted = Callable[[Places, Places], npt.NDArray[np.bool_]]
+# Share of runs, by columns, that may be left open by products of the first values, before whole ones are cheaper.
+_OPEN = 4e-3
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,10 @@ class Candidates:
 
     rows: Places
     columns: Places
-    least: npt.NDArray[np.float32]
-    most: npt.NDArray[np.float32]
+    least: "Bounds"
+    most: "Bounds"
 
-    def taken(self, which: npt.NDArray[np.generic]) -> "Candidates":
+    def taken(self, which: "npt.NDArray[np.generic] | slice") -> "Candidates":
         """Some of them."""
         return Candidates(self.rows[which], self.columns[which], self.least[which], self.most[which])
 
@@ -42,9 +46,17 @@ class Candidates:
         ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
         return self.taken(np.argsort((self.rows << 32) - ordered))
 
-    def of(self, first: int, columns: Places) -> "Candidates":
-        """The same of a matrix of which the stripe begins at a row, and of which the columns have these numbers."""
-        return Candidates(self.rows + first, columns[self.columns], self.least, self.most)
+    def of(self, first: int) -> "Candidates":
+        """The same with rows counted from elsewhere."""
+        return Candidates(self.rows + first, self.columns, self.least, self.most)
+
+    def reordered(self, order: Places) -> "Candidates":
+        """The same of rows in another order, sorted by rows."""
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        rows = place[self.rows]
+        by_row = np.argsort(rows, kind="stable")
+        return Candidates(rows, self.columns, self.least, self.most).taken(by_row)
 
     def ranks(self) -> Places:
         """[pairs] place of each in its row, from 0."""
@@ -52,66 +64,116 @@ class Candidates:
         return np.arange(len(self.rows)) - np.repeat(starts, np.diff(starts, append=len(self.rows)))
 
 
+class Depth:
+    """How much of the vectors is multiplied at first: as little as leaves few pairs open, as far as it is known.
+
+    Attributes:
+        level: Now; see Product.tiles. It only falls: the rows that need most come first.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        self.level = 0 if whole else len(LEVELS)
+
+    def failed(self) -> None:
+        """Too many pairs were left open: from now on more of each is multiplied."""
+        self.level -= 1
+
+
 class Best:
     """Collects what can be among the k best of each row of a stripe, tile after tile.
 
     Args:
+        product: Both sides.
+        part: The rows of the stripe.
         k: How many are wanted, or None for all that can reach what is needed.
-        need: [rows] least product that a pair is wanted for.
+        need: [rows] least product that a pair is wanted for; -inf for all.
+        wanted: Which pairs, by rows (of all) and columns, to take at all.
     """
 
-    def __init__(self, k: int | None, need: Scores) -> None:
-        self.k = k
+    def __init__(
+        self, product: Product, part: slice, k: int | None, need: Scores, wanted: Wanted | None = None
+    ) -> None:
+        self.product, self.part, self.k = product, part, k
         self.need = need
+        self.wanted = wanted
         self._found: list[Candidates] = []
-        self._held, self._tiles, self._next = 0, 0, 2
+        self._held, self._tiles, self._next = 0, 0, 1
+        widths = (RUN // 2**i for i in range(6))
+        self._width = RUN if k is None else next((w for w in widths if COLUMNS // w >= 4 * k), 1)
 
-    def see(self, tile: Tile) -> None:
-        """Takes what a tile has to give."""
-        width = RUN if self.k is None else next((w for w in (32, 16, 8, 4, 2) if COLUMNS // w >= 4 * self.k), 1)
-        maxima = run_maxima(tile.values, width)
+    def whole(self, span: Span) -> None:
+        """Takes what a tile of whole products has to give."""
+        (tile,) = self.product.tiles(self.part, [span])
+        maxima, slack = tile.maxima(self._width), tile.slack(self._width)
         if self._tiles == 0 and self.k is not None and maxima.shape[1] >= self.k:
-            # The k-th of the runs' maxima, which are products with k different columns.
-            kth = maxima.topk(self.k, dim=1).values[:, -1]
-            self.need = np.maximum(self.need, (kth * tile.units - tile.slack).double().cpu().numpy())
-        rows, columns, values = reaching(tile.values, maxima, self._theta(tile))
-        near = values * tile.units[rows]
-        slack = tile.slack[rows]
-        sides = (rows, columns + tile.start, near - slack, near + slack)
-        self._found.append(Candidates(*(side.cpu().numpy() for side in sides)))
-        self._held += len(rows)
+            # The k-th of the runs' least possible maxima, which are products with k different columns.
+            kth = (maxima - slack).topk(self.k, dim=1).values[:, -1]
+            self.need = np.maximum(self.need, kth.double().cpu().numpy())
+        need = self._least(tile)
+        self.add(*self._of_interest(tile.opened(maxima + slack >= need[:, None], need, slack)))
         self._tiles += 1
         if self.k is not None and (self._tiles == self._next or self._held > _HELD):
             self._next = 3 * self._tiles
-            self._tighten(self.k)
+            self.tighten(self.k)
 
-    def result(self) -> Candidates:
-        """The candidates of all tiles."""
-        if self.k is None:
-            return _joined(self._found).sorted()
-        self._tighten(self.k)
-        return self._found[0]
+    def partly(self, span: Span, level: int) -> float:
+        """The same of products of the first values of vectors, unless these leave too many pairs open.
 
-    def _theta(self, tile: Tile) -> torch.Tensor:
-        """[rows] what is needed, in units of the tile and of its type, rounded down."""
-        need = torch.from_numpy(self.need).to(tile.units.device)
-        theta = (need - tile.slack) / tile.units
-        # Above what fills up the last tile, and never outside of the type.
-        if tile.values.dtype != torch.int32:
-            return theta.clamp_(min=torch.finfo(torch.float32).min).float()
-        return theta.floor().clamp_(-_MOST, _MOST).to(torch.int32)
+        Returns:
+            The share of pairs that they leave open; more than _OPEN where nothing was taken.
+        """
+        (tile,) = self.product.tiles(self.part, [span], level)
+        maxima, slack, need = tile.maxima(RUN), tile.slack(RUN), self._least(tile)
+        runs = maxima + slack >= need[:, None]
+        share = float(runs.sum()) / tile.values.numel()
+        if share <= _OPEN:
+            rows, columns, near, off = self._of_interest(tile.opened(runs, need, slack))
+            near, off = self.product.pairs(rows + self.part.start, columns)
+            self.add(rows, columns, near, off)
+        return share
 
-    def _tighten(self, k: int) -> None:
+    def tighten(self, k: int) -> None:
         """Raises what is needed to the k-th best so far, and drops what cannot reach it."""
-        found = _joined(self._found).sorted()
+        found = joined(self._found).sorted()
         kth = np.flatnonzero(found.ranks() == k - 1)
-        rows = found.rows[kth]
-        self.need[rows] = np.maximum(self.need[rows], found.least[kth])
+        self.raise_need(found.rows[kth], found.least[kth])
         self._found = [found.taken(found.most >= self.need[found.rows])]
         self._held = len(self._found[0].rows)
 
+    def raise_need(self, rows: Places, least: npt.NDArray[np.floating]) -> None:
+        """Some rows are known to need no less."""
+        self.need[rows] = np.maximum(self.need[rows], least)
 
-def _joined(parts: Sequence[Candidates]) -> Candidates:
+    def result(self) -> Candidates:
+        """The candidates so far, sorted."""
+        if self.k is not None:
+            self.tighten(self.k)
+            return self._found[0]
+        return joined(self._found).sorted()
+
+    def add(self, rows: Places, columns: Places, near: Bounds, off: Bounds) -> None:
+        """Takes pairs of which the product is near to something, and no farther off than something."""
+        self.take(Candidates(rows, columns, near - off, near + off))
+
+    def take(self, candidates: Candidates) -> None:
+        """Takes those that may have what is needed."""
+        self._found.append(candidates.taken(candidates.most >= self.need[candidates.rows]))
+        self._held += len(self._found[-1].rows)
+
+    def _of_interest(self, found: Found) -> tuple[Places, Places, Bounds, Bounds]:
+        rows, columns, near, off = (side.cpu().numpy() for side in found)
+        if self.wanted is None:
+            return rows, columns, near, off
+        kept = self.wanted(rows + self.part.start, columns)
+        return rows[kept], columns[kept], near[kept], off[kept]
+
+    def _least(self, tile: Tile) -> torch.Tensor:
+        """[rows] what is needed, never so little that what fills up the last tile has it."""
+        return torch.maximum(torch.from_numpy(self.need).to(tile.lowest.device, torch.float32), tile.lowest)
+
+
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """All of them."""
     if not parts:
         none = np.empty(0, np.int64), np.empty(0, np.int64)
         return Candidates(*none, np.empty(0, np.float32), np.empty(0, np.float32))
@@ -123,19 +185,18 @@ def _joined(parts: Sequence[Candidates]) -> Candidates:
     )
 
 
-def stripe(
-    product: Product, part: slice, k: int | None, need: Scores, spans: Sequence[tuple[int, int]] | None = None
-) -> Candidates:
+def stripe(best: Best, spans: Sequence[Span], depth: Depth) -> Candidates:
     """The candidates of some rows.
 
     Args:
-        product: Both sides; at least one column.
-        part: The rows.
-        k: How many best ones each row wants, or None.
-        need: [rows] least product that a pair is wanted for; -inf for all.
-        spans: Which columns; see Product.tiles. All by default.
+        best: Empty.
+        spans: The columns; see Product.tiles.
+        depth: Is kept from stripe to stripe.
     """
-    best = Best(k, need)
-    for tile in product.tiles(part, product.spans() if spans is None else spans):
-        best.see(tile)
+    for span in spans:
+        share = 1.0
+        while depth.level and (share := best.partly(span, depth.level)) > _OPEN:
+            depth.failed()
+        if share > _OPEN:
+            best.whole(span)
     return best.result()

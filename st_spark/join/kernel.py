@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from st_spark.join.balls import balls, gathered
-from st_spark.join.candidates import Candidates, stripe
+from st_spark.join.balls import balls
+from st_spark.join.candidates import Best, Candidates, Depth, joined, stripe
+from st_spark.join.codes import GROUP
 from st_spark.join.distinct import Distinct, distinct
-from st_spark.join.products import ROUNDING, factors, sides
+from st_spark.join.products import ROUNDING, Sides, factors, sides
 from st_spark.join.scores import Places, Rescorer, Scores
 from st_spark.join.tiles import COLUMNS
 from st_spark.join.vectors import Matrix
 
 # Rows of a tile: with its columns it stays in the last cache.
 _ROWS = 512
-# Rows that share a ball, and so do columns.
-_BALL = 512
 
 
 @dataclass(frozen=True)
@@ -129,62 +128,93 @@ def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None)
     return pairs
 
 
-def _best(left: Matrix, right: Matrix, k: int, score: str, need: Scores) -> Pairs:
+def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pairs:
     """The k best of distinct rows; not sorted."""
+    if not len(left) or not len(right):
+        return _joined([])
+    ready = sides(left, right, score)
+    rescore = Rescorer(left, right, score)
+    stripes = [slice(first, min(first + _ROWS, len(left))) for first in range(0, len(left), _ROWS)]
+    need = np.concatenate([ready.least(part, needed[ready.left_order[part]]) for part in stripes])
+    known = joined([_raised(need, ready, part, k, rescore) for part in stripes] if score != "euclidean" else [])
+    # Rows of equal need together: how little of the vectors must be multiplied depends on it.
+    order = np.argsort(-need, kind="stable")
+    ready, need, known = ready.reordered(order), need[order], known.reordered(order)
+    starts = np.searchsorted(known.rows, np.arange(0, len(left) + _ROWS, _ROWS))
+    depth = Depth(whole=score == "euclidean" or len(right) <= COLUMNS)
     parts = []
-    if len(left) and len(right):
-        ready = sides(left, right, score, None, None)
-        rescore = Rescorer(left, right, score)
-        for first in range(0, len(left), _ROWS):
-            part = slice(first, min(first + _ROWS, len(left)))
-            found = stripe(ready.product, part, k, ready.least(part, need[part]))
-            parts.append(_k_best(found.of(first, ready.right_order), k, rescore))
+    for place, part in enumerate(stripes):
+        best = Best(ready.product, part, k, need[part], None if score == "euclidean" else ready.strangers)
+        best.take(known.taken(slice(*starts[place : place + 2])).of(-part.start))
+        parts.append(_k_best(stripe(best, ready.product.spans(), depth), k, rescore, ready, part))
     return _joined(parts)
 
 
-def _k_best(found: Candidates, k: int, rescore: Rescorer) -> Pairs:
+def _raised(need: Scores, ready: Sides, part: slice, k: int, rescore: Rescorer) -> Candidates:
+    """Raises what rows need to the exact scores of the k best of their neighbourhoods, most of which are the best.
+
+    Returns:
+        What can be among the best of all there.
+    """
+    parts = []
+    for rows, spans in ready.seeds(part):
+        best = Best(ready.product, rows, k, need[rows], ready.kin)
+        for span in spans:
+            best.whole(span)
+        found = best.result()
+        head = found.taken(found.ranks() < k)
+        scores = rescore(ready.left_order[rows][head.rows], ready.right_order[head.columns])
+        least = np.full(rows.stop - rows.start, np.inf)
+        np.minimum.at(least, head.rows, scores - np.abs(scores) * ROUNDING - ROUNDING)
+        least[np.bincount(head.rows, minlength=len(least)) < k] = -np.inf
+        need[rows] = np.maximum(need[rows], least)
+        parts.append(found.taken(found.most >= need[rows][found.rows]).of(rows.start))
+    return joined(parts)
+
+
+def _k_best(found: Candidates, k: int, rescore: Rescorer, ready: Sides, part: slice) -> Pairs:
     """The k best of each row of a stripe.
 
     The exact scores of the first k show what the others must be able to reach, which few are.
     """
+    left, right = ready.left_order[part], ready.right_order
     ranks = found.ranks()
     head, tail = found.taken(ranks < k), found.taken(ranks >= k)
-    scores = rescore(head.rows, head.columns)
+    scores = rescore(left[head.rows], right[head.columns])
     if len(tail.rows) and rescore.score != "euclidean":  # of which products are no scores
-        base = head.rows[0]
-        least = np.full(head.rows[-1] + 1 - base, np.finfo(np.float64).max)
-        np.minimum.at(least, head.rows - base, scores)
+        least = np.full(len(left), np.finfo(np.float64).max)
+        np.minimum.at(least, head.rows, scores)
         least -= np.abs(least) * ROUNDING + ROUNDING
-        tail = tail.taken(tail.most >= least[tail.rows - base])
-    scores = np.concatenate((scores, rescore(tail.rows, tail.columns)))
+        tail = tail.taken(tail.most >= least[tail.rows])
+    scores = np.concatenate((scores, rescore(left[tail.rows], right[tail.columns])))
     rows, columns = np.concatenate((head.rows, tail.rows)), np.concatenate((head.columns, tail.columns))
-    return Pairs(rows, columns, scores).sorted().first(k)
+    return Pairs(left[rows], right[columns], scores).sorted().first(k)
 
 
 def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Iterator[Pairs]:
     """All pairs of distinct rows that may have a score, and few others; with `upper` one of (a, b) and (b, a)."""
     if not len(left) or not len(right):
         return
-    pivots = right[:: -(-len(right) // max(len(right) // _BALL, 1))]
-    left_order, right_order = gathered(left, pivots, score), gathered(right, pivots, score)
-    ready = sides(left, right, score, left_order, right_order)
+    ready = sides(left, right, score, same=upper)
+    left_order = ready.left_order
     rescore = Rescorer(left, right, score)
-    ours = balls(left, left_order, _BALL, factors(left, score))
-    meet = ours.may_meet(balls(right, right_order, _BALL, factors(right, score)), threshold, score)
-    for first in range(0, len(left), _BALL):
-        part = slice(first, min(first + _BALL, len(left)))
-        spans = _spans(meet[first // _BALL], first // _BALL if upper else 0, len(right))
+    depth = Depth(whole=score == "euclidean" or len(right) <= COLUMNS)
+    ours = balls(left, left_order, GROUP, factors(left, score))
+    meet = ours.may_meet(balls(right, ready.right_order, GROUP, factors(right, score)), threshold, score)
+    for first in range(0, len(left), GROUP):
+        part = slice(first, min(first + GROUP, len(left)))
+        spans = _spans(meet[first // GROUP], first // GROUP if upper else 0, len(right))
         need = ready.least(part, np.full(part.stop - first, threshold))
-        found = stripe(ready.product, part, None, need, spans).of(first, right_order)
-        rows = left_order[found.rows]
-        yield Pairs(rows, found.columns, rescore(rows, found.columns))
+        found = stripe(Best(ready.product, part, None, need), spans, depth)
+        rows, columns = left_order[part][found.rows], ready.right_order[found.columns]
+        yield Pairs(rows, columns, rescore(rows, columns))
 
 
 def _spans(meet: "np.ndarray[tuple[int], np.dtype[np.bool_]]", first: int, columns: int) -> list[tuple[int, int]]:
     """The columns that a stripe of rows may meet, from a ball on, in pieces of at most a tile."""
     spans: list[tuple[int, int]] = []
     for ball in np.flatnonzero(meet[first:]) + first:
-        start, stop = int(ball) * _BALL, min(int(ball + 1) * _BALL, columns)
+        start, stop = int(ball) * GROUP, min(int(ball + 1) * GROUP, columns)
         if spans and spans[-1][1] == start and start % COLUMNS:
             spans[-1] = spans[-1][0], stop
         else:

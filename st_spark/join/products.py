@@ -1,18 +1,23 @@
 """Two sets of vectors, coded and in an order of their own, ready to be multiplied."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from st_spark.join.codes import encoded, fastest, largest
+from st_spark.join.balls import Gathered, gathered
+from st_spark.join.codes import GROUP, Codes, Plan, encoded, fastest
+from st_spark.join.kmeans import lloyd
 from st_spark.join.scores import Places, Scores, lengths
-from st_spark.join.tiles import COLUMNS, Product
+from st_spark.join.tiles import COLUMNS, Product, Span
 from st_spark.join.vectors import Matrix
 
 # Float64 scores are off by less than this, relatively.
 ROUNDING = 1e-12
+# Rows for each pivot, most pivots, rows of the sample that they are made of, and rounds of k-means for it.
+_PIVOT, _PIVOTS, _SAMPLE, _ROUNDS = 512, 1024, 8192, 4
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,52 @@ class Sides:
         product: Of the rows in their orders.
         left_order: [n] the row of the left matrix that comes first in the product, and so on.
         right_order: [m] the same for the right one.
+        left_starts: [pivots + 1] where the left rows of each pivot begin in their order.
+        right_starts: [pivots + 1] the same for the right ones; their order is that of pivots but for GROUPs of them.
+        left_pivots: [n] the pivot of each row, in their order.
+        right_pivots: [m] the same for the right ones.
         squares: [n] squared lengths of the left rows, in their order, where products are no scores (euclidean).
     """
 
     product: Product
     left_order: Places
     right_order: Places
+    left_starts: Places
+    right_starts: Places
+    left_pivots: Places
+    right_pivots: Places
     squares: Scores | None = None
+
+    def seeds(self, part: slice) -> Iterator[tuple[slice, list[Span]]]:
+        """Some rows cut by their pivots, each with all columns around the same pivot, and some around others."""
+        first, last = np.searchsorted(self.left_starts, (part.start, part.stop - 1), side="right") - 1
+        for pivot in range(first, last + 1):
+            rows = slice(
+                max(part.start, int(self.left_starts[pivot])), min(part.stop, int(self.left_starts[pivot + 1]))
+            )
+            start, end = (int(self.right_starts[place]) for place in (pivot, pivot + 1))
+            start, end = start // GROUP * GROUP, min(-(-end // GROUP) * GROUP, len(self.right_order))
+            if rows.start < rows.stop and self.right_starts[pivot] < self.right_starts[pivot + 1]:
+                yield rows, [(at, min(at + COLUMNS, end)) for at in range(start, end, COLUMNS)]
+
+    def kin(self, rows: Places, columns: Places) -> npt.NDArray[np.bool_]:
+        """[pairs] whether both are around the same pivot."""
+        return np.asarray(self.left_pivots[rows] == self.right_pivots[columns])
+
+    def strangers(self, rows: Places, columns: Places) -> npt.NDArray[np.bool_]:
+        """[pairs] whether they are around different pivots."""
+        return ~self.kin(rows, columns)
+
+    def reordered(self, order: Places) -> "Sides":
+        """The same with the left rows in another order, of which the pivots are not known any more."""
+        a = self.product.left
+        tails = tuple(tail[order] for tail in a.tails)
+        ours = Codes(a.codes[torch.from_numpy(order)], a.scales[order], a.errors[order], a.lengths[order], tails)
+        squares = None if self.squares is None else self.squares[order]
+        b = self.product
+        product = Product(ours, b.right, b.device, b.shift)
+        pivots = self.left_pivots[order]
+        return replace(self, product=product, left_order=self.left_order[order], left_pivots=pivots, squares=squares)
 
     def least(self, rows: slice, need: Scores) -> Scores:
         """The least product that gives some rows the scores they need; -inf for -inf."""
@@ -47,44 +91,49 @@ def factors(rows: Matrix, score: str) -> npt.NDArray[np.float64]:
     return 1 / lengths(rows) if score == "cosine" else np.ones(len(rows))
 
 
-def sides(left: Matrix, right: Matrix, score: str, left_order: Places | None, right_order: Places | None) -> Sides:
-    """Codes of both sides.
+def sides(left: Matrix, right: Matrix, score: str, *, same: bool = False) -> Sides:
+    """Codes of both sides, neighbours together.
 
     Args:
         left: [n, d], not empty.
         right: [m, d], not empty.
         score: One of vectors.SCORES.
-        left_order: [n], or None for as they stand.
-        right_order: [m], or None for what lets the thresholds of a search for the best rise soon.
+        same: Both sides are the same rows, and shall be in the same order.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = np.arange(len(left)) if left_order is None else left_order
-    columns = np.random.default_rng(0).permutation(len(right)) if right_order is None else right_order
+    scaled = [factors(side, score) for side in (left, right)]
+    sample = np.random.default_rng(0).permutation(len(right))[:_SAMPLE]
+    drawn = torch.from_numpy(right[sample] * scaled[1][sample, None]).float()
+    pivots = lloyd(drawn, drawn[: min(-(-len(right) // _PIVOT), _PIVOTS)], _ROUNDS, score)
+    columns = gathered(right, pivots)
+    rows = columns if same else gathered(left, pivots)
     if score == "euclidean":
         return _euclidean(left, right, rows, columns, device)
     dtype = fastest(device)
-    scaled = [factors(side, score) for side in (left, right)]
-    tops = [largest(side, factor) for side, factor in zip((left, right), scaled, strict=True)]
-    if dtype == torch.int8 and right_order is None:  # neighbours, which share a scale, should be of about one size
-        columns = columns[np.argsort(tops[1][columns], kind="stable")]
-    shared = _shared(tops[1][columns])
-    codes = encoded(left, rows, scaled[0], tops[0][rows], dtype), encoded(right, columns, scaled[1], shared, dtype)
-    return Sides(Product(*codes, device), rows, columns)
+    basis = _basis(drawn) if len(right) > COLUMNS else None
+    codes, order = encoded(right, Plan(columns.order, scaled[1], dtype == torch.int8, basis), dtype)
+    ours, _ = encoded(left, Plan(order if same else rows.order, scaled[0], False, basis), dtype)
+    left_order = order if same else rows.order
+    pivots_of = rows.pivots[left_order], columns.pivots[order]
+    return Sides(Product(ours, codes, device), left_order, order, rows.starts, columns.starts, *pivots_of)
 
 
-def _shared(tops: Scores) -> Scores:
-    """The largest of each COLUMNS neighbours, for all of them."""
-    groups = np.maximum.reduceat(tops, np.arange(0, len(tops), COLUMNS))
-    return np.repeat(groups, COLUMNS)[: len(tops)]
+def _basis(sample: torch.Tensor) -> torch.Tensor:
+    """[d, d] the principal directions of a sample, the widest first, so that the first values say most."""
+    x = sample.double()
+    return torch.linalg.eigh(x.T @ x).eigenvectors.flip(1).float()
 
 
-def _euclidean(left: Matrix, right: Matrix, rows: Places, columns: Places, device: torch.device) -> Sides:
+def _euclidean(left: Matrix, right: Matrix, rows: Gathered, columns: Gathered, device: torch.device) -> Sides:
     """Products x y - y y / 2, around the mean, where the numbers are small; in float32, for they vary in size."""
     center = right.mean(axis=0, dtype=np.float64)
     x, y = left - center, right - center
-    shift = torch.from_numpy(-(y * y).sum(axis=1) / 2)[columns].float()
-    codes = [
-        encoded(side, order, np.ones(len(side)), np.ones(len(side)), torch.float32)
-        for side, order in ((x, rows), (y, columns))
-    ]
-    return Sides(Product(codes[0], codes[1], device, shift), rows, columns, (x * x).sum(axis=1)[rows])
+    shift = torch.from_numpy(-(y * y).sum(axis=1) / 2)[columns.order].float()
+    ours, theirs = (
+        encoded(side, Plan(order, np.ones(len(side))), torch.float32)[0]
+        for side, order in ((x, rows.order), (y, columns.order))
+    )
+    squares = (x * x).sum(axis=1)[rows.order]
+    product = Product(ours, theirs, device, shift)
+    pivots_of = rows.pivots[rows.order], columns.pivots[columns.order]
+    return Sides(product, rows.order, columns.order, rows.starts, columns.starts, *pivots_of, squares)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from st_spark.join.balls import balls, gathered
-from st_spark.join.codes import encoded
+from st_spark.join.codes import LEVELS, RUN, Plan, encoded
 from st_spark.join.distinct import distinct
 from st_spark.join.products import sides
 from st_spark.join.vectors import SCORES, Matrix
@@ -15,26 +15,44 @@ from tests.join.test_kernel import KINDS, vectors
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bfloat16, torch.float32])
-def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype, shared: bool) -> None:
     rows = vectors(kind, 400, 33, 1)
-    codes = encoded(rows, np.arange(400), np.ones(400), np.abs(rows).max(axis=1).astype(float), dtype)
-    left_out = rows.astype(float) - codes.codes.double().numpy() * codes.scales[:, None]
+    codes, order = encoded(rows, Plan(np.arange(400)[::-1].copy(), np.ones(400), shared), dtype)
+    true = rows[order].astype(float)
+    left_out = true - codes.codes.double().numpy() * codes.scales[:, None]
     assert (np.linalg.norm(left_out, axis=1) <= codes.errors).all()
-    assert (np.linalg.norm(rows.astype(float), axis=1) <= codes.lengths).all()
+    assert (np.linalg.norm(true, axis=1) <= codes.lengths).all()
+    assert sorted(order) == list(range(400))
+    for level, tail in enumerate(codes.tails, 1):
+        assert (np.linalg.norm(true[:, codes.width(level) :], axis=1) <= tail).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("score", ["cosine", "dot"])
-def test_products_of_codes_are_as_near_as_they_say(kind: str, score: str) -> None:
-    """The promise that nothing can be missed stands on this."""
+@pytest.mark.parametrize("level", range(len(LEVELS) + 1))
+def test_products_of_codes_are_as_near_as_they_say(kind: str, score: str, level: int) -> None:
+    """The promise that nothing can be missed stands on this: whole products, and those of the first values."""
     left, right = vectors(kind, 100, 33, 2), vectors(kind, 5000, 33, 3)
-    ready = sides(left, right, score, None, None)
-    true = scores(left, right, score)[:, ready.right_order]
-    for tile in ready.product.tiles(slice(0, 100), ready.product.spans()):
-        stop = min(tile.start + tile.values.shape[1], 5000)
-        near = tile.values[:, : stop - tile.start].double() * tile.units[:, None]
-        off = np.abs(near.numpy() - true[:, tile.start : stop])
-        assert (off <= tile.slack.double().numpy()[:, None]).all()
+    ready = sides(left, right, score)
+    true = scores(left, right, score)[ready.left_order][:, ready.right_order]
+    for tile in ready.product.tiles(slice(0, 100), ready.product.spans(), level):
+        columns = slice(tile.start, min(tile.start + tile.values.shape[1], 5000))
+        near = tile.values.double() * tile.scale[:, None] * tile.scales.repeat_interleave(RUN)
+        off = true[:, columns] - near.numpy()[:, : columns.stop - columns.start]
+        room = tile.slack(RUN).double().repeat_interleave(RUN, 1).numpy()[:, : off.shape[1]]
+        assert (off <= room).all()
+        assert level or (-off <= room).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_of_single_pairs_are_as_near_as_they_say(kind: str) -> None:
+    left, right = vectors(kind, 50, 33, 2), vectors(kind, 5000, 33, 3)
+    ready = sides(left, right, "dot")
+    rows, columns = np.random.default_rng(0).integers(0, 50, 900), np.random.default_rng(1).integers(0, 5000, 900)
+    near, off = ready.product.pairs(rows, columns)
+    true = scores(left, right, "dot")[ready.left_order[rows], ready.right_order[columns]]
+    assert (np.abs(near - true) <= off).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,7 +62,7 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
     true = scores(left, right, score)
     if score == "cosine":
         left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (left, right))
-    orders = [gathered(side, right[::16], score) for side in (left, right)]
+    orders = [gathered(side, torch.from_numpy(right[::16]).float()).order for side in (left, right)]
     ours, theirs = (
         balls(side, order, 16, np.ones(len(side))) for side, order in zip((left, right), orders, strict=True)
     )
@@ -56,9 +74,11 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
 def test_tight_clusters_leave_most_pairs_of_balls_out() -> None:
     """Else the balls would be for nothing."""
     rng = np.random.default_rng(0)
-    rows: Matrix = np.repeat(np.eye(16), 64, axis=0) + 0.01 * rng.standard_normal((1024, 16))
+    rows: Matrix = np.eye(16)[np.arange(1024) // 64]
+    rows += 0.01 * rng.standard_normal((1024, 16))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    found = balls(rows, gathered(rows, rows[::64], "cosine"), 64, np.ones(1024))
+    order = gathered(rows, torch.from_numpy(rows[::64]).float()).order
+    found = balls(rows, order, 64, np.ones(1024))
     assert found.may_meet(found, 0.9, "cosine").sum() < 50
 
 

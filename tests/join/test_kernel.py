@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.join import candidates, kernel, products, tiles
+from st_spark.join import candidates, codes, kernel, products, tiles
 from st_spark.join.kernel import above, top_k
 from st_spark.join.scores import exact_scores
 from st_spark.join.vectors import SCORES, Matrix
@@ -96,19 +96,44 @@ def test_a_table_with_itself_gives_each_pair_once(count: int, share: float, kind
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_many_tiles_and_stripes_give_what_one_gives(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks are no part of the answer."""
-    left, right = vectors("clusters", 300, 16, 9), vectors("clusters", 700, 16, 10)
-    threshold = -0.3 if score == "euclidean" else 0.9
+@pytest.mark.parametrize("kind", ["clusters", "normal", "copies", "outlier"])
+def test_many_tiles_and_stripes_give_what_one_gives(score: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are no part of the answer; with more than one tile, products of the first values come first, too."""
+    left, right = vectors(kind, 300, 64, 9), vectors(kind, 900, 64, 10)
+    threshold = float(np.quantile(scores(left, right, score), 0.99))
     whole = triples(top_k(left, right, 10, score)), triples(above(left, right, threshold, score))
     for module in (tiles, candidates, kernel, products):
         if hasattr(module, "COLUMNS"):
-            monkeypatch.setattr(module, "COLUMNS", 64)
+            monkeypatch.setattr(module, "COLUMNS", 128)
+    for module in (codes, kernel, products):
+        monkeypatch.setattr(module, "GROUP", 64)
     monkeypatch.setattr(kernel, "_ROWS", 32)
-    monkeypatch.setattr(kernel, "_BALL", 32)
     monkeypatch.setattr(candidates, "_HELD", 500)
+    monkeypatch.setattr(products, "_PIVOT", 100)
     assert (triples(top_k(left, right, 10, score)), triples(above(left, right, threshold, score))) == whole
     assert whole[0] == best(left, right, 10, score)
+
+
+def test_products_of_the_first_values_are_enough_where_neighbours_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they would be for nothing."""
+    taken: list[int] = []
+
+    def seen(name: str) -> None:
+        method = getattr(candidates.Best, name)
+
+        def noted(best: candidates.Best, *given: object) -> object:
+            taken.append(int(str(given[1])) if len(given) > 1 else 0)
+            return method(best, *given)
+
+        monkeypatch.setattr(candidates.Best, name, noted)
+
+    seen("partly")
+    seen("whole")
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((400, 128))
+    left, right = (centers[rng.integers(0, 400, n)] + 0.2 * rng.standard_normal((n, 128)) for n in (512, 20_000))
+    top_k(left.astype(np.float32), right.astype(np.float32), 10, "cosine")
+    assert sum(level > 0 for level in taken) >= 4
 
 
 def test_sorted_input_gives_the_same_as_shuffled() -> None:
