@@ -16,7 +16,8 @@ _BYTES_PER_VALUE = 5
 FLOPS = 3e11
 _BYTES_MOVED = 1e8
 _ROWS_MERGED = 5e5
-_START = 0.05  # seconds that any task costs
+# Seconds that any task costs, and that it keeps the driver busy.
+_START, _LAUNCH = 0.05, 0.002
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ def two_sides(left: int, right: int, dimension: int, cores: int, k: int | None) 
     """
     rows = rows_held(dimension)
     a = _sizes(left)[:, None]
-    b = _sizes(right)[None, :]
-    need = np.maximum(1, np.ceil(right / np.maximum(rows - left / a, 1.0)))
-    b = np.where(left / a < rows, np.maximum(b, need), np.inf)
+    need = np.ceil(right / np.maximum(rows - left / a, 1.0))
+    b = np.maximum(_sizes(right)[None, :], need)
     seconds = _seconds(left / a * (right / b) * dimension, a * b, left * b + right * a, dimension, cores)
-    seconds += np.where(b > 1, left * b * (k or 0), 0.0) / (_ROWS_MERGED * cores)
+    seconds += (b > 1) * left * b * (k or 0) / (_ROWS_MERGED * cores)
+    seconds = np.where(left / a < rows, seconds, np.inf)
     best = np.unravel_index(int(np.argmin(seconds)), seconds.shape)
     return Grid(int(a[best[0], 0]), int(b[best]))
 
@@ -80,12 +81,9 @@ def _seconds(
     dimension: int,
     cores: int,
 ) -> npt.NDArray[np.float64]:
-    """What a grid takes: its waves of meetings, and its copies of rows."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        waves = np.ceil(meetings / cores)
-        work = waves * (2 * products / FLOPS + _START)
-        moved = copies * 4 * dimension / (_BYTES_MOVED * cores)
-        return np.asarray(np.where(np.isfinite(meetings), np.nan_to_num(work) + moved, np.inf))
+    """What a grid takes: its waves of meetings, its copies of rows, and a little for each meeting."""
+    work = np.ceil(meetings / cores) * (2 * products / FLOPS + _START)
+    return np.asarray(work + copies * 4 * dimension / (_BYTES_MOVED * cores) + _LAUNCH * meetings)
 
 
 def diagonal(stripes: int) -> list[int]:
