@@ -16,7 +16,9 @@ _HELD = 1 << 22
 Bounds = npt.NDArray[np.float32]
 Wanted = Callable[[Places, Places], npt.NDArray[np.bool_]]
 # Share of runs, by columns, that may be left open by products of the first values, before whole ones are cheaper.
-_OPEN = 4e-3
+_OPEN = 1e-3
+# And share of pairs that are multiplied one by one then.
+_SINGLE = 3e-4
 
 
 @dataclass(frozen=True)
@@ -116,21 +118,22 @@ class Best:
             self._next = 3 * self._tiles
             self.tighten(self.k)
 
-    def partly(self, span: Span, level: int) -> float:
+    def partly(self, span: Span, level: int) -> bool:
         """The same of products of the first values of vectors, unless these leave too many pairs open.
 
         Returns:
-            The share of pairs that they leave open; more than _OPEN where nothing was taken.
+            Whether it was worth it; else nothing was taken.
         """
         (tile,) = self.product.tiles(self.part, [span], level)
         maxima, slack, need = tile.maxima(RUN), tile.slack(RUN), self._least(tile)
         runs = maxima + slack >= need[:, None]
-        share = float(runs.sum()) / tile.values.numel()
-        if share <= _OPEN:
-            rows, columns, near, off = self._of_interest(tile.opened(runs, need, slack))
-            near, off = self.product.pairs(rows + self.part.start, columns)
-            self.add(rows, columns, near, off)
-        return share
+        if float(runs.sum()) > _OPEN * tile.values.numel():
+            return False
+        rows, columns, *_ = self._of_interest(tile.opened(runs, need, slack))
+        if len(rows) > _SINGLE * tile.values.numel():
+            return False
+        self.add(rows, columns, *self.product.pairs(rows + self.part.start, columns))
+        return True
 
     def tighten(self, k: int) -> None:
         """Raises what is needed to the k-th best so far, and drops what cannot reach it."""
@@ -194,9 +197,8 @@ def stripe(best: Best, spans: Sequence[Span], depth: Depth) -> Candidates:
         depth: Is kept from stripe to stripe.
     """
     for span in spans:
-        share = 1.0
-        while depth.level and (share := best.partly(span, depth.level)) > _OPEN:
+        while depth.level and not best.partly(span, depth.level):
             depth.failed()
-        if share > _OPEN:
+        if not depth.level:
             best.whole(span)
     return best.result()

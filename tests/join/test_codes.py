@@ -74,7 +74,7 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
 def test_tight_clusters_leave_most_pairs_of_balls_out() -> None:
     """Else the balls would be for nothing."""
     rng = np.random.default_rng(0)
-    rows: Matrix = np.eye(16)[np.arange(1024) // 64]
+    rows = np.eye(16, dtype=np.float64)[np.arange(1024) // 64]
     rows += 0.01 * rng.standard_normal((1024, 16))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     order = gathered(rows, torch.from_numpy(rows[::64]).float()).order
