@@ -1,4 +1,4 @@
-"""The command line: st-spark embed | classify | join | search | models | doctor."""
+"""The command line: st-spark embed | classify | join | dedup | search | models | doctor."""
 
 import json
 import logging

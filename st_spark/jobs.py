@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from st_spark import __version__, classify_job, embed, join_job, search, session
+from st_spark import __version__, classify_job, dedup_job, embed, join_job, search, session
 from st_spark.options import Job
 from st_spark.phases import Phases
-from st_spark.spec import ClassifyJob, EmbedJob, JoinJob, SearchJob
+from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,6 +21,7 @@ RUNS: Mapping[type[Job], Run] = {
     ClassifyJob: classify_job.run,
     SearchJob: search.run,
     JoinJob: join_job.run,
+    DedupJob: dedup_job.run,
 }
 
 
@@ -33,7 +34,8 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
 
     Returns:
         Plain values that JSON can hold: "job", "st_spark" (the version), "seconds" by phase, and what the kind of
-        job adds; see `embed.run`, `classify_job.run`, `search.run` and `join_job.run`.
+        job adds; see `embed.run`, `classify_job.run`, `search.run`, `join_job.run` and
+        `dedup_job.run`.
 
     Raises:
         StSparkError: The job cannot be done as asked; the message says why and names the cure.

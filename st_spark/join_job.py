@@ -12,14 +12,12 @@ from st_spark.errors import InputError
 from st_spark.join import similarity
 from st_spark.join.inputs import sides_of
 from st_spark.join.request import Request
-from st_spark.join.vectors import SCORES
 from st_spark.progress import follow
 from st_spark.sources import Source, opened
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.join.survey import SideSurvey
     from st_spark.phases import Phases
     from st_spark.spec import JoinJob
 
@@ -54,14 +52,14 @@ def run(spark: "SparkSession", job: "JoinJob", phases: "Phases") -> dict[str, An
         with phases("join_and_write", told), follow(spark, sizes[0], done.facts.get("meetings", 1)):
             version = tables.write(out, job.output, job.output_format, job.mode)
     pairs, seconds = counts.get["pairs"], phases.seconds["join_and_write"]
-    others = {"right": _told(job.right or "", right, done.survey.right)} if right and done.survey.right else {}
+    others = {"right": right.told(done.survey.right)} if right and done.survey.right else {}
     return {
-        "left": _told(job.left, left, done.survey.left),
+        "left": left.told(done.survey.left),
         **others,
         "pairs": pairs,
         "pairs_per_second": round(pairs / seconds, 1) if seconds else 0.0,
         **done.facts,
-        "model": _model(left.facts),
+        "model": left.model,
         "output": {"path": job.output, "format": job.output_format, "mode": job.mode, "version": version},
     }
 
@@ -103,20 +101,10 @@ def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity.J
         columns["right"] = (job.right_id_column or job.id_column, right.vector)
         _check_same_model(job, left.facts, right.facts)
     k = _K if job.k is None and job.threshold is None else job.k
-    score = job.score or _score(left.facts)
+    score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)
     sides = sides_of(left.df, None if right is None else right.df, columns, job.keys)
     return similarity.join(sides, request)
-
-
-def _score(facts: Mapping[str, Any]) -> str:
-    found = str(facts.get("similarity", "cosine"))
-    if found not in SCORES:
-        raise InputError(
-            f"The vectors' model compares them by {found}, which joins do not know.",
-            f"choose --score {' or '.join(SCORES)}.",
-        )
-    return found
 
 
 def _check_same_model(job: "JoinJob", left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
@@ -127,16 +115,3 @@ def _check_same_model(job: "JoinJob", left: Mapping[str, Any], right: Mapping[st
             f"{job.left} was embedded with {left.get('model')}, {job.right} with {right.get('model')}.",
             "embed both tables with one model.",
         )
-
-
-def _told(where: str, source: Source, found: "SideSurvey") -> dict[str, Any]:
-    aside = found.set_aside | ({"corrupt": source.corrupt} if source.corrupt else {})
-    rows = {"rows": found.rows + source.corrupt, "kept": found.kept, "set_aside": aside}
-    return {"path": where, **rows, "dimension": found.dimension}
-
-
-def _model(facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    if "model" not in facts:
-        return None
-    told = ("revision", "content", "dim", "dtype", "similarity")
-    return {"name": facts["model"], **{name: facts[name] for name in told if facts.get(name) is not None}}

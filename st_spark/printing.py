@@ -80,9 +80,7 @@ def summary_of_join(result: Mapping[str, Any]) -> str:
         f"{result['pairs']:,} pairs in {result['seconds']['join_and_write']:.1f} s: {sizes}",
         f"  {' with '.join(asked)}; {result['score']}, {result['method']}",
     ]
-    if "recall" in result:
-        low, high = result["recall_low"], result["recall_high"]
-        lines.append(f"  recall {result['recall']:.3f} (95% interval {low:.3f} to {high:.3f})")
+    lines += _recall(result)
     if "best_per_row" in result:
         lines.append(
             f"  only the best {result['best_per_row']:,} of each row; {result['expected_pairs']:,} were expected"
@@ -90,9 +88,35 @@ def summary_of_join(result: Mapping[str, Any]) -> str:
     for side in sides:
         odd = ", ".join(f"{count:,} {reason}" for reason, count in side["set_aside"].items())
         lines += [f"  set aside of {side['path']}: {odd}"] if odd else []
-    output = result["output"]
+    return "\n".join([*lines, _place(result["output"])]) + "\n"
+
+
+def summary_of_dedup(result: Mapping[str, Any]) -> str:
+    """Groups, what was asked, what was set aside, and where the table is."""
+    groups, source, seconds = result["groups"], result["input"], result["seconds"]["group_and_write"]
+    copies = f", {result['copies']:,} of them exact copies" if result["copies"] else ""
+    odd = [f"{count:,} {reason}" for reason, count in source["set_aside"].items()]
+    lines = [
+        f"{source['kept']:,} rows in {seconds:.1f} s: {result['duplicates']:,} duplicates{copies}",
+        f"  {groups['all']:,} groups, {groups['of_several']:,} of several rows, the largest of {groups['largest']:,}",
+        f"  a score of {result['threshold']:g} or more; {result['score']}, {result['linkage']}, {result['method']}",
+        *_recall(result),
+        *([f"  alone, without a key: {result['null_keys']:,}"] if result.get("null_keys") else []),
+        *([f"  set aside: {', '.join(odd)}"] if odd else []),
+    ]
+    return "\n".join([*lines, _place(result["output"])]) + "\n"
+
+
+def _recall(result: Mapping[str, Any]) -> list[str]:
+    if "recall" not in result:
+        return []
+    low, high = result["recall_low"], result["recall_high"]
+    return [f"  recall {result['recall']:.3f} (95% interval {low:.3f} to {high:.3f})"]
+
+
+def _place(output: Mapping[str, Any]) -> str:
     version = "" if output["version"] is None else f", version {output['version']}"
-    return "\n".join([*lines, f"  table {output['path']} ({output['format']}{version})"]) + "\n"
+    return f"  table {output['path']} ({output['format']}{version})"
 
 
 def checks(found: "Sequence[Check]") -> str:
@@ -144,6 +168,7 @@ SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "classify": summary_of_embed,
     "search": summary_of_search,
     "join": summary_of_join,
+    "dedup": summary_of_dedup,
 }
 
 

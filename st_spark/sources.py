@@ -10,15 +10,18 @@ from pyspark.sql import functions as sf
 
 from st_spark import tables, warmup
 from st_spark.columns import CORRUPT, check_columns, exact, vector_column
+from st_spark.errors import InputError
 from st_spark.functions import encode
+from st_spark.join.vectors import SCORES
 from st_spark.progress import follow
 from st_spark.survey import survey
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from st_spark.join.survey import SideSurvey
     from st_spark.phases import Phases
-    from st_spark.spec import JoinJob
+    from st_spark.spec import DedupJob, JoinJob
 
 _VECTOR = "_st_spark_vector"
 
@@ -28,22 +31,53 @@ class Source:
     """A table with vectors.
 
     Attributes:
+        where: Path or name of the table.
         df: Its rows; of CSV and JSON lines without those that are corrupt.
         vector: The column of the vectors.
         facts: How they were made, {} where nobody says; with model, content and similarity, for instance.
         corrupt: Rows of CSV or JSON lines that cannot be read.
     """
 
+    where: str
     df: "DataFrame"
     vector: str
     facts: dict[str, Any]
     corrupt: int
 
+    def score(self, chosen: str | None) -> str:
+        """How to compare the vectors: as chosen, else as suits their model, else by cosine.
+
+        Raises:
+            InputError: The model compares them otherwise than a join can.
+        """
+        found = chosen or str(self.facts.get("similarity", "cosine"))
+        if found not in SCORES:
+            raise InputError(
+                f"The vectors' model compares them by {found}, which joins do not know.",
+                f"choose --score {' or '.join(SCORES)}.",
+            )
+        return found
+
+    def told(self, found: "SideSurvey") -> dict[str, Any]:
+        """What a job's result says of the table: path, rows, kept (those to be joined), set_aside and dimension."""
+        aside = found.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
+        rows = {"rows": found.rows + self.corrupt, "kept": found.kept, "set_aside": aside}
+        return {"path": self.where, **rows, "dimension": found.dimension}
+
+    @property
+    def model(self) -> dict[str, Any] | None:
+        """What made the vectors, as far as it is known."""
+        if "model" not in self.facts:
+            return None
+        told = ("revision", "content", "dim", "dtype", "similarity")
+        known = {name: self.facts[name] for name in told if self.facts.get(name) is not None}
+        return {"name": self.facts["model"], **known}
+
 
 @contextmanager
 def opened(
     spark: "SparkSession",
-    job: "JoinJob",
+    job: "DedupJob | JoinJob",
     phases: "Phases",
     where: str,
     table_format: str | None,
@@ -79,7 +113,7 @@ def opened(
         check_columns(df.schema, where, (text,) if text else (), tuple(names))
     if text is None:
         vector, facts = vector_column(df.schema, where, column)
-        yield Source(df, vector, facts, corrupt)
+        yield Source(where, df, vector, facts, corrupt)
         return
     with phases("load", f"Loading {job.model}"):
         found = survey(whole)
@@ -91,6 +125,6 @@ def opened(
         with follow(spark, found.rows, len(found.partitions) if found.fits else found.wanted):
             kept.select(sf.count(_VECTOR)).collect()
     try:
-        yield Source(kept, _VECTOR, {**model, "model": model["name"]}, corrupt)
+        yield Source(where, kept, _VECTOR, {**model, "model": model["name"]}, corrupt)
     finally:
         kept.unpersist()

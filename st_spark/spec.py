@@ -14,6 +14,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 SCORES = ("cosine", "dot", "euclidean")
 METHODS = ("exact", "ivf")
+LINKAGES = ("components", "leader")
 
 
 @dataclass(frozen=True)
@@ -183,11 +184,7 @@ class JoinJob(Job):
         super().__post_init__()
         if self.k is not None and self.k < 1:
             raise SpecError(f"k is {self.k}.", "ask for 1 neighbour or more, or leave it out and give a threshold.")
-        if (self.model is None) != (self.text_column is None):
-            missing, given = ("model", "text_column") if self.model is None else ("text_column", "model")
-            raise SpecError(f"{given} is given without {missing}.", "give both to join texts, none to join vectors.")
-        if self.model is not None and (self.column or self.right_column):
-            raise SpecError("Both a model and a column of vectors are given.", "leave one of them out.")
+        _check_texts(self, self.column or self.right_column)
 
     def tables(self) -> list[tuple[str, str | None]]:
         """See Job."""
@@ -200,4 +197,59 @@ class JoinJob(Job):
         return (self.on,) if isinstance(self.on, str) else self.on or ()
 
 
-JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob)}
+@dataclass(frozen=True)
+class DedupJob(Job):
+    """Group the rows of a table whose vectors or texts are about the same, and say which row stands for each group."""
+
+    kind: ClassVar[str] = "dedup"
+    prompt_name: ClassVar[None] = None
+    truncate_dim: ClassVar[None] = None
+    task: ClassVar[None] = None
+
+    input: str = option("path or name of the table, embedded or (with --model) of texts")
+    output: str = option("path or name of the table of groups to write")
+    threshold: float = option("least score of a pair", 0.9, kind=float)
+    score: str | None = option("by default what suits the vectors' model, else cosine", None, choices=SCORES)
+    linkage: str = option(
+        "rows in a chain of pairs, or all within the threshold of one", "components", choices=LINKAGES
+    )
+    id_column: str = option("column of the ids", "id")
+    column: str | None = option("column of the vectors, by default the only one", None)
+    on: str | tuple[str, ...] | None = option("column that must be equal in a group; can be repeated", None, most=9)
+    method: str = option("exact, or ivf: approximate", "exact", choices=METHODS)
+    recall: float = option("share of the pairs that ivf is to find", 0.95, kind=float)
+    max_pairs: int = option("most pairs that leaders may be chosen from", 100_000_000, kind=int)
+    model: str | None = option("hub name, folder, or package:NAME, to embed texts before", None)
+    text_column: str | None = option("column of the texts then", None)
+    revision: str | None = option("commit, tag or branch of a hub model", None)
+    dtype: str = option("precision of the model", "auto", choices=DTYPES)
+    prompt: str | None = option("text put before every text", None)
+    input_format: str | None = option("by default told from the path, else parquet", None, choices=FORMATS_IN)
+    output_format: str = option("kind of table to write", "parquet", choices=FORMATS_OUT)
+    mode: str = option("what to do when the output exists", "error", choices=MODES)
+
+    def __post_init__(self) -> None:
+        """Checks the fields, and that they agree with each other."""
+        super().__post_init__()
+        _check_texts(self, self.column)
+
+    def tables(self) -> list[tuple[str, str | None]]:
+        """See Job."""
+        return [(self.input, self.input_format), (self.output, self.output_format)]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that must be equal, as a tuple."""
+        return (self.on,) if isinstance(self.on, str) else self.on or ()
+
+
+def _check_texts(job: JoinJob | DedupJob, vectors: str | None) -> None:
+    """Texts need a model, and a model texts; vectors need neither."""
+    if (job.model is None) != (job.text_column is None):
+        missing, given = ("model", "text_column") if job.model is None else ("text_column", "model")
+        raise SpecError(f"{given} is given without {missing}.", "give both for texts, none for vectors.")
+    if job.model is not None and vectors:
+        raise SpecError("Both a model and a column of vectors are given.", "leave one of them out.")
+
+
+JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob)}

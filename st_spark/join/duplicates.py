@@ -1,7 +1,7 @@
 """near_duplicates: which rows of a table are about the same, and which one stands for them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from st_spark.columns import FACTS
 from st_spark.errors import InputError
-from st_spark.join import exact
+from st_spark.join import exact, ivf
 from st_spark.join.copies import OWN, copies, digested
 from st_spark.join.forest import of_meeting
 from st_spark.join.groups import components, leaders
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LINKAGES = ("components", "leader")
 # The best score that there is; a threshold above it is a mistake.
 _BEST = {"cosine": 1.0, "euclidean": 0.0}
+# Neighbours of each row that "ivf" looks for.
+_NEAREST = 32
 # Ids of copies that are sent to all tasks, so that the vectors need not be sorted by id.
 _BROADCAST = 1_000_000
 
@@ -69,8 +71,9 @@ def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, a
         id: The column of the ids, integers or strings; unique.
         vector: The column of the vectors, array<float> or array<double>.
         score: "cosine"; "dot", the inner product; or "euclidean", minus the distance (so the threshold is too).
-        method: "exact" looks at all pairs; "ivf" at most of them, and so finds some groups torn.
-        recall: The share of pairs that "ivf" is to find.
+        method: "exact" finds all pairs. "ivf" finds most of those of each row with the 32 rows nearest to it, so that
+            some groups may come in parts.
+        recall: The share of these that "ivf" is to find.
         linkage: "components": rows that a chain of pairs connects are one group. "leader": the rows in the order of
             their ids each join the most similar leader before them, or become a leader where there is none within
             the threshold; so every row is within the threshold of its representative, and no chain runs away.
@@ -105,18 +108,21 @@ def find(
     threshold = _checked(request, linkage)
     keys = tuple(key_name(place) for place in range(len(on)))
     sides = Sides(picked(df, where, id_column, vector, on), None, keys)
-    seen = survey(sides, request.score)
+    seen = survey(replace(sides, keys=()), request.score)  # rows without a key are in no pair, but groups of their own
     rows = sides.left.where(sf.col(ID).isNotNull())
     digests = digested(rows, keys, seen.dimension, request.score)
     same = copies(digests, keys, threshold)
     repeated = same.count()
     firsts = Sides(_without(sides.left, same, repeated), None, keys).ready()
-    pairs, more = _pairs(firsts, seen, request, linkage)
+    fewer = replace(seen, left=replace(seen.left, rows=seen.left.rows - repeated))
+    pairs, more = _pairs(firsts, fewer, request, linkage)
     if repeated:
         pairs = pairs.unionByName(same, allowMissingColumns=True)
     grouped = components(pairs) if linkage == "components" else leaders(pairs)
     scored = _scored(grouped, rows, seen.dimension, request.score)
     facts = {"method": request.method, "score": request.score, "threshold": threshold, "linkage": linkage, **more}
+    if keys:
+        facts["null_keys"] = rows.count() - sides.ready().left.count()
     return Found(_whole(digests, scored, facts), seen.left, repeated, facts)
 
 
@@ -137,14 +143,20 @@ def _checked(request: Request, linkage: str) -> float:
 def _pairs(sides: Sides, seen: Survey, request: Request, linkage: str) -> "tuple[DataFrame, dict[str, Any]]":
     """left_id, right_id of all pairs, for leaders with the score; for components of some that connect as many."""
     if request.method == "ivf":
-        from st_spark.join import ivf
-
-        return ivf.pairs(sides, seen, request)
+        return _likely_pairs(sides, seen, request)
     if linkage == "leader":
         return exact.pairs(sides, seen, request)
     kind = sides.left.schema[ID].dataType
     made = StructType([StructField("left_id", kind), StructField("right_id", kind)])
     return exact.pairs(sides, seen, request, of_meeting, made)
+
+
+def _likely_pairs(sides: Sides, seen: Survey, request: Request) -> "tuple[DataFrame, dict[str, Any]]":
+    """Most pairs: those of each row with its nearest."""
+    found, facts = ivf.pairs(sides, seen, replace(request, k=_NEAREST))
+    smaller, larger = (pick("left_id", "right_id") for pick in (sf.least, sf.greatest))
+    pairs = found.select(smaller.alias("left_id"), larger.alias("right_id"), "score")
+    return pairs.dropDuplicates(["left_id", "right_id"]), facts
 
 
 def _without(rows: "DataFrame", same: "DataFrame", count: int) -> "DataFrame":

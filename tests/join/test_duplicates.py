@@ -81,6 +81,17 @@ def test_neither_partitions_nor_the_order_of_rows_matter(spark: "SparkSession", 
     assert sorted(one) == sorted(seven)
 
 
+@pytest.mark.parametrize("linkage", LINKAGES)
+def test_an_approximate_join_that_searches_all_cells_gives_the_exact_groups(
+    spark: "SparkSession", linkage: str
+) -> None:
+    df = table(spark, [f"{i}" for i in range(160)], clustered(13))
+    exact = near_duplicates(df, 0.93, linkage=linkage)
+    likely = near_duplicates(df, 0.93, linkage=linkage, method="ivf", recall=1.0)
+    assert sorted(likely.collect()) == sorted(exact.collect())
+    assert likely.schema["score"].metadata["st_spark"]["recall"] == 1.0
+
+
 def test_copies_of_one_row_are_not_compared_with_each_other(spark: "SparkSession") -> None:
     from pyspark.sql import functions as sf
 
