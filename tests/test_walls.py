@@ -16,7 +16,9 @@ PACKAGE = ROOT / "st_spark"
 # Read by DAG files, by the command line's --help, and wherever nothing is installed.
 PLAIN = {"st_spark.errors", "st_spark.spec", "st_spark.model.checkpoint", "st_spark.model.batching"}
 # Tested in milliseconds, and run where there is no Spark, as on a machine with a GPU; so is all of model/.
-SPARKLESS = {"st_spark.encoding", "st_spark.windows", "st_spark.options", "st_spark.join.forest", "st_spark.join.leaders"}
+SPARKLESS = {"st_spark.encoding", "st_spark.windows", "st_spark.options"}
+_JOIN = "cells forest kernel kmeans leaders merging ranking regions searching tagging truth vectors visits"
+SPARKLESS |= {f"st_spark.join.{name}" for name in _JOIN.split()}
 HEAVY = {"torch", "transformers", "pyspark", "pandas", "pyarrow", "sentence_transformers", "airflow"}
 
 

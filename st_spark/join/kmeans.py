@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from st_spark.join.cells import Cells
 from st_spark.join.scores import Places, lengths
 from st_spark.join.vectors import Matrix
 
@@ -39,22 +40,29 @@ def centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Matrix:
     for inside, share in zip(members, _shares(np.bincount(group, minlength=len(coarse)), count), strict=True):
         if share:
             parts.append(lloyd(rows[inside], _some(rows[inside], share, random), _ROUNDS, score))
-    return (lloyd(rows, torch.cat(parts), _LAST_ROUNDS, score).numpy() * unit).astype(sample.dtype)
+    centres = torch.cat(parts)
+    for _ in range(_LAST_ROUNDS):
+        centres = moved(rows, Cells(centres.numpy(), score).home(rows.numpy()), centres, score)
+    return (centres.numpy() * unit).astype(sample.dtype)
 
 
 def lloyd(rows: torch.Tensor, start: torch.Tensor, rounds: int, score: str) -> torch.Tensor:
-    """Moves each centroid to the mean of the rows that are nearest to it, some times. One without rows stays."""
-    centres = start.clone()
+    """Moves each centroid to the mean of the rows that are nearest to it, some times."""
     for _ in range(rounds):
-        cell = torch.from_numpy(nearest(rows, centres))
-        sums = torch.zeros_like(centres).index_add_(0, cell, rows)
-        sizes = torch.bincount(cell, minlength=len(centres))
-        taken = sizes > 0
-        centres[taken] = sums[taken] / sizes[taken, None]
-        if score == "cosine":
-            lengths = centres.norm(dim=1, keepdim=True)
-            centres /= torch.where(lengths > 0, lengths, 1.0)
-    return centres
+        start = moved(rows, nearest(rows, start), start, score)
+    return start
+
+
+def moved(rows: torch.Tensor, cell: Places, centres: torch.Tensor, score: str) -> torch.Tensor:
+    """The means of the rows of each cell; a centroid without rows stays."""
+    cells = torch.from_numpy(cell)
+    sums = torch.zeros_like(centres).index_add_(0, cells, rows)
+    sizes = torch.bincount(cells, minlength=len(centres))[:, None]
+    means = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
+    if score == "cosine":
+        sizes = means.norm(dim=1, keepdim=True)
+        means /= torch.where(sizes > 0, sizes, 1.0)
+    return means
 
 
 def nearest(rows: torch.Tensor, centres: torch.Tensor) -> Places:

@@ -55,14 +55,13 @@ class Scaled:
 
     def _scaled(self, side: int, which: Places | slice, dtype: torch.dtype) -> torch.Tensor:
         rows, units = self.rows[side][which], self.units[side][which]
-        out = torch.empty(rows.shape, dtype=dtype)
+        out = np.empty(rows.shape, np.float64 if dtype == torch.float64 else np.float32)
         for first in range(0, len(rows), _ROWS):
             part = slice(first, first + _ROWS)
-            # Float64 input is divided before it is rounded: float32 may not hold it.
             x = rows[part] if self.middle is None else rows[part] - self.middle
-            kind = np.result_type(x.dtype, np.float64 if dtype == torch.float64 else np.float32)
-            out[part] = torch.from_numpy(x / units[part, None].astype(kind))
-        return out
+            kind = np.result_type(x.dtype, out.dtype)  # float64 input is divided before float32 has to hold it
+            np.divide(x, units[part, None].astype(kind), out=out[part], dtype=kind, casting="same_kind")
+        return torch.from_numpy(out)
 
 
 def scaled(left: Matrix, right: Matrix, score: str, threshold: float | None) -> Scaled:

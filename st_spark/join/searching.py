@@ -64,6 +64,5 @@ def _those_with_cells(side: Side) -> Side:
 
 def _visits(probes: pa.Array) -> Visits:
     counts = probes.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    first = np.zeros(counts.sum(), bool)
-    first[(np.cumsum(counts) - counts)[counts > 0]] = True
-    return Visits(np.repeat(np.arange(len(counts)), counts), probes.flatten().to_numpy().astype(np.int64), first)
+    rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Visits(np.repeat(np.arange(len(counts)), counts), probes.flatten().to_numpy().astype(np.int64), rank)

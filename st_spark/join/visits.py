@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from st_spark.join.distinct import distinct
 from st_spark.join.kernel import Pairs
+from st_spark.join.ranking import tables
 from st_spark.join.scaled import Scaled, scaled
 from st_spark.join.scores import Places, Rescorer
 from st_spark.join.vectors import Matrix
@@ -32,12 +32,12 @@ class Visits:
     Attributes:
         left: [visits] place of the left row.
         cell: [visits] the cell.
-        first: [visits] whether this is the row's best cell here: it shows what other cells must be able to reach.
+        rank: [visits] 0 for the cell that is best for the row, which shows what the next ones must be able to reach.
     """
 
     left: Places
     cell: Places
-    first: npt.NDArray[np.bool_]
+    rank: Places
 
 
 def nearest(
@@ -67,8 +67,11 @@ def nearest(
     order = columns.firsts[np.argsort(cells[columns.firsts], kind="stable")]
     wanted = k + (twins is not None)
     search = _Search(scaled(left, right[order], score, threshold), wanted)
-    for rows, first, stop in _tiles(visits, cells[order]):
-        search.see(rows, first, stop)
+    wave = np.log2(visits.rank + 1).astype(np.int64)  # of 1, 2, 4, ... visits of a row: so often its reach is raised
+    for number in range(int(wave.max(initial=-1)) + 1):
+        for rows, first, stop in _tiles(visits, np.flatnonzero(wave == number), cells[order]):
+            search.see(rows, first, stop)
+        search.tighten()
     rows, found = search.candidates()
     pairs = Pairs(rows, order[found], Rescorer(left, right, score)(rows, order[found]))
     if not columns.all_differ:
@@ -77,21 +80,24 @@ def nearest(
     good = pairs.score >= (-np.inf if threshold is None else threshold)
     if twins is not None:
         good &= pairs.right != twins[pairs.left]
-    return pairs.taken(np.flatnonzero(good)).sorted().first(k)
+    pairs = pairs.taken(np.flatnonzero(good))
+    parts = [table.sorted() for table in tables(pairs.left, pairs.score)]
+    pairs = pairs.taken(np.concatenate([np.empty(0, np.int64), *parts]))
+    if ((np.diff(pairs.left) == 0) & (np.diff(pairs.score) == 0)).any():
+        pairs = pairs.sorted()
+    return pairs.first(k)
 
 
-def _tiles(visits: Visits, cells: Places) -> Iterator[tuple[Places, int, int]]:
-    """Some left rows, and from where to where they shall look: all first visits, then the others."""
-    for wave in (visits.first, ~visits.first):
-        visit = np.flatnonzero(wave)
-        visit = visit[np.argsort(visits.cell[visit], kind="stable")]
-        visited, starts = np.unique(visits.cell[visit], return_index=True)
-        firsts, stops = np.searchsorted(cells, visited), np.searchsorted(cells, visited, side="right")
-        rows = np.split(visits.left[visit], starts[1:])
-        for inside, first, stop in zip(rows, firsts.tolist(), stops.tolist(), strict=False):
-            for row in range(0, len(inside), _ROWS):
-                for column in range(first, stop, _COLUMNS):
-                    yield inside[row : row + _ROWS], column, min(column + _COLUMNS, stop)
+def _tiles(visits: Visits, which: Places, cells: Places) -> Iterator[tuple[Places, int, int]]:
+    """For some visits the left rows, and from where to where in the right rows, which stand by cells, they look."""
+    which = which[np.argsort(visits.cell[which], kind="stable")]
+    visited, starts = np.unique(visits.cell[which], return_index=True)
+    firsts, stops = np.searchsorted(cells, visited), np.searchsorted(cells, visited, side="right")
+    rows = np.split(visits.left[which], starts[1:])
+    for inside, first, stop in zip(rows, firsts.tolist(), stops.tolist(), strict=False):
+        for row in range(0, len(inside), _ROWS):
+            for column in range(first, stop, _COLUMNS):
+                yield inside[row : row + _ROWS], column, min(column + _COLUMNS, stop)
 
 
 class _Search:
@@ -124,11 +130,10 @@ class _Search:
         self._found.append((rows[row], column + first, tile.numpy().ravel()[hits].astype(np.float64)))
         self._held += len(hits)
         if self._held > _HELD:
-            self._tighten()
+            self.tighten()
 
     def candidates(self) -> tuple[Places, Places]:
-        """Left rows and right rows of what can be among the best."""
-        self._tighten()
+        """Left rows and right rows of what can be among the best, once tightened."""
         return self._found[0][:2]
 
     def _hits(self, tile: torch.Tensor, rows: Places, first: int) -> Places:
@@ -145,15 +150,13 @@ class _Search:
         least = np.nextafter((reach - slack).astype(values.dtype), -np.inf)
         return np.flatnonzero(values >= least[:, None])
 
-    def _tighten(self) -> None:
+    def tighten(self) -> None:
         """Raises the reach to the k-th best so far, and drops what does not come near."""
         row, column, value = (np.concatenate(side) for side in zip(*self._found, strict=True))
-        order = np.lexsort((-value, row))
-        starts = np.flatnonzero(np.diff(row[order], prepend=-1))
-        enough = starts[np.diff(starts, append=len(row)) >= self.k]
-        kth = order[enough + self.k - 1]
         slack = self.slack[torch.float32]
-        self.reach[row[kth]] = np.maximum(self.reach[row[kth]], value[kth] - slack[row[kth]])
+        for table in tables(row, value):
+            rows = table.rows
+            self.reach[rows] = np.maximum(self.reach[rows], table.kth(self.k) - slack[rows])
         kept = np.flatnonzero(value >= self.reach[row] - slack[row])
         self._found = [(row[kept], column[kept], value[kept])]
         self._held = len(kept)

@@ -13,8 +13,7 @@ from st_spark.join.visits import Visits, nearest
 
 
 def all_visits(n: int, cells: int) -> Visits:
-    first = np.tile(np.arange(cells) == 0, n)
-    return Visits(np.repeat(np.arange(n), cells), np.tile(np.arange(cells), n), first)
+    return Visits(np.repeat(np.arange(n), cells), np.tile(np.arange(cells), n), np.tile(np.arange(cells), n))
 
 
 def cells_of(right: Matrix, cells: int) -> Places:
@@ -71,7 +70,7 @@ def test_only_what_is_visited_is_found(score: str) -> None:
     left, right = (random.normal(size=(rows, 16)).astype(np.float32) for rows in (300, 500))
     cells = random.integers(0, 20, 500)
     probes = np.stack([random.permutation(20)[:3] for _ in range(300)])
-    visits = Visits(np.repeat(np.arange(300), 3), probes.ravel(), np.tile([True, False, False], 300))
+    visits = Visits(np.repeat(np.arange(300), 3), probes.ravel(), np.tile(np.arange(3), 300))
     found = nearest(left, right, cells, visits, 10, score)
     for row in range(300):
         seen = np.flatnonzero(np.isin(cells, probes[row]))
