@@ -84,7 +84,7 @@ def test_tight_clusters_leave_most_pairs_of_balls_out() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_equal_rows_form_groups_in_the_order_of_their_first(dtype: type) -> None:
-    rows = np.array([[1, 2], [3, 4], [1, 2], [5, 6], [3, 4], [1, 2]], dtype=dtype)
+    rows: Matrix = np.array([[1, 2], [3, 4], [1, 2], [5, 6], [3, 4], [1, 2]], dtype=dtype)
     found = distinct(rows)
     assert found.firsts.tolist() == [0, 1, 3]
     assert [found.members[a:b].tolist() for a, b in zip(found.starts, found.starts[1:], strict=False)] == [
