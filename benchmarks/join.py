@@ -1,0 +1,158 @@
+"""similarity_join from Parquet to Parquet, against faiss in one process and against Spark's own nearestByJoin.
+
+    pip install faiss-cpu
+    python -m benchmarks.join [--rows 100000] [--rounds 2] [--native-rows 2000]
+
+Both tables hold clustered vectors of length 1 with 384 values: 1,000 random directions, and around each of them noise
+of 0.7 of its length. Ten neighbours of each row are wanted, by the inner product. faiss.knn reads arrays that are in
+memory already; the joins read and write files. GFLOP/s are 2 x rows x rows x 384 / seconds, whatever was computed.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.race import Maker, Result, race, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+WIDTH, NEIGHBOURS, CLUSTERS = 384, 10, 1000
+FILES = 4
+
+
+@cache
+def vectors(count: int, seed: int) -> npt.NDArray[np.float32]:
+    """[count, 384] of length 1."""
+    centers = np.random.default_rng(0).standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    x = centers[rng.integers(0, CLUSTERS, count)] + 0.7 * rng.standard_normal((count, WIDTH), dtype=np.float32)
+    return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), dtype=np.float32)
+
+
+def write(folder: Path, count: int, seed: int) -> None:
+    """A table of id (long) and embedding (array<float>) in some files."""
+    folder.mkdir(parents=True)
+    for number, places in enumerate(np.array_split(np.arange(count), FILES)):
+        offsets = pa.array(np.arange(len(places) + 1) * WIDTH, pa.int32())
+        lists = pa.ListArray.from_arrays(offsets, pa.array(vectors(count, seed)[places].ravel()))
+        pq.write_table(pa.table({"id": places, "embedding": lists}), folder / f"{number}.parquet")
+
+
+@dataclass(frozen=True)
+class Faiss:
+    """faiss.knn of arrays in memory, with two threads."""
+
+    rows: int
+
+    def __call__(self) -> Callable[[], object]:
+        """Makes the arrays; returns what searches."""
+        import faiss
+
+        faiss.omp_set_num_threads(2)
+        left, right = vectors(self.rows, 1), vectors(self.rows, 2)
+        return lambda: faiss.knn(left, right, NEIGHBOURS, metric=faiss.METRIC_INNER_PRODUCT)
+
+
+@dataclass(frozen=True)
+class OnSpark:
+    """A join on local[2] that reads and writes Parquet."""
+
+    rows: int
+    join: Callable[["DataFrame", "DataFrame"], "DataFrame"]
+
+    def __call__(self) -> Callable[[], object]:
+        """Starts Spark and writes the tables; returns what joins them."""
+        from pyspark.sql import SparkSession
+
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+        spark = builder.config("spark.driver.memory", "4g").getOrCreate()
+        spark.sparkContext.setLogLevel("ERROR")
+        folder = Path(tempfile.mkdtemp(prefix="st-spark-bench-"))
+        write(folder / "left", self.rows, 1)
+        write(folder / "right", self.rows, 2)
+
+        def run() -> float:
+            left, right = (spark.read.parquet(str(folder / side)) for side in ("left", "right"))
+            left.limit(2).mapInArrow(lambda batches: batches, left.schema).collect()  # wakes the Python workers
+            start = time.perf_counter()
+            self.join(left, right).write.parquet(str(folder / "out"))
+            seconds = time.perf_counter() - start
+            shutil.rmtree(folder / "out")
+            return seconds
+
+        return run
+
+
+def exact(left: "DataFrame", right: "DataFrame") -> "DataFrame":
+    """similarity_join."""
+    from st_spark import similarity_join
+
+    return similarity_join(left, right, k=NEIGHBOURS)
+
+
+def ivf(left: "DataFrame", right: "DataFrame") -> "DataFrame":
+    """similarity_join that may miss a twentieth."""
+    from st_spark import similarity_join
+
+    return similarity_join(left, right, k=NEIGHBOURS, method="ivf", recall=0.95)
+
+
+def native(left: "DataFrame", right: "DataFrame") -> "DataFrame":
+    """Spark 4.2's own join."""
+    from pyspark.sql import functions as sf
+
+    others: Any = right.select(sf.col("id").alias("right_id"), sf.col("embedding").alias("other"))
+    score = sf.expr("vector_inner_product(embedding, other)")
+    frame: Any = left
+    joined = frame.nearestByJoin(others, score, numResults=NEIGHBOURS, mode="exact", direction="similarity")
+    return joined.select("id", "right_id")
+
+
+def main() -> None:
+    """Runs the races and prints their tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--native-rows", type=int, default=2000, help="rows that Spark's own join can finish")
+    given = parser.parse_args()
+    makers: dict[str, Maker] = {
+        "faiss.knn, 2 threads": Faiss(given.rows),
+        "similarity_join": OnSpark(given.rows, exact),
+        "similarity_join, ivf at 0.95": OnSpark(given.rows, ivf),
+    }
+    print(_table(race(makers, given.rounds), given.rows), flush=True)
+    small: dict[str, Maker] = {
+        "nearestByJoin": OnSpark(given.native_rows, native),
+        "similarity_join": OnSpark(given.native_rows, exact),
+    }
+    print(_table(race(small, given.rounds), given.native_rows))
+
+
+def _table(results: dict[str, Result], rows: int) -> str:
+    first, *_ = results.values()
+    lines = []
+    for name, result in results.items():
+        seconds = 1 / result.rate(1)
+        effective = 2 * rows * rows * WIDTH / seconds / 1e9
+        faster = f"{result.times_faster_than(first):.1f}"
+        lines.append([name, f"{seconds:.1f}", f"{effective:,.1f}", faster, f"{result.peak_mb:,.0f}"])
+    return table([f"{rows:,} x {rows:,}", "seconds", "GFLOP/s", "x first", "peak MB"], lines)
+
+
+if __name__ == "__main__":
+    main()
