@@ -41,7 +41,8 @@ class Found:
         groups: See near_duplicates().
         survey: The rows of the table, and those set aside.
         copies: Rows with the vector of another row, bit by bit: they were not compared again.
-        facts: How the groups are made, also in the metadata of the score column: method, score, threshold, linkage, ...
+        facts: How the groups are made, also in the metadata of the score column, but
+            for the number of meetings: method, score, threshold, linkage, ...
     """
 
     groups: "DataFrame"
@@ -186,6 +187,7 @@ def _scored(groups: "DataFrame", rows: "DataFrame", dimension: int, score: str) 
 
 def _whole(digests: "DataFrame", scored: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
     """Every row: those in groups of several, and each other as a group of its own."""
+    said = {name: value for name, value in facts.items() if name != "meetings"}  # that is of the run, not of the groups
     alone = digests.select(sf.col(ID).alias("id"), OWN)
     group = sf.coalesce("group", "id")
     return alone.join(scored, "id", "left").select(
@@ -193,5 +195,5 @@ def _whole(digests: "DataFrame", scored: "DataFrame", facts: dict[str, Any]) -> 
         group.alias("group"),
         sf.coalesce("size", sf.lit(1).cast("bigint")).alias("size"),
         (group == sf.col("id")).alias("representative"),
-        sf.coalesce("score", OWN).alias("score", metadata={FACTS: facts}),
+        sf.coalesce("score", OWN).alias("score", metadata={FACTS: said}),
     )
