@@ -78,8 +78,9 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
     Returns:
         left_id, right_id (of the types of the inputs), score (double) and with k rank (int, from 1). Without k a pair
         of a table with itself comes once, with left_id < right_id. A left row has fewer than k neighbours only where
-        there are fewer. Rows without an id, a vector or a value of `on`, and vectors of another size than most, with
-        NaN or infinities, or (for cosine) of zeros, are left out.
+        there are fewer (with "ivf" also where the cells that it searches hold fewer). Rows without an id, a vector or a
+        value of `on`, and vectors of another size than most, with NaN or infinities, or (for cosine) of zeros, are left
+        out.
 
     Raises:
         InputError: An argument or a column that cannot work, an id that stands twice in one table, sides with vectors

@@ -8,7 +8,7 @@ import pytest
 import st_spark
 from st_spark.columns import FACTS
 from st_spark.errors import InputError
-from st_spark.join import ivf
+from st_spark.join import tuning
 from st_spark.join.vectors import Matrix
 from tests.join.tables import frame, neighbours, random_vectors, rows, scores
 
@@ -31,7 +31,7 @@ def facts(made: "DataFrame") -> dict[str, Any]:
 @pytest.fixture
 def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many regions, also for little data."""
-    monkeypatch.setattr(ivf, "_LEAST_REGION", 1 << 13)
+    monkeypatch.setattr(tuning, "_LEAST_REGION", 1 << 13)
 
 
 @pytest.mark.parametrize("score", ["cosine", "dot", "euclidean"])
@@ -92,7 +92,7 @@ def test_the_answer_does_not_depend_on_partitions(spark: "SparkSession", small_r
 def test_no_row_is_dropped_where_most_are_in_one_cell(
     spark: "SparkSession", small_regions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ivf, "_MOST_LEFT", 0.3)
+    monkeypatch.setattr(tuning, "_MOST_LEFT", 0.3)
     random = np.random.default_rng(4)
     same = np.repeat(random.normal(size=(1, 8)), 900, axis=0).astype(np.float32)
     vectors = np.concatenate((same, clustered(300, 5, d=8)))
