@@ -1,6 +1,5 @@
 """The join job: two tables of vectors or texts in, a table of their similar pairs out."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -8,12 +7,11 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark import tables
-from st_spark.errors import InputError
 from st_spark.join import similarity
 from st_spark.join.inputs import sides_of
 from st_spark.join.request import Request
 from st_spark.progress import follow
-from st_spark.sources import Source, opened
+from st_spark.sources import Source, check_same_model, opened
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -99,19 +97,9 @@ def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity.J
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
         columns["right"] = (job.right_id_column or job.id_column, right.vector)
-        _check_same_model(job, left.facts, right.facts)
+        check_same_model(left, right)
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)
     sides = sides_of(left.df, None if right is None else right.df, columns, job.keys)
     return similarity.join(sides, request)
-
-
-def _check_same_model(job: "JoinJob", left: Mapping[str, Any], right: Mapping[str, Any]) -> None:
-    """Vectors of two models may have the same size, and mean nothing to each other."""
-    keys = [left.get("content"), right.get("content")]
-    if None not in keys and keys[0] != keys[1]:
-        raise InputError(
-            f"{job.left} was embedded with {left.get('model')}, {job.right} with {right.get('model')}.",
-            "embed both tables with one model.",
-        )

@@ -137,15 +137,8 @@ class Best:
 
     def tighten(self, k: int) -> None:
         """Raises what is needed to the k-th best so far, and drops what cannot reach it."""
-        found = joined(self._found).sorted()
-        kth = np.flatnonzero(found.ranks() == k - 1)
-        self.raise_need(found.rows[kth], found.least[kth])
-        self._found = [found.taken(found.most >= self.need[found.rows])]
+        self._found = [tightened(joined(self._found), self.need, k)]
         self._held = len(self._found[0].rows)
-
-    def raise_need(self, rows: Places, least: npt.NDArray[np.floating]) -> None:
-        """Some rows are known to need no less."""
-        self.need[rows] = np.maximum(self.need[rows], least)
 
     def result(self) -> Candidates:
         """The candidates so far, sorted."""
@@ -186,6 +179,20 @@ def joined(parts: Sequence[Candidates]) -> Candidates:
         np.concatenate([part.least for part in parts]),
         np.concatenate([part.most for part in parts]),
     )
+
+
+def tightened(found: Candidates, need: Scores, k: int) -> Candidates:
+    """Those that can be among the k best of their rows, sorted.
+
+    Args:
+        found: In any order.
+        need: [rows] least product that a pair is wanted for; is raised to the k-th best of each row.
+        k: How many are wanted.
+    """
+    found = found.sorted()
+    kth = np.flatnonzero(found.ranks() == k - 1)
+    need[found.rows[kth]] = np.maximum(need[found.rows[kth]], found.least[kth])
+    return found.taken(found.most >= need[found.rows])
 
 
 def stripe(best: Best, spans: Sequence[Span], depth: Depth) -> Candidates:

@@ -50,6 +50,12 @@ class Codes:
         """How many values of a vector are multiplied at a level; 0 is all."""
         return width_of(self.codes.shape[1], level)
 
+    def taken(self, which: npt.NDArray[np.int64]) -> "Codes":
+        """Those of some rows."""
+        tails = tuple(tail[which] for tail in self.tails)
+        codes = self.codes.index_select(0, torch.from_numpy(which))
+        return Codes(codes, self.scales[which], self.errors[which], self.lengths[which], tails)
+
     def of_runs(self, values: Floats) -> Floats:
         """[runs] the largest of each 32 neighbours of some bounds, computed once."""
         if id(values) not in self._runs:
@@ -75,9 +81,13 @@ class Plan:
 
     def rows(self, rows: Matrix, part: slice) -> torch.Tensor:
         """Some rows in their order, scaled and rotated."""
-        places = self.order[part]
-        x = torch.from_numpy(rows[places] * self.factors[places, None].astype(rows.dtype)).float()
+        x = scaled(rows, self.factors, self.order[part])
         return x if self.basis is None else x @ self.basis
+
+
+def scaled(rows: Matrix, factors: Floats, which: npt.NDArray[np.int64] | slice) -> torch.Tensor:
+    """[which, d] float32: some rows, each times its factor."""
+    return torch.from_numpy(rows[which] * factors[which, None].astype(rows.dtype)).float()
 
 
 def fastest(device: torch.device) -> torch.dtype:

@@ -30,6 +30,10 @@ class Distinct:
         """Whether no two rows are equal."""
         return len(self.firsts) == len(self.members)
 
+    def of(self, matrix: Matrix) -> Matrix:
+        """The first row of each group; the matrix itself, not twice the memory, where all rows differ."""
+        return matrix if self.all_differ else matrix[self.firsts]
+
     def expanded(self, groups: Places, most: int | None = None) -> tuple[Places, Places]:
         """The members of each of some groups, at most so many of each.
 

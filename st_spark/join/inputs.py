@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
@@ -46,13 +47,20 @@ class Sides:
         return self.left.schema[ID].dataType, right.schema[ID].dataType
 
 
-def picked(df: "DataFrame", where: str, id_column: str, vector: str, on: Sequence[str]) -> "DataFrame":
-    """The columns that a join needs, by its own names.
+def picked(
+    df: "DataFrame",
+    where: str,
+    id_column: str,
+    vector: str,
+    on: Sequence[str],
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> "DataFrame":
+    """The columns that a join needs, by its own names; and others, whose new names are the keys.
 
     Raises:
         InputError: A column is missing or of a type that cannot be joined.
     """
-    check_columns(df.schema, where, (), (id_column, vector, *on))
+    check_columns(df.schema, where, (), (id_column, vector, *on, *others.values()))
     kind = df.schema[id_column].dataType
     if not isinstance(kind, st.IntegralType | st.StringType):
         raise InputError(
@@ -69,7 +77,8 @@ def picked(df: "DataFrame", where: str, id_column: str, vector: str, on: Sequenc
             said = df.schema[name].dataType.simpleString()
             raise InputError(f"The key {name!r} of {where} holds {said}.", "cast it to string.")
     keys = [exact(name).alias(key_name(place)) for place, name in enumerate(on)]
-    return df.select(exact(id_column).alias(ID), exact(vector).alias(VECTOR), *keys)
+    more = [exact(name).alias(new) for new, name in others.items()]
+    return df.select(exact(id_column).alias(ID), exact(vector).alias(VECTOR), *keys, *more)
 
 
 def sides_of(

@@ -10,15 +10,19 @@ import numpy as np
 
 from st_spark.join.balls import balls
 from st_spark.join.candidates import Best, Candidates, Depth, joined, stripe
+from st_spark.join.caps import Caps, pieces
 from st_spark.join.codes import GROUP
 from st_spark.join.distinct import Distinct, distinct
-from st_spark.join.products import ROUNDING, Sides, factors, sides
+from st_spark.join.nearby import Nearby, caps_for
+from st_spark.join.products import ROUNDING, Sides, factors, lowered, sides
 from st_spark.join.scores import Places, Rescorer, Scores
 from st_spark.join.tiles import COLUMNS
 from st_spark.join.vectors import Matrix
 
 # Rows of a tile: with its columns it stays in the last cache.
 _ROWS = 512
+# Rows that are met by caps at a time.
+_HELD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,13 @@ class Pairs:
 
     def sorted(self) -> "Pairs":
         """In the order that is promised."""
-        return self.taken(np.lexsort((self.right, -self.score, self.left)))
+        # Two sorts of one key each are several times as fast as one of three, and equal scores are rare.
+        by_score = np.argsort(-self.score)
+        order = by_score[np.argsort((self.left[by_score] << 32) + np.arange(len(by_score)))]
+        left, right, score = self.left[order], self.right[order], self.score[order]
+        if np.any((np.diff(left) == 0) & (np.diff(score) == 0) & (np.diff(right) < 0)):
+            return self.taken(np.lexsort((self.right, -self.score, self.left)))
+        return Pairs(left, right, score)
 
     def first(self, k: int) -> "Pairs":
         """The first k of each left row, of sorted pairs."""
@@ -76,12 +86,17 @@ def top_k(
     rows, columns = distinct(left), distinct(right)
     wanted = k + (twins is not None)
     least = np.minimum.reduceat(need[rows.members], rows.starts[:-1]) if len(need) else need
-    pairs = _best(left[rows.firsts], right[columns.firsts], wanted, score, least)
+    pairs = _best(rows.of(left), columns.of(right), wanted, score, least)
     pairs = _expanded(pairs, rows, columns, wanted)
     good = pairs.score >= need[pairs.left]
     if twins is not None:
         good &= pairs.right != twins[pairs.left]
     return pairs.taken(np.flatnonzero(good)).sorted().first(k)
+
+
+def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
+    """The k best right rows of each left row, and the k best left rows of each right row, which is `left` there."""
+    return top_k(left, right, k, score), top_k(right, left, k, score)
 
 
 def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: bool = False) -> Pairs:
@@ -102,7 +117,7 @@ def above_by_parts(
 ) -> Iterator[Pairs]:
     """above() without all pairs in memory: those of some rows at a time, in no order."""
     rows, columns = distinct(left), distinct(right)
-    for part in _all(left[rows.firsts], right[columns.firsts], threshold, score, upper):
+    for part in _all(rows.of(left), columns.of(right), threshold, score, upper):
         pairs = _expanded(part.taken(np.flatnonzero(part.score >= threshold)), rows, columns, None)
         yield _once(pairs) if upper else pairs
 
@@ -132,8 +147,12 @@ def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pa
     """The k best of distinct rows; not sorted."""
     if not len(left) or not len(right):
         return _joined([])
-    ready = sides(left, right, score)
     rescore = Rescorer(left, right, score)
+    if (caps := caps_for(left, right, k, score, needed)) is not None:
+        return _joined(
+            [_k_best(*_nearby(caps, left, part, k, needed), k, rescore) for part in pieces(len(left), _HELD)]
+        )
+    ready = sides(left, right, score)
     stripes = [slice(first, min(first + _ROWS, len(left))) for first in range(0, len(left), _ROWS)]
     need = np.concatenate([ready.least(part, needed[ready.left_order[part]]) for part in stripes])
     known = joined([_raised(need, ready, part, k, rescore) for part in stripes] if score != "euclidean" else [])
@@ -146,7 +165,8 @@ def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pa
     for place, part in enumerate(stripes):
         best = Best(ready.product, part, k, need[part], None if score == "euclidean" else ready.strangers)
         best.take(known.taken(slice(*starts[place : place + 2])).of(-part.start))
-        parts.append(_k_best(stripe(best, ready.product.spans(), depth), k, rescore, ready, part))
+        found = stripe(best, ready.product.spans(), depth)
+        parts.append(_k_best(found, (ready.left_order[part], ready.right_order), k, rescore))
     return _joined(parts)
 
 
@@ -172,12 +192,26 @@ def _raised(need: Scores, ready: Sides, part: slice, k: int, rescore: Rescorer) 
     return joined(parts)
 
 
-def _k_best(found: Candidates, k: int, rescore: Rescorer, ready: Sides, part: slice) -> Pairs:
+def _nearby(
+    caps: Caps, left: Matrix, part: slice, k: int | None, needed: Scores
+) -> tuple[Candidates, tuple[Places, Places]]:
+    """The candidates of some rows, where few pairs can be good enough, and what their rows and columns stand for."""
+    nearby = Nearby(caps, left[part], k, lowered(needed[part]))
+    return nearby.candidates(), (part.start + nearby.order, caps.rows.order)
+
+
+def _k_best(found: Candidates, orders: tuple[Places, Places], k: int, rescore: Rescorer) -> Pairs:
     """The k best of each row of a stripe.
 
     The exact scores of the first k show what the others must be able to reach, which few are.
+
+    Args:
+        found: Sorted.
+        orders: The rows of both sides that the candidates' rows and columns stand for.
+        k: How many.
+        rescore: Of the rows of both sides.
     """
-    left, right = ready.left_order[part], ready.right_order
+    left, right = orders
     ranks = found.ranks()
     head, tail = found.taken(ranks < k), found.taken(ranks >= k)
     scores = rescore(left[head.rows], right[head.columns])
@@ -195,9 +229,17 @@ def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool)
     """All pairs of distinct rows that may have a score, and few others; with `upper` one of (a, b) and (b, a)."""
     if not len(left) or not len(right):
         return
+    rescore = Rescorer(left, right, score)
+    needed = np.full(len(left), threshold)
+    if (caps := caps_for(left, right, None, score, needed)) is not None:
+        for part in pieces(len(left), _HELD // 8):
+            found, orders = _nearby(caps, left, part, None, needed)
+            rows, columns = orders[0][found.rows], orders[1][found.columns]
+            once = np.flatnonzero(rows <= columns) if upper else slice(None)
+            yield Pairs(rows[once], columns[once], rescore(rows[once], columns[once]))
+        return
     ready = sides(left, right, score, same=upper)
     left_order = ready.left_order
-    rescore = Rescorer(left, right, score)
     depth = Depth(whole=score == "euclidean" or len(right) <= COLUMNS)
     ours = balls(left, left_order, GROUP, factors(left, score))
     meet = ours.may_meet(balls(right, ready.right_order, GROUP, factors(right, score)), threshold, score)

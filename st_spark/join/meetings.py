@@ -10,7 +10,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.columns import exact
 from st_spark.join import placement
-from st_spark.join.sides import LEFT_ID, LEFT_VECTOR, MEETING, RIGHT_ID, RIGHT_VECTOR, Gathering, Meeting
+from st_spark.join.sides import LEFT_ID, MEETING, RIGHT_ID, ROW_VECTOR, Gathering, Meeting
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -44,23 +44,23 @@ class Tagged:
 
 def left_rows(side: DataFrame, others: Sequence[str] = ()) -> DataFrame:
     """Rows with the columns MEETING (int), ID, VECTOR and others, for the left side of their meetings."""
-    return _seated(side, {LEFT_ID: sf.col(ID), LEFT_VECTOR: sf.col(VECTOR)}, others)
+    return _seated(side, {LEFT_ID: sf.col(ID)}, others)
 
 
 def right_rows(side: DataFrame, others: Sequence[str] = ()) -> DataFrame:
     """The same for the right side."""
-    return _seated(side, {RIGHT_ID: sf.col(ID), RIGHT_VECTOR: sf.col(VECTOR)}, others)
+    return _seated(side, {RIGHT_ID: sf.col(ID)}, others)
 
 
 def both_rows(side: DataFrame, left: "Column", others: Sequence[str] = ()) -> DataFrame:
     """Rows of a self join: for the left side of their meetings where `left` is true, else for the right one."""
-    seats = {LEFT_ID: sf.when(left, sf.col(ID)), LEFT_VECTOR: sf.when(left, sf.col(VECTOR))}
-    seats |= {RIGHT_ID: sf.when(~left, sf.col(ID)), RIGHT_VECTOR: sf.when(~left, sf.col(VECTOR))}
-    return _seated(side, seats, others)
+    return _seated(side, {LEFT_ID: sf.when(left, sf.col(ID)), RIGHT_ID: sf.when(~left, sf.col(ID))}, others)
 
 
 def union(left: DataFrame, right: DataFrame) -> DataFrame:
-    """left_rows() and right_rows() in one DataFrame."""
+    """left_rows() and right_rows() in one DataFrame; vectors of floats and of doubles become ones of doubles."""
+    if left.schema[ROW_VECTOR].dataType.simpleString() != right.schema[ROW_VECTOR].dataType.simpleString():
+        left, right = (side.withColumn(ROW_VECTOR, sf.col(ROW_VECTOR).cast("array<double>")) for side in (left, right))
     return left.unionByName(right, allowMissingColumns=True)
 
 
@@ -75,7 +75,9 @@ def hold(tagged: Tagged, dimension: int, score: str, work: Work, schema: "Struct
             a module, a partial of one, or an object of a dataclass.
         schema: The columns that the work gives.
     """
-    rows = _with_both_sides(tagged.rows)
+    rows = tagged.rows
+    if RIGHT_ID not in rows.columns:
+        rows = rows.withColumn(RIGHT_ID, sf.lit(None).cast(rows.schema[LEFT_ID].dataType))
     tasks = min(tagged.count, _MOST_TASKS)
     cut = _cut(rows, tasks)
     if tagged.keys or tagged.count > tasks:
@@ -118,16 +120,9 @@ def key_name(place: int) -> str:
     return f"_key_{place}"
 
 
-def _seated(side: DataFrame, seats: "dict[str, Column]", others: Sequence[str]) -> DataFrame:
-    return side.select(MEETING, *(value.alias(name) for name, value in seats.items()), *map(exact, others))
-
-
-def _with_both_sides(rows: DataFrame) -> DataFrame:
-    """Columns of nulls for a right side that is not there."""
-    if RIGHT_ID in rows.columns:
-        return rows
-    nothing = {RIGHT_ID: rows.schema[LEFT_ID].dataType, RIGHT_VECTOR: rows.schema[LEFT_VECTOR].dataType}
-    return rows.withColumns({name: sf.lit(None).cast(kind) for name, kind in nothing.items()})
+def _seated(side: DataFrame, ids: "dict[str, Column]", others: Sequence[str]) -> DataFrame:
+    named = [value.alias(name) for name, value in ids.items()]
+    return side.select(MEETING, *named, sf.col(VECTOR).alias(ROW_VECTOR), *map(exact, others))
 
 
 def _cut(rows: DataFrame, tasks: int) -> DataFrame:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from st_spark.join.inputs import Sides
 
+    Stripes = int | Column
+
 _COPY = "_copy"
 _FIRST, _LEFT, _RIGHT = "_first", "_left_stripes", "_right_stripes"
 
@@ -105,7 +107,8 @@ class Plan:
     def _both(self, side: "DataFrame") -> "DataFrame":
         """Each row for both sides, read once; where there is but one stripe its rows are left ones alone."""
         side, first, left, right = self._cut(side)
-        side = _copied(side, sf.when(left * right == 1, 1).otherwise(left + right))
+        one = sf.lit(left * right) == 1
+        side = _copied(side, sf.when(one, 1).otherwise(left + right))
         copy = sf.col(_COPY)
         number = sf.when(copy < right, stripe(left) * right + copy).otherwise((copy - right) * right + stripe(right))
         return both_rows(side.withColumn(MEETING, first + number), copy < right, self.keys)
@@ -116,17 +119,17 @@ class Plan:
         side = _copied(side, count)
         ours, copy = stripe(count), sf.col(_COPY)
         low, high = sf.least(ours, copy), sf.greatest(ours, copy)
-        diagonal = (low * (count * 2 - low + 1) / 2).cast("int")
+        diagonal = (low * (sf.lit(count) * 2 - low + 1) / 2).cast("int")
         return both_rows(side.withColumn(MEETING, first + diagonal + high - low), copy >= ours, self.keys)
 
-    def _cut(self, side: "DataFrame") -> "tuple[DataFrame, Column, Column, Column]":
+    def _cut(self, side: "DataFrame") -> "tuple[DataFrame, Column, Stripes, Stripes]":
         """The rows with the first number, the left and the right stripes of their cut."""
         if not self.keys:
             stripes = self.cuts[0][1].grid
-            return side, sf.lit(self.shared), sf.lit(stripes.left), sf.lit(stripes.right)
+            return side, sf.lit(self.shared), stripes.left, stripes.right
         shared = sf.pmod(sf.xxhash64(*self.keys), sf.lit(self.shared)).cast("int")
         if not self.cuts:
-            return side, shared, sf.lit(1), sf.lit(1)
+            return side, shared, 1, 1
         known = side.join(sf.broadcast(self._table(side)), list(self.keys), "left")
         columns = zip((_FIRST, _LEFT, _RIGHT), (shared, sf.lit(1), sf.lit(1)), strict=True)
         first, left, right = (sf.coalesce(name, value) for name, value in columns)
@@ -142,8 +145,8 @@ class Plan:
         return side.sparkSession.createDataFrame(rows, kinds)
 
 
-def _copied(side: "DataFrame", count: "Column") -> "DataFrame":
-    return side.withColumn(_COPY, copies(count))
+def _copied(side: "DataFrame", count: "Stripes") -> "DataFrame":
+    return side.withColumn(_COPY, sf.lit(0) if isinstance(count, int) and count == 1 else copies(count))
 
 
 def whole(cut: Cut) -> Plan:

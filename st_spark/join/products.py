@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from st_spark.join.balls import Gathered, gathered
-from st_spark.join.codes import GROUP, Codes, Plan, encoded, fastest
+from st_spark.join.codes import GROUP, Plan, encoded, fastest, scaled
 from st_spark.join.kmeans import lloyd
 from st_spark.join.scores import Places, Scores, lengths
 from st_spark.join.tiles import COLUMNS, Product, Span
@@ -66,9 +66,7 @@ class Sides:
 
     def reordered(self, order: Places) -> "Sides":
         """The same with the left rows in another order, of which the pivots are not known any more."""
-        a = self.product.left
-        tails = tuple(tail[order] for tail in a.tails)
-        ours = Codes(a.codes[torch.from_numpy(order)], a.scales[order], a.errors[order], a.lengths[order], tails)
+        ours = self.product.left.taken(order)
         squares = None if self.squares is None else self.squares[order]
         b = self.product
         product = Product(ours, b.right, b.device, b.shift)
@@ -77,13 +75,18 @@ class Sides:
 
     def least(self, rows: slice, need: Scores) -> Scores:
         """The least product that gives some rows the scores they need; -inf for -inf."""
-        need = need - np.abs(np.where(np.isfinite(need), need, 0.0)) * ROUNDING - ROUNDING
+        need = lowered(need)
         if self.squares is None:
             return need
         # |x - y| <= r where x y - y y / 2 >= (x x - r r) / 2.
         squares = self.squares[rows]
         least = np.where(need > 0, np.inf, (squares - need * need) / 2 - ROUNDING * squares)
         return np.where(np.isneginf(need), -np.inf, least)
+
+
+def lowered(need: Scores) -> Scores:
+    """Needed scores less what rounding may take from float64 ones; -inf stays."""
+    return np.asarray(need - np.abs(np.where(np.isfinite(need), need, 0.0)) * ROUNDING - ROUNDING)
 
 
 def factors(rows: Matrix, score: str) -> npt.NDArray[np.float64]:
@@ -101,9 +104,9 @@ def sides(left: Matrix, right: Matrix, score: str, *, same: bool = False) -> Sid
         same: Both sides are the same rows, and shall be in the same order.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scaled = [factors(side, score) for side in (left, right)]
+    multiplied = [factors(side, score) for side in (left, right)]
     sample = np.random.default_rng(0).permutation(len(right))[:_SAMPLE]
-    drawn = torch.from_numpy(right[sample] * scaled[1][sample, None]).float()
+    drawn = scaled(right, multiplied[1], sample)
     pivots = lloyd(drawn, drawn[: min(-(-len(right) // _PIVOT), _PIVOTS)], _ROUNDS, score)
     columns = gathered(right, pivots)
     rows = columns if same else gathered(left, pivots)
@@ -111,8 +114,8 @@ def sides(left: Matrix, right: Matrix, score: str, *, same: bool = False) -> Sid
         return _euclidean(left, right, rows, columns, device)
     dtype = fastest(device)
     basis = _basis(drawn) if len(right) > COLUMNS else None
-    codes, order = encoded(right, Plan(columns.order, scaled[1], dtype == torch.int8, basis), dtype)
-    ours, _ = encoded(left, Plan(order if same else rows.order, scaled[0], False, basis), dtype)
+    codes, order = encoded(right, Plan(columns.order, multiplied[1], dtype == torch.int8, basis), dtype)
+    ours, _ = encoded(left, Plan(order if same else rows.order, multiplied[0], False, basis), dtype)
     left_order = order if same else rows.order
     pivots_of = rows.pivots[left_order], columns.pivots[order]
     return Sides(Product(ours, codes, device), left_order, order, rows.starts, columns.starts, *pivots_of)

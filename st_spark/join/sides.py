@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from st_spark.join.scores import Places
 from st_spark.join.vectors import Matrix, checked
 
-# The columns of tagged rows. A row has the id and the vector of its side, and nulls for the other side.
+# The columns of tagged rows. Of the two ids a row has that of its side, and null for the other.
 MEETING = "_meeting"
-LEFT_ID, LEFT_VECTOR, RIGHT_ID, RIGHT_VECTOR = "_left_id", "_left_vector", "_right_id", "_right_vector"
+LEFT_ID, RIGHT_ID, ROW_VECTOR = "_left_id", "_right_id", "_row_vector"
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class _Waiting:
 
     def add(self, batch: pa.RecordBatch, how: Gathering) -> None:
         self.empty = batch.slice(0, 0)
-        for name, vector in ((LEFT_ID, LEFT_VECTOR), (RIGHT_ID, RIGHT_VECTOR)):
+        for name in (LEFT_ID, RIGHT_ID):
             ids = batch.column(name)
             if ids.null_count == len(batch):
                 continue
             rows = batch.filter(ids.is_valid()) if ids.null_count else batch
-            found = checked(rows.column(vector), how.dimension, how.score)
+            found = checked(rows.column(ROW_VECTOR), how.dimension, how.score)
             if not found.kept.all():
                 rows = rows.filter(pa.array(found.kept))
             carried = {column: rows.column(column) for column in how.carried}

@@ -3,24 +3,29 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from st_spark.errors import InputError
 from st_spark.join.meetings import ID, VECTOR
 from st_spark.join.vectors import checked
+from st_spark.survey import core_rows
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column
 
     from st_spark.join.inputs import Sides
 
-_SCHEMA = "side int, size int, reason string, rows bigint, example string"
-_DUPLICATE = "duplicate id"
+_NAMES = ("side", "size", "reason", "rows")
+_SCHEMA = "side int, size int, reason string, rows bigint"
+# Sides that are none: a row for each core, and one if an id may stand twice.
+_CORES, _REPEATED = 2, 3
 _SHOWN = 5
 
 
@@ -70,97 +75,104 @@ class Survey:
         return n * self.right.kept if self.right else n * (n - 1) // 2
 
 
-def survey(sides: "Sides", score: str) -> Survey:
+def survey(sides: "Sides", score: str, names: tuple[str, str] = ("left", "right")) -> Survey:
     """Counts the rows of both sides.
+
+    Args:
+        sides: Both sides.
+        score: One of vectors.SCORES.
+        names: What errors call them.
 
     Raises:
         InputError: An id stands twice in a side, or the sides have vectors of different sizes.
     """
     both = [sides.left] if sides.right is None else [sides.left, sides.right]
-    spark = sides.left.sparkSession
-    cores = spark.range(100_000).groupBy(sf.spark_partition_id()).agg(sf.count(sf.lit(1)).alias("rows"))
-    parts = [_columns(cores, side=2, reason=sf.lit("cores"), rows="rows")]
-    for side, df in enumerate(both):
-        parts += [_counts(df, side, sides.keys, score), _duplicates(df, side)]
-    union = parts[0]
-    for part in parts[1:]:
-        union = union.unionByName(part)
-    found = union.collect()
-    surveys = []
-    for side in range(len(both)):
-        ours = [row for row in found if row["side"] == side]
-        _check_duplicates([row["example"] for row in ours if row["reason"] == _DUPLICATE], side)
-        surveys.append(_side([(row["size"], row["reason"], row["rows"]) for row in ours]))
-    survey = Survey(surveys[0], surveys[1] if len(both) == 2 else None, sum(row["side"] == 2 for row in found))
-    _check_dimensions(survey)
+    cores = core_rows(sides.left.sparkSession).select(*_columns(_CORES))
+    found = _counts(both, sides.keys, score).unionByName(cores).unionByName(_repeated(both)).collect()
+    by_side: list[Counter[tuple[int, str]]] = [Counter() for _ in range(_REPEATED + 1)]
+    for row in found:
+        by_side[row["side"]][row["size"], row["reason"]] += row["rows"]
+    if by_side[_REPEATED]:
+        for side, df in enumerate(both):
+            _check_duplicates(df, names[side])
+    surveys = [_side(by_side[side]) for side in range(len(both))]
+    survey = Survey(surveys[0], surveys[1] if len(both) == 2 else None, by_side[_CORES].total())
+    _check_dimensions(survey, names)
     return survey
 
 
-def count_vectors(batch: pa.RecordBatch, score: str) -> pa.RecordBatch:
-    """Rows by size of the vector (-1 for none) and reason ("" for none), of a batch of missing (string) and vector."""
+def count_vectors(missing: pa.Array, vectors: pa.Array, score: str) -> Counter[tuple[int, str]]:
+    """Rows by size of the vector (-1 for none) and reason ("" for none).
+
+    Args:
+        missing: [rows] strings: why a row is set aside before its vector is looked at, or null.
+        vectors: [rows] lists.
+        score: One of vectors.SCORES.
+    """
     counts: Counter[tuple[int, str]] = Counter()
-    missing, vectors = batch.column(0), batch.column(1)
-    for each in pc.value_counts(missing.drop_null()):
-        counts[-1, each["values"].as_py()] += each["counts"].as_py()
-    vectors = vectors.filter(missing.is_null())
+    if missing.null_count < len(missing):
+        for each in pc.value_counts(missing.drop_null()):
+            counts[-1, each["values"].as_py()] += each["counts"].as_py()
+        vectors = vectors.filter(missing.is_null())
     sizes = pc.list_value_length(vectors).fill_null(-1)
-    for size in np.unique(sizes.to_numpy()).tolist():
-        these = vectors.filter(pc.equal(sizes, size))
+    found_sizes = np.unique(sizes.to_numpy()).tolist()
+    for size in found_sizes:
+        these = vectors if len(found_sizes) == 1 else vectors.filter(pc.equal(sizes, size))
         if size <= 0:
             counts[size, "null" if size < 0 else "dimension"] += len(these)
             continue
         found = checked(these, size, score)
         counts[size, ""] += len(found.matrix)
         counts.update({(size, reason): rows for reason, rows in found.set_aside.items()})
-    told = [{"size": size, "reason": reason, "rows": rows} for (size, reason), rows in counts.items()]
-    kinds = pa.schema([("size", pa.int32()), ("reason", pa.string()), ("rows", pa.int64())])
-    return pa.RecordBatch.from_pylist(told, kinds)
+    return counts
 
 
-def _counts(df: "DataFrame", side: int, keys: tuple[str, ...], score: str) -> "DataFrame":
+def _counts(both: "list[DataFrame]", keys: tuple[str, ...], score: str) -> "DataFrame":
+    """Rows of each side by size and reason, partition by partition: few, so that nothing need be shuffled."""
     missing = sf.when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
         missing = missing.when(sf.col(key).isNull(), sf.lit("null key"))
+    counted = [_counted(df.select(missing.alias("missing"), VECTOR), side, score) for side, df in enumerate(both)]
+    return reduce(DataFrame.unionByName, counted)
 
+
+def _counted(df: "DataFrame", side: int, score: str) -> "DataFrame":
     def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        counts: Counter[tuple[int, str]] = Counter()
         for batch in batches:
-            yield count_vectors(batch, score)
+            counts.update(count_vectors(batch.column(0), batch.column(1), score))
+        # Arrays of NumPy's, not Python lists, for which Arrow would import pandas.
+        size, reason = np.array([size for size, _ in counts], np.int32), np.array([why for _, why in counts], np.str_)
+        rows = np.array(list(counts.values()), np.int64)
+        columns = [np.full(len(counts), side, np.int32), size, reason, rows]
+        yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(_NAMES))
 
-    made = df.select(missing.alias("missing"), VECTOR).mapInArrow(count, "size int, reason string, rows bigint")
-    summed = made.groupBy("size", "reason").agg(sf.sum("rows").alias("rows"))
-    return _columns(summed, side, sf.col("reason"), "rows", size="size")
-
-
-def _duplicates(df: "DataFrame", side: int) -> "DataFrame":
-    """Some ids that stand twice. No other column is read."""
-    counted = df.where(sf.col(ID).isNotNull()).groupBy(ID).agg(sf.count(sf.lit(1)).alias("rows"))
-    found = counted.where("rows > 1").orderBy(ID).limit(_SHOWN)
-    return _columns(found, side, sf.lit(_DUPLICATE), "rows", example=ID)
+    return df.mapInArrow(count, _SCHEMA)
 
 
-def _columns(
-    df: "DataFrame", side: int, reason: "Column", rows: str, *, size: str | None = None, example: str | None = None
-) -> "DataFrame":
-    """The columns that all counts have."""
-    return df.select(
-        sf.lit(side).alias("side"),
-        (sf.col(size) if size else sf.lit(-1)).cast("int").alias("size"),
-        reason.alias("reason"),
-        sf.col(rows).alias("rows"),
-        (sf.col(example) if example else sf.lit(None)).cast("string").alias("example"),
-    )
+def _repeated(both: "list[DataFrame]") -> "DataFrame":
+    """A row if the hash of an id stands twice in a side: then its ids must be looked at."""
+    hashed = [
+        df.where(sf.col(ID).isNotNull()).select(sf.lit(side).alias("side"), sf.xxhash64(ID).alias("hash"))
+        for side, df in enumerate(both)
+    ]
+    counted = reduce(DataFrame.unionByName, hashed).groupBy("side", "hash").agg(sf.count(sf.lit(1)).alias("rows"))
+    return counted.where("rows > 1").limit(1).select(*_columns(_REPEATED))
 
 
-def _side(counts: list[tuple[int, str, int]]) -> SideSurvey:
+def _columns(side: int) -> "list[Column]":
+    values = sf.lit(side), sf.lit(-1), sf.lit(""), sf.lit(1).cast("bigint")
+    return [value.alias(name) for value, name in zip(values, _NAMES, strict=True)]
+
+
+def _side(counts: Counter[tuple[int, str]]) -> SideSurvey:
     """The counts of one side, once the dimension is known."""
     vectors: Counter[int] = Counter()
-    for size, _, rows in counts:
+    for (size, _), rows in counts.items():
         vectors[size] += rows if size > 0 else 0
     dimension = max(vectors, key=lambda size: (vectors[size], size), default=0)
     total, aside = 0, Counter[str]()
-    for size, reason, rows in counts:
-        if reason == _DUPLICATE:
-            continue
+    for (size, reason), rows in counts.items():
         total += rows
         if size > 0 and size != dimension:
             aside["dimension"] += rows
@@ -169,9 +181,10 @@ def _side(counts: list[tuple[int, str, int]]) -> SideSurvey:
     return SideSurvey(total, dict(sorted(aside.items())), max(dimension, 0))
 
 
-def _check_duplicates(ids: list[str], side: int) -> None:
+def _check_duplicates(df: "DataFrame", which: str) -> None:
+    counted = df.where(sf.col(ID).isNotNull()).groupBy(ID).agg(sf.count(sf.lit(1)).alias("rows"))
+    ids = [str(row[ID]) for row in counted.where("rows > 1").orderBy(ID).limit(_SHOWN).collect()]
     if ids:
-        which = ("left", "right")[side]
         said = ", ".join(ids) + (" and perhaps more" if len(ids) == _SHOWN else "")
         raise InputError(
             f"Ids stand more than once in the {which} table: {said}.",
@@ -179,9 +192,10 @@ def _check_duplicates(ids: list[str], side: int) -> None:
         )
 
 
-def _check_dimensions(survey: Survey) -> None:
+def _check_dimensions(survey: Survey, names: tuple[str, str]) -> None:
     left, right = survey.left.dimension, survey.right.dimension if survey.right else 0
     if left and right and left != right:
         raise InputError(
-            f"The left vectors have {left} values, the right ones {right}.", "embed both tables with one model."
+            f"The {names[0]} vectors have {left} values, the {names[1]} ones {right}.",
+            "embed both tables with one model.",
         )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from st_spark.join import grid, placement
 from st_spark.join.grid import Grid
 from st_spark.join.plan import Cut, Plan
-from st_spark.join.sides import LEFT_ID, LEFT_VECTOR, MEETING, RIGHT_ID, RIGHT_VECTOR, Gathering, places_of
+from st_spark.join.sides import LEFT_ID, MEETING, RIGHT_ID, ROW_VECTOR, Gathering, places_of
 from tests.join.tables import frame, list_column, neighbours, random_vectors, rows
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ VECTORS: list[Any] = [[1, 0], [2, 0], [3, 0], [4, 0], [5, 0], [6, 0], [7, 0], [8
 
 
 def tagged(vectors: list[Any]) -> pa.RecordBatch:
-    kinds = {True: (LEFT_ID, LEFT_VECTOR), False: (RIGHT_ID, RIGHT_VECTOR)}
     columns: dict[str, Any] = {MEETING: pa.array([tag[0] for tag in TAGS], pa.int32()), "key": [tag[1] for tag in TAGS]}
-    for side, (id_name, vector_name) in kinds.items():
-        here = [left == side for left in IS_LEFT]
-        columns[id_name] = pa.array([i if ours else None for i, ours in zip(IDS, here, strict=True)], pa.int64())
-        columns[vector_name] = list_column([v if ours else None for v, ours in zip(vectors, here, strict=True)])
+    for name, side in ((LEFT_ID, True), (RIGHT_ID, False)):
+        columns[name] = pa.array(
+            [i if left == side else None for i, left in zip(IDS, IS_LEFT, strict=True)], pa.int64()
+        )
+    columns[ROW_VECTOR] = list_column(vectors)
     columns["carried"] = pa.array([str(i) for i in IDS])
     return pa.RecordBatch.from_pydict(columns)
 
@@ -67,9 +67,8 @@ def test_strings_are_ordered_by_their_bytes() -> None:
     columns = {
         MEETING: pa.array([0] * 6, pa.int32()),
         LEFT_ID: pa.array(names),
-        LEFT_VECTOR: list_column([[1.0]] * 6),
         RIGHT_ID: pa.nulls(6, pa.int64()),
-        RIGHT_VECTOR: pa.nulls(6, pa.list_(pa.float64())),
+        ROW_VECTOR: list_column([[1.0]] * 6),
     }
     (meeting,) = Gathering(1, "dot").meetings(iter([pa.RecordBatch.from_pydict(columns)]))
     assert meeting.left.ids.to_pylist() == sorted(names, key=str.encode)

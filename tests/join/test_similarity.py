@@ -157,6 +157,15 @@ def test_ids_keep_their_types_and_doubles_their_digits(spark: "SparkSession") ->
     assert rows(made) == {(1, "b", 1 + near, 1), (1, "a", 2.0, 2)}
 
 
+def test_floats_and_doubles_are_compared_as_doubles(spark: "SparkSession") -> None:
+    left = spark.createDataFrame([(1, [1.0, 0.1])], "id long, embedding array<double>")
+    right = frame(spark, [5, 6], [[1, 0.1], [1, 0.2]])
+    expected = [1 + 0.1 * float(np.float32(0.2)), 1 + 0.1 * float(np.float32(0.1))]
+    for one, other in ((left, right), (right, left)):
+        found = st_spark.similarity_join(one, other, score="dot").orderBy("score", ascending=False).collect()
+        assert [row.score for row in found] == expected
+
+
 def test_equal_rows_tie_at_a_plain_zero(spark: "SparkSession") -> None:
     df = frame(spark, [3, 1, 2], [[1, 2]] * 3)
     made = st_spark.similarity_join(df, k=1, score="euclidean").collect()

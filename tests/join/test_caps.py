@@ -1,0 +1,108 @@
+"""Caps leave out pairs by what a product at most can be: none that is good enough."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from st_spark.join import kernel, nearby
+from st_spark.join.caps import SHELLS, Caps
+from st_spark.join.kernel import above, top_k
+from st_spark.join.vectors import Matrix
+from tests.join.oracle import best, triples
+from tests.join.test_kernel import KINDS, vectors
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caps for however few rows, however little they leave out."""
+    for name in ("_LEFT", "_RIGHT", "_MANY"):
+        monkeypatch.setattr(nearby, name, 0)
+    monkeypatch.setattr(nearby, "_SHARE", 1.0)
+    monkeypatch.setattr(kernel, "_HELD", 50)
+
+
+def clustered(count: int, seed: int, noise: float = 0.2) -> Matrix:
+    rng = np.random.default_rng(seed)
+    centers = np.random.default_rng(1).standard_normal((100, 64))
+    made = centers[rng.integers(0, 100, count)] + noise * rng.standard_normal((count, 64))
+    return np.ascontiguousarray(made, dtype=np.float32)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("form", ["int8", "float32", "bfloat16"])
+@pytest.mark.parametrize("score", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_best_by_caps_are_those_of_float64(
+    score: str, kind: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearby, "fastest", lambda device: getattr(torch, form))
+    left, right = vectors(kind, 120, 24, 1), vectors(kind, 900, 24, 2)
+    assert triples(top_k(left, right, 10, score)) == best(left, right, 10, score)
+
+
+@pytest.mark.usefixtures("always")
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 60), st.integers(1, 200), st.sampled_from([1, 2, 5, 33])),
+    k=st.sampled_from([1, 2, 10, 500]),
+    kind=st.sampled_from(KINDS),
+    score=st.sampled_from(["cosine", "dot"]),
+    share=st.sampled_from([None, 0.5, 0.99]),
+)
+def test_the_best_by_caps_are_those_of_float64_for_all_shapes(
+    shape: tuple[int, int, int], k: int, kind: str, score: str, share: float | None
+) -> None:
+    n, m, width = shape
+    left, right = vectors(kind, n, width, 3), vectors(kind, m, width, 4)
+    everything = best(left, right, None, score)
+    threshold = None if share is None else float(np.quantile([value for *_, value in everything], share))
+    expected = best(left, right, k, score, -np.inf if threshold is None else threshold)
+    assert triples(top_k(left, right, k, score, threshold=threshold)) == expected
+    if threshold is not None:
+        assert triples(above(left, right, threshold, score)) == best(left, right, None, score, threshold)
+
+
+@pytest.mark.usefixtures("always")
+@settings(max_examples=20, deadline=None)
+@given(
+    count=st.integers(1, 150),
+    share=st.floats(0, 1),
+    kind=st.sampled_from(KINDS),
+    score=st.sampled_from(["cosine", "dot"]),
+)
+def test_a_table_with_itself_gives_each_pair_once_by_caps(count: int, share: float, kind: str, score: str) -> None:
+    rows = vectors(kind, count, 5, 8)
+    threshold = float(np.quantile([value for *_, value in best(rows, rows, None, score)], share))
+    wanted = [(i, j, value) for i, j, value in best(rows, rows, None, score, threshold) if i < j]
+    assert triples(above(rows, rows, threshold, score, upper=True)) == wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from(KINDS), score=st.sampled_from(["cosine", "dot"]), share=st.floats(0, 1))
+def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float) -> None:
+    left, right = vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6)
+    caps = Caps(right, score, torch.float32)
+    if score == "cosine":
+        left, right = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (left, right))
+    products = left.astype(np.float64) @ right[caps.rows.order].astype(np.float64).T
+    need = np.quantile(products, share, axis=1) - 1e-6 * np.abs(products).max(axis=1)
+    lengths = torch.from_numpy(np.linalg.norm(left, axis=1)).float()
+    opened = caps.open(torch.from_numpy(left), lengths, torch.from_numpy(need).float()).numpy()
+    for cap in range(caps.count):
+        for shell, columns in enumerate(caps.shells(cap)):
+            closed = opened[cap] < SHELLS - shell
+            assert (products[closed][:, columns] < need[closed, None]).all()
+
+
+def test_clusters_leave_few_pairs_open_and_noise_leaves_caps_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearby, "_LEFT", 100)
+    left, right = clustered(300, 2), clustered(9000, 3)
+    nothing = np.full(300, -np.inf)
+    caps = nearby.caps_for(left, right, 10, "cosine", nothing)
+    assert caps is not None
+    assert nearby.Nearby(caps, left, 10, nothing).share() < 0.05
+    found = top_k(left, right, 10, "cosine")
+    assert triples(found.taken(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
+    assert nearby.caps_for(clustered(300, 2, 10), clustered(9000, 3, 10), 10, "cosine", nothing) is None
