@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from st_spark import util
+    from st_spark.bitext.mining import mine_bitext
+    from st_spark.bitext.scoring import score_pairs
+    from st_spark.bitext.texts import TextFilters
     from st_spark.calibration import calibrate
     from st_spark.classification import classify
     from st_spark.functions import encode, register
@@ -15,11 +18,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "SentenceTransformer",
+    "TextFilters",
     "calibrate",
     "classify",
     "encode",
+    "mine_bitext",
     "near_duplicates",
     "register",
+    "score_pairs",
     "similarity_join",
     "util",
 ]
@@ -29,9 +35,12 @@ _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
     "calibrate": "st_spark.calibration",
     "classify": "st_spark.classification",
+    "TextFilters": "st_spark.bitext.texts",
     "encode": "st_spark.functions",
+    "mine_bitext": "st_spark.bitext.mining",
     "near_duplicates": "st_spark.join.duplicates",
     "register": "st_spark.functions",
+    "score_pairs": "st_spark.bitext.scoring",
     "similarity_join": "st_spark.join.similarity",
     "util": "st_spark.util",
 }

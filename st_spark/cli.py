@@ -1,14 +1,13 @@
-"""The command line: st-spark embed | classify | join | dedup | search | models | doctor."""
+"""The command line: st-spark embed | classify | join | dedup | mine | search | models | doctor."""
 
 import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from st_spark import __version__, doctor, printing
+from st_spark import __version__, doctor, printing, results
 from st_spark.errors import InputError, SpecError, StSparkError
 from st_spark.model import catalog
 from st_spark.options import Job, Parser, read_fields
@@ -19,8 +18,13 @@ _DOCTOR = "check Java, the workers' Python, the processor, Delta and a model"
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and gives the exit code: 0, 2 for what the user can put right, 1 for other failures."""
+def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], None] | None = None) -> int:
+    """Runs a command and gives the exit code: 0, 2 for what the user can put right, 1 for other failures.
+
+    Args:
+        argv: The command line after `st-spark`; by default this process's.
+        failed: Is told the error that the command ends with.
+    """
     try:
         return _command(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as end:  # --help and --version
@@ -32,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _FAILED
     except Exception as error:  # noqa: BLE001  (no user should see a traceback; the log has it)
-        return _explained(error)
+        return _explained(error, failed)
 
 
 def _command(argv: list[str]) -> int:
@@ -63,7 +67,8 @@ def _job(kind: type[Job], argv: list[str]) -> int:
     spec, result = given.pop("spec"), given.pop("result")
     fields = read_fields(_read_spec(spec), kind.kind) if spec else {}
     job = kind.from_fields({**fields, **given})
-    _check_result(result)
+    if result not in (None, "-"):
+        results.prepare(result)
     _start_log()
     from st_spark import jobs
 
@@ -72,7 +77,7 @@ def _job(kind: type[Job], argv: list[str]) -> int:
         sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n")
         return 0
     if result:
-        _write_result(Path(result), done)
+        results.write(result, done)
     sys.stdout.write(printing.SUMMARIES[job.kind](done))
     return 0
 
@@ -123,22 +128,6 @@ def _read_spec(path: str) -> str:
         raise SpecError(f"The spec {path} cannot be read: {error}.", "check --spec.") from None
 
 
-def _check_result(path: str | None) -> None:
-    """Before any work: a place that cannot be written to, or an old result that could be taken for this one."""
-    if path is None or path == "-":
-        return
-    if not Path(path).absolute().parent.is_dir():
-        raise InputError(f"There is no folder for the result {path}.", "make it, or name another --result.")
-    Path(path).unlink(missing_ok=True)
-
-
-def _write_result(path: Path, result: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
 def _start_log() -> None:
     """Our own lines go to standard error; what libraries warn of goes to Spark's log or nowhere."""
     own = logging.getLogger("st_spark")
@@ -152,10 +141,12 @@ def _start_log() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _explained(error: Exception) -> int:
+def _explained(error: Exception, failed: Callable[[StSparkError], None] | None) -> int:
     from st_spark import failures, session
 
     told = failures.explain(error)
+    if failed is not None:
+        failed(told)
     known = isinstance(told, StSparkError) and not isinstance(told, failures.JobError)
     log = None if told is error else session.keep_log()
     printing.error(f"{told}{f' Log: {log}' if log else ''}")

@@ -34,6 +34,10 @@ class Files(Protocol):
         """Deletes a file, or a folder with all in it; nothing there is no error."""
         ...
 
+    def write(self, path: str, text: str) -> None:
+        """Writes a small text file, over one that is there."""
+        ...
+
 
 def files_of(spark: "SparkSession") -> Files:
     """The files as this session sees them.
@@ -92,6 +96,15 @@ class HadoopFiles:
         system, place = self._open(path)
         system.delete(place, True)
 
+    def write(self, path: str, text: str) -> None:
+        """See Files."""
+        system, place = self._open(path)
+        stream = system.create(place, True)
+        try:
+            stream.write(bytearray(text, "utf-8"))
+        finally:
+            stream.close()
+
 
 class ArrowFiles:
     """Arrow's file systems: local paths, and s3, gs, abfs and hdfs URIs."""
@@ -145,3 +158,9 @@ class ArrowFiles:
             system.delete_dir(place)
         elif kind != FileType.NotFound:
             system.delete_file(place)
+
+    def write(self, path: str, text: str) -> None:
+        """See Files."""
+        system, place = self._open(path)
+        with system.open_output_stream(place) as stream:
+            stream.write(text.encode())

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from st_spark import __version__, classify_job, dedup_job, embed, join_job, search, session
+from st_spark import __version__, classify_job, dedup_job, embed, join_job, mine_job, search, session
 from st_spark.options import Job
 from st_spark.phases import Phases
-from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob, SearchJob
+from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -22,6 +22,7 @@ RUNS: Mapping[type[Job], Run] = {
     SearchJob: search.run,
     JoinJob: join_job.run,
     DedupJob: dedup_job.run,
+    MineJob: mine_job.run,
 }
 
 
@@ -33,9 +34,9 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
         spark: The session to run in; by default the one that is there, else a local one (see `session.start`).
 
     Returns:
-        Plain values that JSON can hold: "job", "st_spark" (the version), "seconds" by phase, and what the kind of
-        job adds; see `embed.run`, `classify_job.run`, `search.run`, `join_job.run` and
-        `dedup_job.run`.
+        Plain values that JSON can hold: "job", "st_spark" (the version), "spark" (its version and the application's
+        id), "seconds" by phase, and what the kind of job adds; see `embed.run`, `classify_job.run`, `search.run`,
+        `join_job.run`, `dedup_job.run` and `mine_job.run`.
 
     Raises:
         StSparkError: The job cannot be done as asked; the message says why and names the cure.
@@ -46,7 +47,8 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
             spark = session.start(delta=any(_is_delta(*table) for table in job.tables()))
     result = RUNS[type(job)](spark, job, phases)
     phases.seconds["total"] = round(time.perf_counter() - begin, 3)
-    return {"job": job.kind, "st_spark": __version__, **result, "seconds": phases.seconds}
+    told = {"version": spark.version, "application": spark.conf.get("spark.app.id", None)}
+    return {"job": job.kind, "st_spark": __version__, "spark": told, **result, "seconds": phases.seconds}
 
 
 def _is_delta(where: str, table_format: str | None) -> bool:

@@ -107,6 +107,30 @@ def summary_of_dedup(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, _place(result["output"])]) + "\n"
 
 
+def summary_of_mine(result: Mapping[str, Any]) -> str:
+    """Pairs, what was asked, what was set aside, and where everything is."""
+    sides = [result[side] for side in ("source", "target")]
+    sizes = " x ".join(f"{side['rows']:,}" for side in sides)
+    lines = [
+        f"{result['pairs']:,} pairs in {result['seconds']['mine_and_write']:.1f} s: {sizes} rows",
+        f"  {result['margin']} margin above {result['threshold']:g}, k {result['k']}, {result['retrieval']} of "
+        f"{result['candidates']}, {result['method']}",
+    ]
+    for way in ("forward", "backward"):
+        if f"recall_{way}" in result:
+            low, high = result[f"recall_low_{way}"], result[f"recall_high_{way}"]
+            lines.append(f"  recall {way} {result[f'recall_{way}']:.3f} (95% interval {low:.3f} to {high:.3f})")
+    for side in sides:
+        odd = ", ".join(f"{count:,} {reason}" for reason, count in side["set_aside"].items())
+        lines += [f"  set aside of {side['path']}: {odd}"] if odd else []
+    refused = ", ".join(f"{count:,} {reason}" for reason, count in result["refused"].items())
+    lines += [f"  no pairs of neighbours: {refused}"] if refused else []
+    lines.append(_place(result["output"]))
+    lines += [f"  file {each}" for each in result.get("files", ())]
+    lines += [f"  report {result['report']['path']}"] if "report" in result else []
+    return "\n".join(lines) + "\n"
+
+
 def _recall(result: Mapping[str, Any]) -> list[str]:
     if "recall" not in result:
         return []
@@ -169,6 +193,7 @@ SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "search": summary_of_search,
     "join": summary_of_join,
     "dedup": summary_of_dedup,
+    "mine": summary_of_mine,
 }
 
 

@@ -41,7 +41,9 @@ def start(delta: bool = False) -> "SparkSession":
     there = SparkSession.getActiveSession()
     if there is not None:
         return there
-    if {"PYSPARK_GATEWAY_PORT", "SPARK_REMOTE"} & set(os.environ):
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        return SparkSession.builder.getOrCreate()  # spark-submit has named the application
+    if "SPARK_REMOTE" in os.environ:
         return SparkSession.builder.appName("st-spark").getOrCreate()
     check_java()
     return _local(delta)

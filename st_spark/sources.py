@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from st_spark.join.survey import SideSurvey
     from st_spark.phases import Phases
-    from st_spark.spec import DedupJob, JoinJob
+    from st_spark.spec import DedupJob, JoinJob, MineJob
 
 _VECTOR = "_st_spark_vector"
 
@@ -74,10 +74,20 @@ class Source:
         return {"name": self.facts["model"], **known}
 
 
+def check_same_model(one: Source, other: Source) -> None:
+    """Raises InputError where two models made the vectors: of one size perhaps, they mean nothing to each other."""
+    keys = [one.facts.get("content"), other.facts.get("content")]
+    if None not in keys and keys[0] != keys[1]:
+        raise InputError(
+            f"{one.where} was embedded with {one.facts.get('model')}, {other.where} with {other.facts.get('model')}.",
+            "embed both tables with one model.",
+        )
+
+
 @contextmanager
 def opened(
     spark: "SparkSession",
-    job: "DedupJob | JoinJob",
+    job: "DedupJob | JoinJob | MineJob",
     phases: "Phases",
     where: str,
     table_format: str | None,

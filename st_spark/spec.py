@@ -1,5 +1,6 @@
 """Job specifications: frozen, checked when made, and the same thing as JSON and as an argument vector."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,6 +16,9 @@ PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 SCORES = ("cosine", "dot", "euclidean")
 METHODS = ("exact", "ivf")
 LINKAGES = ("components", "leader")
+MARGINS = ("absolute", "distance", "ratio")
+RETRIEVALS = ("forward", "backward", "intersect", "max", "union")
+CANDIDATES = ("best", "all")
 
 
 @dataclass(frozen=True)
@@ -243,6 +247,78 @@ class DedupJob(Job):
         return (self.on,) if isinstance(self.on, str) else self.on or ()
 
 
+@dataclass(frozen=True)
+class MineJob(Job):
+    """Find the sentences of two tables that translate each other, by the margin of their vectors' similarity."""
+
+    kind: ClassVar[str] = "mine"
+    prompt_name: ClassVar[None] = None
+    truncate_dim: ClassVar[None] = None
+    task: ClassVar[None] = None
+
+    source: str = option("path or name of the source table, embedded or of texts")
+    target: str = option("that of the target table")
+    output: str = option("path or name of the table of pairs to write")
+    k: int = option("neighbours of each row that the margin is taken over", 4, kind=int, short="-k")
+    margin: str = option("cosine alone, less the neighbours' mean, or divided by it", "ratio", choices=MARGINS)
+    retrieval: str = option("max: the best pairs of both directions, one to one", "max", choices=RETRIEVALS)
+    candidates: str = option(
+        "of each row only its best pair, or those with all k neighbours", "best", choices=CANDIDATES
+    )
+    threshold: float = option("a pair needs a score above this", 1.06, kind=float)
+    method: str = option("exact, or ivf: approximate", "exact", choices=METHODS)
+    recall: float = option("share of the neighbours that ivf is to find", 0.95, kind=float)
+    id_column: str = option("column of the ids", "id")
+    target_id_column: str | None = option("that of the target table, by default the same", None)
+    column: str | None = option("column of the vectors, by default the only one", None)
+    target_column: str | None = option("that of the target table, by default the only one", None)
+    text_column: str | None = option("column of the texts: to embed them, filter by them or write them", None)
+    target_text_column: str | None = option("that of the target table, by default the same", None)
+    document_column: str | None = option("column of the documents: rows are paired within equal ones", None)
+    language_column: str | None = option("column of the languages: rows of others are left out", None)
+    source_language: str | None = option("language of the source, such as de", None)
+    target_language: str | None = option("language of the target", None)
+    min_chars: int = option("shortest text", 10, kind=int)
+    max_chars: int = option("longest text", 500, kind=int)
+    max_symbols: float = option("largest share of digits and punctuation in a text", 0.5, kind=float)
+    max_ratio: float = option("how many times as wide as the other one text of a pair may be", 3.0, kind=float)
+    max_alike: float = option("largest share of equal letters; above it a pair is a copy", 0.9, kind=float)
+    texts: bool = option("write both texts to the table, too", False, kind=bool)
+    tsv: str | None = option("also write score and texts to this file, for spreadsheets", None)
+    tmx: str | None = option("also write the texts to this file, for translation tools; needs both languages", None)
+    report: str | None = option("folder for a histogram of the scores, pairs at each threshold, and examples", None)
+    model: str | None = option("hub name, folder, or package:NAME; LaBSE where the tables hold no vectors", None)
+    revision: str | None = option("commit, tag or branch of a hub model", None)
+    dtype: str = option("precision of the model", "auto", choices=DTYPES)
+    prompt: str | None = option("text put before every text", None)
+    source_format: str | None = option("by default told from the path, else parquet", None, choices=FORMATS_IN)
+    target_format: str | None = option("the same of the target table", None, choices=FORMATS_IN)
+    output_format: str = option("kind of table to write", "parquet", choices=FORMATS_OUT)
+    mode: str = option("what to do when the output exists", "error", choices=MODES)
+
+    def __post_init__(self) -> None:
+        """Checks the fields, and that they agree with each other."""
+        super().__post_init__()
+        if self.k < 1:
+            raise SpecError(f"k is {self.k}.", "ask for 1 neighbour or more.")
+        if not math.isfinite(self.threshold):
+            raise SpecError(f"threshold is {self.threshold}.", "give a number; -1000 keeps every pair.")
+        if self.model is not None and (self.column or self.target_column):
+            raise SpecError("Both a model and a column of vectors are given.", "leave one of them out.")
+        asked = [name for name in ("model", "texts", "tsv", "tmx") if getattr(self, name)]
+        if asked and self.text_column is None:
+            raise SpecError(f"{asked[0]} is given without text_column.", "say where the texts are: --text-column.")
+        asked = [name for name in ("language_column", "tmx") if getattr(self, name)]
+        if asked and None in (self.source_language, self.target_language):
+            raise SpecError(
+                f"{asked[0]} is given without both languages.", "give --source-language and --target-language."
+            )
+
+    def tables(self) -> list[tuple[str, str | None]]:
+        """See Job."""
+        return [(self.source, self.source_format), (self.output, self.output_format), (self.target, self.target_format)]
+
+
 def _check_texts(job: JoinJob | DedupJob, vectors: str | None) -> None:
     """Texts need a model, and a model texts; vectors need neither."""
     if (job.model is None) != (job.text_column is None):
@@ -252,4 +328,6 @@ def _check_texts(job: JoinJob | DedupJob, vectors: str | None) -> None:
         raise SpecError("Both a model and a column of vectors are given.", "leave one of them out.")
 
 
-JOBS: Mapping[str, type[Job]] = {job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob)}
+JOBS: Mapping[str, type[Job]] = {
+    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, MineJob)
+}

@@ -16,12 +16,14 @@ from st_spark.udf import MISSING
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob
+    from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
 
 _SCHEMA = "dim int, dtype string, device string"
 
 
-def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob | DedupJob | JoinJob", cores: int) -> dict[str, Any]:
+def describe(
+    spark: "SparkSession", job: "EmbedJob | ClassifyJob | DedupJob | JoinJob | MineJob", cores: int
+) -> dict[str, Any]:
     """What a job's model is, as told by its files and by the executors that have loaded it.
 
     Args:

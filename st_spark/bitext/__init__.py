@@ -1,0 +1,1 @@
+"""Bitext mining: sentences of two tables that translate each other."""

@@ -1,0 +1,52 @@
+"""Mining over Spark Connect, in a process of its own: it is a client of Connect or has a classic session, not both."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.bitext import laser
+from tests.bitext.test_retrieval import clustered
+from tests.end_to_end.cluster import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import json
+from pyspark.sql import SparkSession
+from st_spark import mine_bitext, score_pairs
+from st_spark.bitext.corpus import Corpus
+from st_spark.bitext.mining import mine
+from st_spark.bitext.retrieval import Rule
+from tests.bitext.test_retrieval import clustered
+from tests.join.tables import frame
+
+spark = SparkSession.builder.remote("local[2]").getOrCreate()
+texts = [f"This is the sentence {chr(97 + i)}" for i in range(30)]
+sides = [frame(spark, range(30), clustered(seed, 30).astype("float32"), text=texts) for seed in (1, 2)]
+out = {"module": type(spark).__module__}
+out["one task"] = [row[:3] for row in mine_bitext(*sides, threshold=0.9).collect()]
+corpora = [Corpus(side, text="text") for side in sides]
+from st_spark import TextFilters
+mined = mine(*corpora, Rule(threshold=0.9), few=0, texts=True, filters=TextFilters(max_alike=1.0))
+out["all tasks"] = [row[:3] for row in mined.pairs.collect()]
+mined.close()
+print("RESULT" + json.dumps(out))
+spark.stop()
+"""
+
+
+def test_connect_gives_the_pairs_of_local_mode() -> None:
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY
+    )
+    assert "RESULT" in done.stdout, done.stderr[-3000:]
+    found = json.loads(done.stdout.split("RESULT")[1])
+    assert found.pop("module").startswith("pyspark.sql.connect")
+    sides = [clustered(seed, 30).astype("float32") for seed in (1, 2)]
+    want = laser.mine(laser.cosines(*sides), threshold=0.9)
+    for rows in found.values():
+        assert {(i, j): score for i, j, score in rows} == pytest.approx(want, abs=1e-9)

