@@ -17,8 +17,12 @@ PACKAGE = ROOT / "st_spark"
 PLAIN = {"st_spark.errors", "st_spark.spec", "st_spark.model.checkpoint", "st_spark.model.batching"}
 # Tested in milliseconds, and run where there is no Spark, as on a machine with a GPU; so is all of model/.
 SPARKLESS = {"st_spark.encoding", "st_spark.windows", "st_spark.options"}
-_JOIN = "cells forest kernel kmeans leaders merging ranking regions searching tagging truth vectors visits"
+_JOIN = (
+    "cells forest grid kernel kmeans leaders matches merging placement ranking regions request searching sides tagging "
+    "truth vectors visits"
+)
 SPARKLESS |= {f"st_spark.join.{name}" for name in _JOIN.split()}
+SPARKLESS |= {f"st_spark.bitext.{name}" for name in "columns exchange margins retrieval selection".split()}
 HEAVY = {"torch", "transformers", "pyspark", "pandas", "pyarrow", "sentence_transformers", "airflow"}
 
 
@@ -27,7 +31,8 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+FILES = {module_name(file): file for file in sorted([*PACKAGE.rglob("*.py"), *(ROOT / "st_airflow").rglob("*.py")])}
+SCHEDULING = sorted(name for name in FILES if name.partition(".")[0] == "st_airflow")
 WITHOUT_SPARK = PLAIN | SPARKLESS | {name for name in FILES if name.startswith("st_spark.model.")}
 
 
@@ -97,6 +102,18 @@ def test_no_room_imports_the_library_that_it_is_measured_against(module: str) ->
     assert "sentence_transformers" not in imports(module)
 
 
+@pytest.mark.parametrize("module", SCHEDULING)
+def test_the_airflow_side_knows_the_specs_alone_of_st_spark(module: str) -> None:
+    ours = {name for name in imports(module) if name.partition(".")[0] == "st_spark"}
+    assert ours <= {"st_spark", "st_spark.errors", "st_spark.options", "st_spark.spec"}
+    assert not (HEAVY - {"airflow"}) & reached(module)
+
+
+@pytest.mark.parametrize("module", sorted(set(FILES) - set(SCHEDULING)))
+def test_st_spark_knows_nothing_of_airflow(module: str) -> None:
+    assert not {"airflow", "st_airflow"} & {name.partition(".")[0] for name in imports(module)}
+
+
 def test_a_local_import_is_found_as_well_as_one_at_the_top() -> None:
     code = (
         "import a.b\nif TYPE_CHECKING:\n    import c\nelse:\n    import d\ndef f():\n    if x:\n        from e import g"
@@ -105,7 +122,7 @@ def test_a_local_import_is_found_as_well_as_one_at_the_top() -> None:
     assert found == ["import a.b", "import d", "from e import g"]
 
 
-@pytest.mark.parametrize("module", ["st_spark", "st_spark.spec", "st_spark.cli"])
+@pytest.mark.parametrize("module", ["st_spark", "st_spark.spec", "st_spark.cli", "st_airflow", "st_airflow.provider"])
 def test_the_face_of_the_package_loads_no_heavy_library(module: str) -> None:
     loaded = set(run_python(f"import sys, {module}; print(*sys.modules)").split())
     assert module in loaded
@@ -142,6 +159,8 @@ def committed() -> list[Path]:
 def test_no_committed_file_names_a_folder_of_one_machine() -> None:
     folders = re.compile(r"(?<![\w.])/(work|root|home|Users|tmp/\w+)/")
     for file in committed():
+        if file.suffix == ".png":
+            continue
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             assert not folders.search(line), f"{file.relative_to(ROOT)}:{number}: {line}"
 

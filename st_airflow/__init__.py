@@ -1,0 +1,30 @@
+"""Schedules the jobs of st_spark with Airflow: operators for spark-submit, quality gates, assets and lineage."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from st_airflow.assets import table
+    from st_airflow.operators import (
+        BitextMiningOperator,
+        ClassifyOperator,
+        EmbedOperator,
+        NearDuplicatesOperator,
+        SimilarityJoinOperator,
+    )
+
+__all__ = [
+    "BitextMiningOperator",
+    "ClassifyOperator",
+    "EmbedOperator",
+    "NearDuplicatesOperator",
+    "SimilarityJoinOperator",
+    "table",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Imports a public name when it is first used: Airflow asks `provider` in each of its processes."""
+    if name not in __all__:
+        raise AttributeError(f"module 'st_airflow' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module("st_airflow.assets" if name == "table" else "st_airflow.operators"), name)

@@ -1,0 +1,243 @@
+"""A real Airflow runs the example DAGs on a real standalone Spark; workers die, tasks are cancelled, gates close."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.end_to_end.airflow_server import Airflow, airflow, chromium, spark_settings, wait
+from tests.end_to_end.cluster import REPOSITORY, Cluster, cluster
+
+pytestmark = pytest.mark.slow
+
+ROWS, COPIES = 110, 10
+MANY = 600
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is /data in the example DAGs: a corpus by days, some rows twice, some again as German."""
+    folder = tmp_path_factory.mktemp("data")
+    jargon = (REPOSITORY / "demo" / "jargon.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [str(json.loads(line)["text"]) for line in jargon]
+    middle = [text for text in texts if 60 < len(text) < 400]
+    german = [swapped(text) for text in middle[COPIES : 2 * COPIES]]
+    corpus = [*middle[: ROWS - 2 * COPIES], *middle[:COPIES], *german]
+    for day in (datetime.now(UTC) - timedelta(days=ago) for ago in (0, 1)):
+        write(folder / "corpus" / f"day={day:%Y-%m-%d}", corpus, ROWS - COPIES)
+    write(folder / "few", [None, *texts[:9]])
+    write(folder / "many", texts[:MANY])
+    return folder
+
+
+def swapped(text: str) -> str:
+    """A text that means about the same in other letters: its second half first."""
+    words = text.split()
+    return " ".join([*words[len(words) // 2 :], *words[: len(words) // 2]])
+
+
+def write(folder: Path, texts: Sequence[str | None], english: int = 0) -> None:
+    folder.mkdir(parents=True)
+    ids = list(range(len(texts)))
+    languages = ["en" if number < english else "de" for number in ids]
+    pq.write_table(pa.table({"id": ids, "text": texts, "language": languages}), folder / "part.parquet")
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SPARK_MASTER_OPTS", "-Dspark.worker.timeout=600")  # see airflow_server.settings
+        with cluster(tmp_path_factory.mktemp("cluster")) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, nodes: Cluster, data: Path, minilm: Path) -> Iterator[Airflow]:
+    """Airflow, with the example DAGs (other folders and another model as their defaults) and those of the tests."""
+    folder = tmp_path_factory.mktemp("airflow")
+    dags = folder / "dags"
+    dags.mkdir()
+    for file in (REPOSITORY / "dags").glob("*.py"):
+        source = file.read_text(encoding="utf-8").replace("/data/", f"{data}/")
+        (dags / file.name).write_text(source.replace("all-MiniLM-L6-v2", str(minilm)), encoding="utf-8")
+    shutil.copy(REPOSITORY / "tests" / "end_to_end" / "airflow_dags.py", dags)
+    settings = {
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": nodes.master}),
+        "AIRFLOW_CONN_SPARK_LOCAL": json.dumps({"conn_type": "spark", "host": "local[1]"}),
+        "ST_SPARK_TEST_DATA": str(data),
+        "ST_SPARK_TEST_MODEL": str(minilm),
+        "SPARK_CONF_DIR": str(spark_settings(folder / "conf")),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    with airflow(folder / "instance", dags, **settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def embedded(running: Airflow) -> str:
+    """The first run of embed_corpus, which its schedule starts, as its asset then starts those of the others."""
+    for dag in ("find_duplicates", "mine_bitext", "embed_corpus"):
+        running.unpause(dag)
+    run = running.first_run("embed_corpus")
+    assert running.finished("embed_corpus", run) == "success"
+    return run
+
+
+def test_airflow_lists_the_provider(running: Airflow) -> None:
+    listed = running.cli("providers", "list", "--output", "json")
+    assert "st-spark" in [each["package_name"] for each in json.loads(listed)]
+
+
+def test_the_schedule_embeds_the_rows_of_yesterday(running: Airflow, embedded: str, data: Path) -> None:
+    told = running.xcom("embed_corpus", embedded, "embed")
+    assert told["rows"] | {"in": ROWS, "out": ROWS, "null": 0, "duplicate_id": 0} == told["rows"]
+    assert told["duplicates"] == COPIES
+    table = Path(told["output"]["path"])
+    start = running.call("GET", f"dags/embed_corpus/dagRuns/{embedded}")["data_interval_start"]
+    assert table == data / "corpus_embedded" / f"day={start[:10]}"
+    rows = pq.read_table(table).to_pydict()
+    assert sorted(rows["id"]) == list(range(ROWS))
+    assert {len(vector) for vector in rows["embedding"]} == {384}
+
+
+def test_no_vector_is_in_the_return_value(running: Airflow, embedded: str) -> None:
+    told = running.xcom("embed_corpus", embedded, "embed")
+    assert len(json.dumps(told)) < 3_000
+    assert told["model"]["dim"] == 384
+
+
+def test_the_asset_starts_the_search_for_duplicates(running: Airflow, embedded: str, data: Path) -> None:
+    run = running.first_run("find_duplicates")
+    assert running.finished("find_duplicates", run) == "success"
+    (event,) = running.call("GET", f"dags/find_duplicates/dagRuns/{run}/upstreamAssetEvents")["asset_events"]
+    assert event["extra"] == running.xcom("embed_corpus", embedded, "embed")
+    told = running.xcom("find_duplicates", run, "find_duplicates")
+    groups = pq.read_table(data / "duplicates").to_pylist()
+    assert sorted(row["id"] for row in groups) == list(range(ROWS))
+    assert told["groups"]["all"] == len({row["group"] for row in groups}) == ROWS - told["duplicates"]
+    group = {row["id"]: row["group"] for row in groups}
+    assert all(group[ROWS - 2 * COPIES + number] == group[number] for number in range(COPIES))
+    assert told["copies"] == COPIES
+
+
+def test_the_same_asset_starts_the_mining_of_translations(running: Airflow, embedded: str, data: Path) -> None:
+    run = running.first_run("mine_bitext")
+    assert running.finished("mine_bitext", run) == "success"
+    pairs = pq.read_table(data / "bitext").to_pylist()
+    assert {row["source_id"]: row["target_id"] for row in pairs} == {
+        ROWS - COPIES + i: COPIES + i for i in range(COPIES)
+    }
+    assert running.xcom("mine_bitext", run, "mine_bitext")["pairs"] == COPIES
+
+
+def test_the_task_links_to_its_report(running: Airflow, embedded: str) -> None:
+    links = running.call("GET", f"dags/embed_corpus/dagRuns/{embedded}/taskInstances/embed/links")["extra_links"]
+    assert json.loads(Path(links["Report"]).read_text())["rows"]["in"] == ROWS
+
+
+def test_a_day_that_is_run_again_is_the_same_table(running: Airflow, embedded: str, data: Path) -> None:
+    for dag in ("find_duplicates", "mine_bitext"):  # no test below needs more of them
+        running.call("PATCH", f"dags/{dag}", {"is_paused": True})
+    day = Path(running.xcom("embed_corpus", embedded, "embed")["output"]["path"]).name.removeprefix("day=")
+    again = running.trigger("embed_corpus", day=day)
+    assert running.finished("embed_corpus", again) == "success"
+    assert sorted(pq.read_table(data / "corpus_embedded" / f"day={day}")["id"].to_pylist()) == list(range(ROWS))
+
+
+@pytest.fixture(scope="module")
+def failed(running: Airflow) -> str:
+    run = running.trigger("failing")
+    assert running.finished("failing", run) == "failed"
+    return run
+
+
+@pytest.mark.parametrize(
+    ("task", "said", "cure"),
+    [
+        ("no_connection", "There is no connection 'nobody'.", "make it (airflow connections add nobody"),
+        ("no_model", "no-such-model'", "Give an existing model folder"),
+        ("closed_gate", "null is 1 of 10 rows (10%), and fail_if says '> 5%'", "look at "),
+    ],
+)
+def test_the_log_of_a_failed_task_ends_in_one_line_that_says_what_to_do(
+    running: Airflow, failed: str, task: str, said: str, cure: str
+) -> None:
+    entries = [each for each in running.log("failing", failed, task) if not each["event"].startswith("::")]
+    (error,) = entries[-1]["error_detail"]
+    assert said in error["exc_value"]
+    assert f"Cure: {cure}" in error["exc_value"]
+    assert "\n" not in error["exc_value"]
+    assert running.task("failing", failed, task)["try_number"] == 1
+
+
+def submitted(output: Path) -> psutil.Process:
+    """The spark-submit of a job that writes a table, once its executors are at work on it."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        lines = ((each, " ".join(each.info["cmdline"] or [])) for each in psutil.process_iter(["cmdline"]))
+        found[:] = [each for each, line in lines if "SparkSubmit" in line and f"--output={output}" in line]
+        return bool(found) and (output.parent / f".{output.name}.st-spark-new").exists()
+
+    wait(look, f"no job writes {output}")
+    return found[0]
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process runs no more, though nobody may have asked for its end."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_job_whose_worker_is_killed_leaves_one_table_without_doubles(running: Airflow, data: Path) -> None:
+    output = data / "killed"
+    run = running.trigger("disturbed", output=str(output))
+    job = submitted(output)
+    worker = job.parent()
+    assert worker is not None
+    worker.kill()
+    wait(lambda: gone(job), "the job goes on without its task", 30)
+    assert running.finished("disturbed", run) == "success"
+    assert running.task("disturbed", run, "embed")["try_number"] == 2
+    assert running.xcom("disturbed", run, "embed")["rows"]["out"] == MANY
+    assert sorted(pq.read_table(output)["id"].to_pylist()) == list(range(MANY))
+    assert [path.name for path in data.glob(".killed*")] == []
+
+
+def test_a_task_that_is_cancelled_ends_its_spark_application(running: Airflow, nodes: Cluster, data: Path) -> None:
+    output = data / "cancelled"
+    run = running.trigger("disturbed", output=str(output))
+    job = submitted(output)
+    assert nodes.executors()
+    running.call("PATCH", f"dags/disturbed/dagRuns/{run}/taskInstances/embed", {"new_state": "failed"})
+    wait(lambda: gone(job), "spark-submit is still there")
+    wait(lambda: not nodes.executors(), "the executors are still there")
+    assert running.finished("disturbed", run) == "failed"
+    assert not output.exists()
+
+
+def test_the_page_of_the_run_shows_it(running: Airflow, embedded: str, tmp_path: Path) -> None:
+    program = chromium()
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    page = f"{running.url}/dags/embed_corpus/runs/{quote(embedded)}"
+    picture = Path(os.environ.get("ST_SPARK_SCREENSHOT", tmp_path / "run.png"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    options += ["--window-size=1400,800", "--virtual-time-budget=30000", "--hide-scrollbars"]
+    done = subprocess.run(
+        [program, *options, "--dump-dom", page], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "embed_corpus" in done.stdout, done.stderr[-2000:]
+    assert "Success" in done.stdout
+    subprocess.run([program, *options, f"--screenshot={picture}", page], capture_output=True, check=True, timeout=120)
+    assert picture.stat().st_size > 20_000
