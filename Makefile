@@ -8,6 +8,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MPNET := .cache/all-mpnet-base-v2/model.safetensors
+# Tests of one file share what they set up, so they stay in one process.
+TWO := --numprocesses 2 --dist loadfile
 QUERY ?= a fault that goes away when you try to debug it
 
 # uv trusts the certificates of the system, as pip's settings do: behind a company's proxy, its own are not enough.
@@ -36,22 +38,23 @@ demo: install java ## Embeds 1,929 definitions by all-MiniLM-L6-v2 on Spark, the
 	$(BIN)/st-spark search "$(QUERY)" --table build/demo/embeddings -k 5
 
 test: install java $(MPNET) ## Runs all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 test-fast: install ## Runs the tests that need no Spark and little time
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
 check: install ## Lints, checks the format and the types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/hadolint docker/*.Dockerfile
 
 format: install ## Formats the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 bench: install java ## Runs every benchmark and prints its table
-	@for name in encode spark_encode word_embeddings sts; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
+	@for name in encode spark_encode word_embeddings sts join join_lsh febrl; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 $(MPNET): | $(INSTALLED)
 	$(BIN)/python tests/fetch_mpnet.py
