@@ -8,8 +8,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MPNET := .cache/all-mpnet-base-v2/model.safetensors
-# Tests of one file share what they set up, so they stay in one process.
-TWO := --numprocesses 2 --dist loadfile
+# Tests of one file share what they set up, so they stay in one process; the files keep the order of tests/end_to_end/conftest.py.
+TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 QUERY ?= a fault that goes away when you try to debug it
 
 # uv trusts the certificates of the system, as pip's settings do: behind a company's proxy, its own are not enough.

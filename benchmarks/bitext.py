@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import labse
-from benchmarks.race import Maker, race, table
+from benchmarks.race import Maker, race, scratch, table
 from benchmarks.texts import phrases
 
 WIDTH, CLUSTERS, K, THRESHOLD = 512, 1000, 4, 1.06
@@ -162,7 +161,7 @@ def from_texts(count: int) -> list[str]:
     from st_spark import jobs, session
     from st_spark.spec import MineJob
 
-    folder = Path(tempfile.mkdtemp(prefix="st-spark-bench-"))
+    folder = scratch()
     texts = phrases(2 * count)
     for side, some in (("source", texts[::2]), ("target", texts[1::2])):
         lines = [json.dumps({"id": i, "text": text}) for i, text in enumerate(some)]
@@ -177,7 +176,6 @@ def from_texts(count: int) -> list[str]:
     spark = session.start()
     result = jobs.run(job, spark)
     spark.stop()
-    shutil.rmtree(folder)
     seconds = result["seconds"]
     parts = {name: seconds.get(name, 0.0) for name in ("load", "encode", "survey", "mine_and_write", "total")}
     rate = 2 * count / (parts["total"] - parts["load"])
@@ -191,7 +189,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--texts", type=int, default=2_000, help="of each side; 0 for vectors alone")
     given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="st-spark-bench-"))
+    folder = scratch()
     names = ("the example: faiss in both directions", "mine_bitext")
     files = {name: folder / f"{place}.json" for place, name in enumerate(names)}
     makers: dict[str, Maker] = {
@@ -213,7 +211,6 @@ def main() -> None:
     if given.texts:
         header = ["texts", "load s", "encode s", "survey s", "mine s", "total s", "texts/s after load", "dtype"]
         print("\n" + table(header, [from_texts(given.texts)]))
-    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,19 @@ Machines are shared and their speed drifts, so contenders take turns A B C A B C
 of the ratios round by round, not a ratio of best times.
 """
 
+import atexit
 import contextlib
 import multiprocessing
+import shutil
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import psutil
 
@@ -41,12 +45,20 @@ class Result:
         return statistics.median(b / a for a, b in zip(self.seconds, other.seconds, strict=True))
 
 
-def race(makers: Mapping[str, Maker], rounds: int = 5) -> dict[str, Result]:
-    """Runs every contender once per round, after one run that does not count.
+def scratch() -> Path:
+    """A folder that goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="st-spark-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def race(makers: Mapping[str, Maker], rounds: int = 5, *, again: bool = True) -> dict[str, Result]:
+    """Runs every contender once per round.
 
     Args:
         makers: By name, a function that prepares (loads a model, starts Spark) and returns what is to be timed.
         rounds: How many.
+        again: After one run that does not count, unless that would take too long.
     """
     context = multiprocessing.get_context("spawn")
     lanes: dict[str, tuple[Connection, SpawnProcess]] = {}
@@ -54,7 +66,7 @@ def race(makers: Mapping[str, Maker], rounds: int = 5) -> dict[str, Result]:
     try:
         for name, maker in makers.items():
             ours, theirs = context.Pipe()
-            process = context.Process(target=_lane, args=(theirs, maker))
+            process = context.Process(target=_lane, args=(theirs, maker, again))
             process.start()
             theirs.close()  # so that a process that dies ends our recv()
             lanes[name] = ours, process
@@ -80,12 +92,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in lines)
 
 
-def _lane(pipe: Connection, maker: Maker) -> None:
+def _lane(pipe: Connection, maker: Maker, again: bool) -> None:
     """The life of one contender's process."""
     run = maker()
     watch = _Memory()
-    with watch:
-        run()
+    if again:
+        with watch:
+            run()
     pipe.send("ready")
     while pipe.recv() == "go":
         with watch:

@@ -12,15 +12,13 @@ comes right after a small one, because Spark ends Python workers, and with them 
 import argparse
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.encode import MODEL
-from benchmarks.race import Maker, Result, race, table
+from benchmarks.race import Maker, Result, race, scratch, table
 from benchmarks.texts import passages, phrases
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ class OnSpark:
         builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
         spark = builder.config("spark.driver.memory", "2g").getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
-        folder = Path(tempfile.mkdtemp(prefix="st-spark-bench-"))
+        folder = scratch()
         rows = [(text,) for text in SETS[self.texts]]
         spark.createDataFrame(rows, "text string").repartition(FILES).write.parquet(str(folder / "in"))
         column = self.column()

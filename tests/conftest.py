@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 # Tiny models gain nothing from threads, and threads that wait for a busy core lose much; set before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,13 @@ from st_spark.progress import line, tasks_done
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+MIDDLE = {f"{done}00 of 800" for done in range(1, 8)}
+
+
+def rows(record: logging.LogRecord) -> str:
+    """What a line says of rows."""
+    return record.getMessage().split(" rows")[0]
 
 
 def test_the_newest_stage_with_the_right_number_of_tasks_counts() -> None:
@@ -34,28 +42,43 @@ def test_a_line_has_rows_rate_and_time_left(done: int, seconds: float, says: str
 
 @pytest.mark.slow
 def test_a_running_action_is_followed_and_the_job_group_is_given_back(
-    spark: "SparkSession", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    spark: "SparkSession", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.05)
     context = spark.sparkContext
     context.setLocalProperty("spark.jobGroup.id", "mine")
+    seen = tmp_path / "seen"
 
-    def slow(batches: Iterator[Any]) -> Iterator[Any]:
+    def half(batches: Iterator[Any]) -> Iterator[Any]:
+        """The second half of the tasks waits until a line has told of the first."""
         import time
 
-        time.sleep(1)  # Spark tells the state of a task later, by seconds on a busy machine
+        from pyspark import TaskContext
+
+        until = time.monotonic() + 60
+        task = TaskContext.get()
+        while task is not None and task.partitionId() >= 4 and not seen.exists() and time.monotonic() < until:
+            time.sleep(0.05)
         return batches
 
+    def note(record: logging.LogRecord) -> bool:
+        if rows(record) in MIDDLE:
+            seen.touch()
+        return True
+
+    logger = logging.getLogger("st_spark.progress")
+    logger.addFilter(note)
     threads = threading.active_count()
     try:
         with caplog.at_level(logging.INFO, logger="st_spark"), progress.follow(spark, 800, 8):
-            spark.range(0, 800, numPartitions=8).mapInArrow(slow, "id long").write.format("noop").mode("append").save()
+            spark.range(0, 800, numPartitions=8).mapInArrow(half, "id long").write.format("noop").mode("append").save()
         assert context.getLocalProperty("spark.jobGroup.id") == "mine"
     finally:
+        logger.removeFilter(note)
         context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
-    told = [record.getMessage().split(" rows")[0] for record in caplog.records]
-    assert {f"{done}00 of 800" for done in range(1, 8)} & set(told)
+    told = [rows(record) for record in caplog.records]
+    assert MIDDLE & set(told)
     assert told[-1] == "800 of 800"
     assert threading.active_count() <= threads
 

@@ -255,6 +255,15 @@ def test_what_cannot_work_is_refused_with_its_cure(
         st_spark.mine_bitext(*sides, **change)
 
 
+def test_pairs_are_not_scored_by_an_unknown_method_or_over_their_scores(spark: "SparkSession") -> None:
+    vector = "array(1f, 2f)"
+    pairs = spark.range(1).selectExpr("id", f"{vector} AS source_embedding", f"{vector} AS target_embedding")
+    with pytest.raises(InputError, match="method='fast' is unknown"):
+        st_spark.score_pairs(pairs, method="fast")
+    with pytest.raises(InputError, match="have columns score already"):
+        st_spark.score_pairs(pairs.selectExpr("*", "1.0 AS score"))
+
+
 def test_ids_that_stand_twice_and_vectors_of_other_sizes_are_refused(spark: "SparkSession") -> None:
     vectors: npt.NDArray[Any] = VECTORS[0][:3]
     twice, fine = frame(spark, [1, 1, 2], vectors), frame(spark, range(3), vectors)

@@ -186,9 +186,10 @@ def spark_settings(folder: Path) -> Path:
     settings: dict[str, object] = {
         "spark.sql.shuffle.partitions": 2,
         "spark.executor.memory": "512m",
+        "spark.cores.max": 1,  # one executor: tests/end_to_end/test_cluster.py has several
         "spark.ui.enabled": "false",
+        "spark.network.timeout": "600s",
     }
-    settings |= {"spark.network.timeout": "600s"}
     lines = [f"{name} {value}" for name, value in settings.items()]
     (folder / "spark-defaults.conf").write_text("\n".join(lines), encoding="utf-8")
     return folder

@@ -2,7 +2,10 @@
 
 import pytest
 
+# Those after the first take minutes: begun last, they would keep one of two processes waiting for the other.
+FIRST = ("test_cluster.py", "test_airflow.py", "test_two_environments.py")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests on the cluster first."""
-    items.sort(key=lambda item: item.path.name != "test_cluster.py" or item.path.parent.name != "end_to_end")
+    """Puts the tests on the cluster first, then the long ones."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))

@@ -57,7 +57,7 @@ def write(folder: Path, texts: Sequence[str | None], english: int = 0) -> None:
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SPARK_MASTER_OPTS", "-Dspark.worker.timeout=600")  # see airflow_server.settings
-        with cluster(tmp_path_factory.mktemp("cluster")) as running:
+        with cluster(tmp_path_factory.mktemp("cluster"), workers=1) as running:
             yield running
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -63,21 +64,46 @@ def test_a_csv_becomes_a_table_that_can_be_searched(minilm: Path, tmp_path: Path
     assert "A musician plays the violin on stage." in found.stdout
 
 
-def test_delta_tables_have_versions_and_are_told_from_what_lies_there(minilm: Path, tmp_path: Path) -> None:
-    source, result = texts(tmp_path / "in.csv", 50), tmp_path / "r.json"
-    table = Path(os.path.relpath(tmp_path / "table"))  # where the user stands, not in Spark's warehouse
-    for version, mode in enumerate(["error", "append"]):
-        done = embed(source, table, "--output-format", "delta", "--mode", mode, "--result", str(result))
-        assert done.returncode == 0, done.stderr
-        told = json.loads(result.read_text(encoding="utf-8"))
+# Commands one after the other in one process, which share its Spark; each prints its exit status at the end.
+IN_TURN = """
+import json, sys
+from st_spark import cli
+for argv in json.load(sys.stdin):
+    print("status", cli.main(argv), flush=True)
+"""
+
+
+def in_turn(*commands: list[str]) -> list[tuple[int, str]]:
+    """What some commands return and print."""
+    command = [sys.executable, "-c", IN_TURN]
+    done = subprocess.run(
+        command, input=json.dumps(commands), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    parts = re.split(r"^status (\d+)\n", done.stdout, flags=re.MULTILINE)
+    assert len(parts) == 2 * len(commands) + 1, done.stdout
+    return [(int(status), said) for said, status in zip(parts[::2], parts[1::2], strict=False)]
+
+
+def test_delta_tables_have_versions_and_are_told_from_what_lies_there(tiny_model: Path, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in.csv", 50)
+    table = os.path.relpath(tmp_path / "table")  # where the user stands, not in Spark's warehouse
+    made = ["embed", "--text-column=text", f"--model={tiny_model}", f"--output={table}", "--output-format=delta"]
+    results = [tmp_path / f"{number}.json" for number in range(2)]
+    *written, found, again, refused = in_turn(
+        [*made, f"--input={source}", "--mode=error", f"--result={results[0]}"],
+        [*made, f"--input={source}", "--mode=append", f"--result={results[1]}"],
+        ["search", "violin", f"--table={table}", "-k=1"],
+        [*made, f"--input={table}", "--mode=overwrite", "--output-column=second"],
+        [*made, f"--input={source}", "--mode=append"],
+    )
+    for version, (status, said) in enumerate(written):
+        assert status == 0, said
+        told = json.loads(results[version].read_text(encoding="utf-8"))
         assert (told["output"]["version"], told["rows"]["out"], told["duplicates"]) == (version, 50, 6)
-    found = st_spark("search", "violin", "--table", str(table), "-k", "1")
-    assert "100 rows searched" in found.stdout, found.stderr
-    again = embed(str(table), table, "--output-format", "delta", "--mode", "overwrite", "--output-column", "second")
-    assert again.returncode == 0, again.stderr
-    refused = embed(source, table, "--output-format", "delta", "--mode", "append")
-    assert refused.returncode == 2
-    assert "has other columns: second" in refused.stderr
+    assert "100 rows searched" in found[1]
+    assert again[0] == 0, again[1]
+    assert refused[0] == 2
+    assert "has other columns: second" in refused[1]
 
 
 def test_delta_jars_that_cannot_be_fetched_are_one_clear_error(minilm: Path, tmp_path: Path) -> None:
@@ -109,8 +135,8 @@ def test_a_killed_overwrite_leaves_the_old_table_and_a_second_run_finishes_it(mi
         os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == -signal.SIGKILL
     assert rows_of(out) == 20
-    assert embed(source, out, "--mode", "overwrite").returncode == 0
-    assert rows_of(out) == 6_000
+    assert embed(texts(tmp_path / "few.csv", 30), out, "--mode", "overwrite").returncode == 0
+    assert rows_of(out) == 30
     assert not list(tmp_path.glob(".out*"))
 
 
