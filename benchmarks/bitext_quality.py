@@ -22,7 +22,8 @@ import numpy.typing as npt
 from benchmarks.bitext_texts import Bitext, django, tatoeba, udhr
 from benchmarks.race import table
 from st_spark.bitext.retrieval import Neighbours, Rule, mined, nearest
-from st_spark.join.kernel import Pairs, top_k_both
+from st_spark.join.kernel import top_k_both
+from st_spark.join.pairs import Pairs
 
 MARGINS = ("absolute", "distance", "ratio")
 LANGUAGES = ("deu", "rus", "cmn", "tur")

@@ -11,8 +11,8 @@ from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 from st_spark.errors import InputError
 from st_spark.join import grid, keys, meetings, plan
 from st_spark.join.grid import Grid
-from st_spark.join.kernel import Pairs
 from st_spark.join.matches import Above, Each, Nearest
+from st_spark.join.pairs import Pairs
 from st_spark.join.plan import Cut, Plan
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
-    from st_spark.join.kernel import Pairs
+    from st_spark.join.pairs import Pairs
 
 Places = npt.NDArray[np.int64]
 Sides = tuple[pa.Array, pa.Array]

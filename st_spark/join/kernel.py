@@ -3,8 +3,7 @@
 What comes out is what a float64 comparison of every pair gives, ties and all, whatever the tiles, threads or device.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from st_spark.join.caps import Caps, pieces
 from st_spark.join.codes import GROUP
 from st_spark.join.distinct import Distinct, distinct
 from st_spark.join.nearby import Nearby, caps_for
+from st_spark.join.pairs import Pairs
 from st_spark.join.products import ROUNDING, Sides, factors, lowered, sides
 from st_spark.join.scores import Places, Rescorer, Scores
 from st_spark.join.tiles import COLUMNS
@@ -23,41 +23,6 @@ from st_spark.join.vectors import Matrix
 _ROWS = 512
 # Rows that are met by caps at a time.
 _HELD = 1 << 16
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs of rows.
-
-    Attributes:
-        left: [pairs] place in the left matrix, ascending.
-        right: [pairs] place in the right matrix.
-        score: [pairs] float64; descending for each left row, then by the right place.
-    """
-
-    left: Places
-    right: Places
-    score: Scores
-
-    def taken(self, which: Places) -> "Pairs":
-        """Some of the pairs."""
-        return Pairs(self.left[which], self.right[which], self.score[which])
-
-    def sorted(self) -> "Pairs":
-        """In the order that is promised."""
-        # Two sorts of one key each are several times as fast as one of three, and equal scores are rare.
-        by_score = np.argsort(-self.score)
-        order = by_score[np.argsort((self.left[by_score] << 32) + np.arange(len(by_score)))]
-        left, right, score = self.left[order], self.right[order], self.score[order]
-        if np.any((np.diff(left) == 0) & (np.diff(score) == 0) & (np.diff(right) < 0)):
-            return self.taken(np.lexsort((self.right, -self.score, self.left)))
-        return Pairs(left, right, score)
-
-    def first(self, k: int) -> "Pairs":
-        """The first k of each left row, of sorted pairs."""
-        starts = np.flatnonzero(np.diff(self.left, prepend=-1))
-        places = np.arange(len(self.left))
-        return self.taken(np.flatnonzero(places - np.repeat(starts, np.diff(starts, append=len(places))) < k))
 
 
 def top_k(
@@ -95,7 +60,11 @@ def top_k(
 
 
 def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
-    """The k best right rows of each left row, and the k best left rows of each right row, which is `left` there."""
+    """The k best right rows of each left row, and the k best left rows of each right row, which is `left` there.
+
+    Each direction computes the few products that it needs. To compute all of them once for both was measured, too: it
+    takes a tenth less time where no pair can be left out, and two fifths more where clusters keep most apart.
+    """
     return top_k(left, right, k, score), top_k(right, left, k, score)
 
 
@@ -109,7 +78,7 @@ def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: b
         score: One of vectors.SCORES.
         upper: Both sides are the same rows: each pair once, the left place before the right one.
     """
-    return _joined(list(above_by_parts(left, right, threshold, score, upper=upper))).sorted()
+    return Pairs.joined(list(above_by_parts(left, right, threshold, score, upper=upper))).sorted()
 
 
 def above_by_parts(
@@ -146,14 +115,14 @@ def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None)
 def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pairs:
     """The k best of distinct rows; not sorted."""
     if not len(left) or not len(right):
-        return _joined([])
+        return Pairs.joined([])
     rescore = Rescorer(left, right, score)
     if (caps := caps_for(left, right, k, score, needed)) is not None:
-        return _joined(
+        return Pairs.joined(
             [_k_best(*_nearby(caps, left, part, k, needed), k, rescore) for part in pieces(len(left), _HELD)]
         )
     ready = sides(left, right, score)
-    stripes = [slice(first, min(first + _ROWS, len(left))) for first in range(0, len(left), _ROWS)]
+    stripes = pieces(len(left), _ROWS)
     need = np.concatenate([ready.least(part, needed[ready.left_order[part]]) for part in stripes])
     known = joined([_raised(need, ready, part, k, rescore) for part in stripes] if score != "euclidean" else [])
     # Rows of equal need together: how little of the vectors must be multiplied depends on it.
@@ -167,7 +136,7 @@ def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pa
         best.take(known.taken(slice(*starts[place : place + 2])).of(-part.start))
         found = stripe(best, ready.product.spans(), depth)
         parts.append(_k_best(found, (ready.left_order[part], ready.right_order), k, rescore))
-    return _joined(parts)
+    return Pairs.joined(parts)
 
 
 def _raised(need: Scores, ready: Sides, part: slice, k: int, rescore: Rescorer) -> Candidates:
@@ -262,10 +231,3 @@ def _spans(meet: "np.ndarray[tuple[int], np.dtype[np.bool_]]", first: int, colum
         else:
             spans.append((start, stop))
     return spans
-
-
-def _joined(parts: Sequence[Pairs]) -> Pairs:
-    none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-    parts = [none, *parts]
-    left, right = (np.concatenate([getattr(part, side) for part in parts]) for side in ("left", "right"))
-    return Pairs(left, right, np.concatenate([part.score for part in parts]))

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.kernel import Pairs, above_by_parts, top_k
+from st_spark.join.kernel import above_by_parts, top_k
+from st_spark.join.pairs import Pairs
 from st_spark.join.sides import Meeting, places_of
 
 # What is made, instead of rows, of all pairs of a meeting: given the ids of both sides (the same array twice where

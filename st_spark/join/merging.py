@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.kernel import Pairs
+from st_spark.join.pairs import Pairs
 
 LEFT_ID, RIGHT_ID, SCORE = "left_id", "right_id", "score"
 

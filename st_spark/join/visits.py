@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from st_spark.join.distinct import distinct
-from st_spark.join.kernel import Pairs
+from st_spark.join.pairs import Pairs
 from st_spark.join.ranking import tables
 from st_spark.join.scaled import Scaled, scaled
 from st_spark.join.scores import Places, Rescorer

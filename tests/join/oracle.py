@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from st_spark.join.kernel import Pairs
+from st_spark.join.pairs import Pairs
 from st_spark.join.vectors import Matrix
 
 Triple = tuple[int, int, float]

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from st_spark.join import forest as room
 from st_spark.join.forest import Forest, forest, merged, of_meeting
-from st_spark.join.kernel import Pairs
+from st_spark.join.pairs import Pairs
 
 Ids = npt.NDArray[np.int64]
 NUMBERS = st.integers(-(2**63), 2**63 - 1)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.join import candidates, codes, kernel, products, tiles
-from st_spark.join.kernel import above, top_k
+from st_spark.join.kernel import above, top_k, top_k_both
 from st_spark.join.scores import exact_scores
 from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import best, scores, triples
@@ -63,6 +63,28 @@ def test_the_best_are_those_of_float64_for_all_shapes(
     assert triples(top_k(*again, k, score)) == best(*again, k, score)
 
 
+@pytest.mark.usefixtures("any_format")
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_best_of_both_sides_are_those_of_float64_in_every_format(score: str, kind: str) -> None:
+    left, right = vectors(kind, 650, 24, 13), vectors(kind, 900, 24, 14)
+    forward, backward = top_k_both(left, right, 4, score)
+    assert triples(forward) == best(left, right, 4, score)
+    assert triples(backward) == best(right, left, 4, score)
+
+
+@settings(max_examples=100, deadline=None)
+@given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
+def test_the_best_of_both_sides_are_those_of_float64_for_all_shapes(
+    shape: tuple[int, int, int], k: int, kind: str, score: str
+) -> None:
+    n, m, width = shape
+    left, right = vectors(kind, n, width, 15), vectors(kind, m, width, 16)
+    forward, backward = top_k_both(left, right, k, score)
+    assert triples(forward) == best(left, right, k, score)
+    assert triples(backward) == best(right, left, k, score)
+
+
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 150), k=st.integers(1, 30), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_a_row_is_no_neighbour_of_itself_but_its_copies_are(count: int, k: int, kind: str, score: str) -> None:
@@ -112,6 +134,8 @@ def test_many_tiles_and_stripes_give_what_one_gives(score: str, kind: str, monke
     monkeypatch.setattr(products, "_PIVOT", 100)
     assert (triples(top_k(left, right, 10, score)), triples(above(left, right, threshold, score))) == whole
     assert whole[0] == best(left, right, 10, score)
+    both = tuple(triples(pairs) for pairs in top_k_both(left, right, 10, score))
+    assert both == (whole[0], best(right, left, 10, score))
 
 
 def test_products_of_the_first_values_are_enough_where_neighbours_are_near(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.join import visits as room
-from st_spark.join.kernel import Pairs, top_k
+from st_spark.join.kernel import top_k
+from st_spark.join.pairs import Pairs
 from st_spark.join.scores import Places, exact_scores
 from st_spark.join.vectors import SCORES, Matrix
 from st_spark.join.visits import Visits, nearest
