@@ -16,8 +16,9 @@ _FIRST = 6
 _OPENED = 512
 # Fewer rows or columns are met without caps; so are columns of which the k best are a large share.
 _LEFT, _RIGHT, _MANY = 4096, 8192, 64
-# Rows of the trial, and the share of pairs that may be left for caps to pay.
-_TRIED, _SHARE = 256, 0.4
+# Rows of the trial, and the share of pairs that may be left for caps to pay: their small products are far slower than
+# large ones.
+_TRIED, _SHARE = 256, 0.1
 
 
 def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> Caps | None:
