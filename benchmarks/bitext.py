@@ -27,15 +27,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import labse
+from benchmarks.join import write
 from benchmarks.race import Maker, race, scratch, table
 from benchmarks.texts import phrases
 
 WIDTH, CLUSTERS, K, THRESHOLD = 512, 1000, 4, 1.06
-FILES = 4
 Vectors = npt.NDArray[np.float32]
 
 
@@ -52,15 +51,6 @@ def vectors(count: int) -> tuple[Vectors, Vectors]:
     sides[1][: len(partners)] = sides[0][partners] + 0.5 * rng.standard_normal((len(partners), WIDTH), dtype=np.float32)
     unit = [np.asarray(side / np.linalg.norm(side, axis=1, keepdims=True), dtype=np.float32) for side in sides]
     return unit[0], unit[1]
-
-
-def write(folder: Path, rows: Vectors) -> None:
-    """A table of id (long) and embedding (array<float>) in some files."""
-    folder.mkdir(parents=True)
-    for number, places in enumerate(np.array_split(np.arange(len(rows)), FILES)):
-        offsets = pa.array(np.arange(len(places) + 1) * WIDTH, pa.int32())
-        lists = pa.ListArray.from_arrays(offsets, pa.array(rows[places].ravel()))
-        pq.write_table(pa.table({"id": places, "embedding": lists}), folder / f"{number}.parquet")
 
 
 @dataclass(frozen=True)

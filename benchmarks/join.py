@@ -47,12 +47,12 @@ def vectors(count: int, seed: int, noise: float) -> npt.NDArray[np.float32]:
     return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), dtype=np.float32)
 
 
-def write(folder: Path, count: int, seed: int, noise: float) -> None:
+def write(folder: Path, rows: npt.NDArray[np.float32]) -> None:
     """A table of id (long) and embedding (array<float>) in some files."""
     folder.mkdir(parents=True)
-    for number, places in enumerate(np.array_split(np.arange(count), FILES)):
-        offsets = pa.array(np.arange(len(places) + 1) * WIDTH, pa.int32())
-        lists = pa.ListArray.from_arrays(offsets, pa.array(vectors(count, seed, noise)[places].ravel()))
+    for number, places in enumerate(np.array_split(np.arange(len(rows)), FILES)):
+        offsets = pa.array(np.arange(len(places) + 1) * rows.shape[1], pa.int32())
+        lists = pa.ListArray.from_arrays(offsets, pa.array(rows[places].ravel()))
         pq.write_table(pa.table({"id": places, "embedding": lists}), folder / f"{number}.parquet")
 
 
@@ -89,8 +89,8 @@ class OnSpark:
         spark = builder.config("spark.driver.memory", "4g").getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         folder = scratch()
-        write(folder / "left", self.rows, 1, self.noise)
-        write(folder / "right", self.rows, 2, self.noise)
+        for seed, side in enumerate(("left", "right"), 1):
+            write(folder / side, vectors(self.rows, seed, self.noise))
         few = (spark.read.parquet(str(folder / side)).limit(_FEW) for side in ("left", "right"))
         self.join(*few).collect()  # wakes the Python workers, and the compiler of the JVM
 

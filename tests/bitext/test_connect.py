@@ -1,22 +1,17 @@
 """Mining over Spark Connect, in a process of its own: it is a client of Connect or has a classic session, not both."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
 from tests.bitext import laser
 from tests.bitext.test_retrieval import clustered
-from tests.end_to_end.cluster import REPOSITORY
+from tests.connect import run
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import json
 from pyspark.sql import SparkSession
-from st_spark import mine_bitext, score_pairs
+from st_spark import mine_bitext
 from st_spark.bitext.corpus import Corpus
 from st_spark.bitext.mining import mine
 from st_spark.bitext.retrieval import Rule
@@ -39,13 +34,7 @@ spark.stop()
 
 
 def test_connect_gives_the_pairs_of_local_mode() -> None:
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY
-    )
-    assert "RESULT" in done.stdout, done.stderr[-3000:]
-    found = json.loads(done.stdout.split("RESULT")[1])
-    assert found.pop("module").startswith("pyspark.sql.connect")
+    found = run(SCRIPT)
     sides = [clustered(seed, 30).astype("float32") for seed in (1, 2)]
     want = laser.mine(laser.cosines(*sides), threshold=0.9)
     for rows in found.values():

@@ -1,16 +1,13 @@
 """The same code over Spark Connect: the model travels as artifacts, the vectors are those without Spark."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from st_spark.model.encoder import SentenceTransformer
-from tests.end_to_end.cluster import REPOSITORY
+from tests.connect import run
 
 pytestmark = pytest.mark.slow
 
@@ -44,13 +41,8 @@ spark.stop()
 
 
 def test_columns_pairs_and_sql_give_the_vectors_of_local_mode(tiny_model: Path) -> None:
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", SCRIPT, str(tiny_model), json.dumps(TEXTS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert "RESULT" in done.stdout, done.stderr[-3000:]
-    found = json.loads(done.stdout.split("RESULT")[1])
+    found = run(SCRIPT, str(tiny_model), json.dumps(TEXTS))
     model = SentenceTransformer(tiny_model, dtype="float32", device="cpu")
-    assert found["module"].startswith("pyspark.sql.connect")
     for way in ("column", "sql", "pairs"):
         assert [vector is None for vector in found[way]] == [text is None for text in TEXTS]
         texts = [text for text in TEXTS if text is not None]

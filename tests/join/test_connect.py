@@ -1,13 +1,8 @@
 """Joins over Spark Connect, in a process of its own: it is a client of Connect or has a classic session, not both."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.end_to_end.cluster import REPOSITORY
+from tests.connect import run
 from tests.join.tables import neighbours, random_vectors
 
 pytestmark = pytest.mark.slow
@@ -34,13 +29,7 @@ spark.stop()
 
 
 def test_connect_gives_the_pairs_of_local_mode() -> None:
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY
-    )
-    assert "RESULT" in done.stdout, done.stderr[-3000:]
-    found = json.loads(done.stdout.split("RESULT")[1])
-    assert found.pop("module").startswith("pyspark.sql.connect")
+    found = run(SCRIPT)
     made = {name: {tuple(row) for row in rows} for name, rows in found.items()}
     left, right, ids, lang = random_vectors(0, 30, 3), random_vectors(1, 30, 3), range(30), ["a", "b", "c"] * 10
     assert made["two"] == neighbours(ids, left, ids, right, 3, "cosine")
