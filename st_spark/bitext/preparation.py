@@ -12,7 +12,7 @@ from st_spark.bitext.columns import TEXT
 from st_spark.bitext.texts import TextFilters, same_text
 from st_spark.join.copies import copies, digested
 from st_spark.join.inputs import Sides
-from st_spark.join.meetings import ID, VECTOR
+from st_spark.join.meetings import ID
 from st_spark.join.survey import SideSurvey, Survey, survey
 
 if TYPE_CHECKING:
@@ -51,19 +51,17 @@ def prepared(sides: Sides, filters: TextFilters, languages: Sequence[str | None]
     """
     both = _both(sides)
     why = [_unfit(side, filters, language) for side, language in zip(both, languages, strict=True)]
+    text = same_text() if TEXT in sides.left.columns else None
+    seen = survey(sides, "cosine", ("source", "target"), unfit=why, text=text, copies=True)
     fit = [side.where(reason.isNull()) for side, reason in zip(both, why, strict=True)]
-    rest = replace(sides, left=fit[0], right=fit[1])
-    ready = _both(rest.ready())
-    unfit = [side.select(reason.alias(_REASON)) for side, reason in zip(both, why, strict=True)]
-    before = _counts([*unfit, *(_suspected(side, sides.keys) for side in ready)])
-    seen = survey(rest, "cosine", ("source", "target"))
+    ready = _both(replace(sides, left=fit[0], right=fit[1]).ready())
+    assert seen.right is not None
     again: list[dict[str, int]] = [{}, {}]
-    if any(before[2:]):
+    if seen.left.alike or seen.right.alike:
         twice = [_twice(side, sides.keys, seen.dimension) for side in ready]
         again = _counts(twice)
         ready = _without(ready[0], twice[0], again[0]), _without(ready[1], twice[1], again[1])
-    assert seen.right is not None
-    left, right = (_told(*each) for each in zip((seen.left, seen.right), before[:2], again, strict=True))
+    left, right = (_told(*each) for each in zip((seen.left, seen.right), again, strict=True))
     few = [SideSurvey(each.kept, {}, each.dimension) for each in (left, right)]
     return Prepared(
         replace(sides, left=ready[0], right=ready[1]),
@@ -100,14 +98,6 @@ def _same_vectors(digests: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
     return found.select(sf.col("right_id").alias(ID), sf.lit("same vector").alias(_REASON))
 
 
-def _suspected(side: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
-    """A row if two texts or two vectors may be equal, by their hashes: most tables need no closer look."""
-    values = [sf.xxhash64(VECTOR, *keys), *([sf.xxhash64(same_text(), *keys)] if TEXT in side.columns else [])]
-    hashes = side.select(sf.explode(sf.array(*(sf.struct(sf.lit(i), value) for i, value in enumerate(values)))))
-    counted = hashes.groupBy("col").agg(sf.count(sf.lit(1)).alias("rows"))
-    return counted.where("rows > 1").limit(1).select(sf.lit("suspected").alias(_REASON))
-
-
 def _counts(parts: "Sequence[DataFrame]") -> list[dict[str, int]]:
     """Rows of each DataFrame by _REASON, but for null; in one Spark job."""
     counted = [
@@ -131,6 +121,5 @@ def _without(side: "DataFrame", same: "DataFrame", counts: dict[str, int]) -> "D
     return side.join(sf.broadcast(ids) if count <= _BROADCAST else ids, ID, "left_anti")
 
 
-def _told(seen: SideSurvey, before: dict[str, int], again: dict[str, int]) -> SideSurvey:
-    aside = dict(sorted(before.items())) | seen.set_aside | dict(sorted(again.items()))
-    return SideSurvey(seen.rows + sum(before.values()), aside, seen.dimension)
+def _told(seen: SideSurvey, again: dict[str, int]) -> SideSurvey:
+    return SideSurvey(seen.rows, seen.set_aside | dict(sorted(again.items())), seen.dimension)

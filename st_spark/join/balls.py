@@ -59,25 +59,11 @@ def balls(rows: Matrix, order: Places, size: int, factors: npt.NDArray[np.float6
     return Balls(np.array(centers).reshape(-1, rows.shape[1]), np.array(radii) * (1 + _ROUNDING))
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """Rows by the pivot that they are nearest to.
+def gathered(rows: Matrix, pivots: torch.Tensor) -> Places:
+    """An order that brings rows together that are nearest to the same of some pivots.
 
-    Attributes:
-        order: [n] the rows, pivot by pivot.
-        starts: [pivots + 1] where the rows of each pivot begin in that order.
-        pivots: [n] the pivot of each row.
+    By direction, where these have length 1.
     """
-
-    order: Places
-    starts: Places
-    pivots: Places
-
-
-def gathered(rows: Matrix, pivots: torch.Tensor) -> Gathered:
-    """Brings rows together that are nearest to the same of some pivots: by direction, where these have length 1."""
     parts = range(0, len(rows), _ROWS)
     pivot = [nearest(torch.from_numpy(rows[first : first + _ROWS]).float(), pivots) for first in parts]
-    places = np.concatenate([np.empty(0, np.int64), *pivot])
-    starts = np.concatenate(([0], np.cumsum(np.bincount(places, minlength=len(pivots)))))
-    return Gathered(np.argsort(places, kind="stable"), starts, places)
+    return np.argsort(np.concatenate([np.empty(0, np.int64), *pivot]), kind="stable")

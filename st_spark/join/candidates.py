@@ -1,211 +1,183 @@
-"""Which pairs can be among the best, or above a threshold: more than there are, and never fewer."""
+"""Pairs that can be among the best of their rows: more than there are, and never fewer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from st_spark.join.codes import LEVELS, RUN
-from st_spark.join.scores import Places, Scores
-from st_spark.join.tiles import COLUMNS, Found, Product, Span, Tile
+from st_spark.join.pairs import Pairs
+from st_spark.join.scores import Places, Rescorer, Scores
 
-# Candidates of a stripe of rows that are held before those that have become hopeless are dropped.
+# Candidates that are held before those that have become hopeless are dropped.
 _HELD = 1 << 22
 Bounds = npt.NDArray[np.float32]
-Wanted = Callable[[Places, Places], npt.NDArray[np.bool_]]
-# Share of runs, by columns, that may be left open by products of the first values, before whole ones are cheaper.
-_OPEN = 1e-3
-# And share of pairs that are multiplied one by one then.
-_SINGLE = 3e-4
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What rows and columns stand for.
+
+    Attributes:
+        rescore: Of pairs of rows of two matrices.
+        rows: [rows] the row of the left matrix that a row is; of the right one if `turned`.
+        columns: [columns] the row of the other one that a column is.
+        turned: Whether rows are those of the right matrix.
+    """
+
+    rescore: Rescorer
+    rows: Places
+    columns: Places
+    turned: bool = False
+
+    def about(self, rows: Places, columns: Places) -> tuple[Scores, Scores]:
+        """See Rescorer.about."""
+        return self.rescore.about(*self._places(rows, columns))
+
+    def pairs(self, rows: Places, columns: Places) -> Pairs:
+        """Pairs with their float64 scores."""
+        return Pairs(self.rows[rows], self.columns[columns], self.rescore(*self._places(rows, columns)))
+
+    def _places(self, rows: Places, columns: Places) -> tuple[Places, Places]:
+        ours, theirs = self.rows[rows], self.columns[columns]
+        return (theirs, ours) if self.turned else (ours, theirs)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of a stripe of rows.
+    """Pairs.
 
     Attributes:
-        rows: [pairs] row in the stripe, ascending.
+        rows: [pairs] row.
         columns: [pairs] column.
-        least: [pairs] no less than this is the true product; descending in each row.
+        least: [pairs] no less than this is the value of the pair.
         most: [pairs] no more than this.
+        known: [pairs] whether these bounds are those of the vectors themselves, not of their codes.
     """
 
     rows: Places
     columns: Places
-    least: "Bounds"
-    most: "Bounds"
+    least: Bounds
+    most: Bounds
+    known: npt.NDArray[np.bool_]
+
+    @staticmethod
+    def near(rows: Places, columns: Places, value: Scores, off: Scores) -> "Candidates":
+        """Pairs with a value that is near to something, and no farther off than something."""
+        least, most = (value - off).astype(np.float32), (value + off).astype(np.float32)
+        # Float32 may have rounded to the wrong side.
+        down, up = np.nextafter(least, np.float32(-np.inf)), np.nextafter(most, np.float32(np.inf))
+        return Candidates(rows, columns, down, up, np.zeros(len(rows), bool))
+
+    @staticmethod
+    def joined(parts: "Sequence[Candidates]") -> "Candidates":
+        """All of them."""
+        none, nothing = np.empty(0, np.int64), np.empty(0)
+        parts = parts or [Candidates.near(none, none, nothing, nothing)]
+        names = [each.name for each in fields(Candidates)]
+        return Candidates(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def taken(self, which: "npt.NDArray[np.generic] | slice") -> "Candidates":
         """Some of them."""
-        return Candidates(self.rows[which], self.columns[which], self.least[which], self.most[which])
+        return Candidates(*(getattr(self, each.name)[which] for each in fields(self)))
 
     def sorted(self) -> "Candidates":
-        """In the order that is promised."""
-        # Positive floats order like their bits; negative ones the other way round.
-        bits = self.least.view(np.int32).astype(np.int64)
-        ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-        return self.taken(np.argsort((self.rows << 32) - ordered))
+        """Row by row, those with the largest least value first, as nearly as some bits tell."""
+        return self.taken(_order(self.rows, self.least))
 
-    def of(self, first: int) -> "Candidates":
-        """The same with rows counted from elsewhere."""
-        return Candidates(self.rows + first, self.columns, self.least, self.most)
-
-    def reordered(self, order: Places) -> "Candidates":
-        """The same of rows in another order, sorted by rows."""
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        rows = place[self.rows]
-        by_row = np.argsort(rows, kind="stable")
-        return Candidates(rows, self.columns, self.least, self.most).taken(by_row)
+    def starts(self) -> Places:
+        """Where the pairs of each row begin, of sorted ones."""
+        return np.flatnonzero(np.diff(self.rows, prepend=-1))
 
     def ranks(self) -> Places:
-        """[pairs] place of each in its row, from 0."""
-        starts = np.flatnonzero(np.diff(self.rows, prepend=-1))
+        """[pairs] place of each in its row, from 0, of sorted ones."""
+        starts = self.starts()
         return np.arange(len(self.rows)) - np.repeat(starts, np.diff(starts, append=len(self.rows)))
 
 
-class Depth:
-    """How much of the vectors is multiplied at first: as little as leaves few pairs open, as far as it is known.
-
-    Attributes:
-        level: Now; see Product.tiles. It only falls: the rows that need most come first.
-    """
-
-    def __init__(self, *, whole: bool) -> None:
-        self.level = 0 if whole else len(LEVELS)
-
-    def failed(self) -> None:
-        """Too many pairs were left open: from now on more of each is multiplied."""
-        self.level -= 1
-
-
 class Best:
-    """Collects what can be among the k best of each row of a stripe, tile after tile.
+    """Collects what can be among the k best of each of some rows.
 
     Args:
-        product: Both sides.
-        part: The rows of the stripe.
-        k: How many are wanted, or None for all that can reach what is needed.
-        need: [rows] least product that a pair is wanted for; -inf for all.
-        wanted: Which pairs, by rows (of all) and columns, to take at all.
-    """
-
-    def __init__(
-        self, product: Product, part: slice, k: int | None, need: Scores, wanted: Wanted | None = None
-    ) -> None:
-        self.product, self.part, self.k = product, part, k
-        self.need = need
-        self.wanted = wanted
-        self._found: list[Candidates] = []
-        self._held, self._tiles, self._next = 0, 0, 1
-        widths = (RUN // 2**i for i in range(6))
-        self._width = RUN if k is None else next((w for w in widths if COLUMNS // w >= 4 * k), 1)
-
-    def whole(self, span: Span) -> None:
-        """Takes what a tile of whole products has to give."""
-        (tile,) = self.product.tiles(self.part, [span])
-        maxima, slack = tile.maxima(self._width), tile.slack(self._width)
-        if self._tiles == 0 and self.k is not None and maxima.shape[1] >= self.k:
-            # The k-th of the runs' least possible maxima, which are products with k different columns.
-            kth = (maxima - slack).topk(self.k, dim=1).values[:, -1]
-            self.need = np.maximum(self.need, kth.double().cpu().numpy())
-        need = self._least(tile)
-        self.add(*self._of_interest(tile.opened(maxima + slack >= need[:, None], need, slack)))
-        self._tiles += 1
-        if self.k is not None and (self._tiles == self._next or self._held > _HELD):
-            self._next = 3 * self._tiles
-            self.tighten(self.k)
-
-    def partly(self, span: Span, level: int) -> bool:
-        """The same of products of the first values of vectors, unless these leave too many pairs open.
-
-        Returns:
-            Whether it was worth it; else nothing was taken.
-        """
-        (tile,) = self.product.tiles(self.part, [span], level)
-        maxima, slack, need = tile.maxima(RUN), tile.slack(RUN), self._least(tile)
-        runs = maxima + slack >= need[:, None]
-        if float(runs.sum()) > _OPEN * tile.values.numel():
-            return False
-        rows, columns, *_ = self._of_interest(tile.opened(runs, need, slack))
-        if len(rows) > _SINGLE * tile.values.numel():
-            return False
-        self.add(rows, columns, *self.product.pairs(rows + self.part.start, columns))
-        return True
-
-    def tighten(self, k: int) -> None:
-        """Raises what is needed to the k-th best so far, and drops what cannot reach it."""
-        self._found = [tightened(joined(self._found), self.need, k)]
-        self._held = len(self._found[0].rows)
-
-    def result(self) -> Candidates:
-        """The candidates so far, sorted."""
-        if self.k is not None:
-            self.tighten(self.k)
-            return self._found[0]
-        return joined(self._found).sorted()
-
-    def add(self, rows: Places, columns: Places, near: Bounds, off: Bounds) -> None:
-        """Takes pairs of which the product is near to something, and no farther off than something."""
-        self.take(Candidates(rows, columns, near - off, near + off))
-
-    def take(self, candidates: Candidates) -> None:
-        """Takes those that may have what is needed."""
-        self._found.append(candidates.taken(candidates.most >= self.need[candidates.rows]))
-        self._held += len(self._found[-1].rows)
-
-    def _of_interest(self, found: Found) -> tuple[Places, Places, Bounds, Bounds]:
-        rows, columns, near, off = (side.cpu().numpy() for side in found)
-        if self.wanted is None:
-            return rows, columns, near, off
-        kept = self.wanted(rows + self.part.start, columns)
-        return rows[kept], columns[kept], near[kept], off[kept]
-
-    def _least(self, tile: Tile) -> torch.Tensor:
-        """[rows] what is needed, never so little that what fills up the last tile has it."""
-        return torch.maximum(torch.from_numpy(self.need).to(tile.lowest.device, torch.float32), tile.lowest)
-
-
-def joined(parts: Sequence[Candidates]) -> Candidates:
-    """All of them."""
-    if not parts:
-        none = np.empty(0, np.int64), np.empty(0, np.int64)
-        return Candidates(*none, np.empty(0, np.float32), np.empty(0, np.float32))
-    return Candidates(
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.columns for part in parts]),
-        np.concatenate([part.least for part in parts]),
-        np.concatenate([part.most for part in parts]),
-    )
-
-
-def tightened(found: Candidates, need: Scores, k: int) -> Candidates:
-    """Those that can be among the k best of their rows, sorted.
-
-    Args:
-        found: In any order.
-        need: [rows] least product that a pair is wanted for; is raised to the k-th best of each row.
         k: How many are wanted.
+        need: [rows] least value that a pair is wanted for; -inf for all. It is raised here.
+        pairing: The pairs of rows and columns.
     """
-    found = found.sorted()
-    kth = np.flatnonzero(found.ranks() == k - 1)
-    need[found.rows[kth]] = np.maximum(need[found.rows[kth]], found.least[kth])
-    return found.taken(found.most >= need[found.rows])
+
+    def __init__(self, k: int, need: Scores, pairing: Pairing) -> None:
+        self.k, self.need, self.pairing = k, need, pairing
+        self._found: list[Candidates] = []
+        self._held = 0
+
+    def add(self, found: Candidates) -> None:
+        """Takes pairs."""
+        self._found.append(found)
+        self._held += len(found.rows)
+        if self._held > _HELD:
+            self.tighten()
+            if self._held > _HELD // 2:  # so many are alike that bounds do not tell them apart
+                self._settle()
+
+    def tighten(self, *, look: int | None = None) -> None:
+        """Raises what is needed to the k-th best so far, and drops what cannot reach it.
+
+        Args:
+            look: How many of each row are looked at again, the vectors themselves: the k best by default.
+        """
+        found = Candidates.joined(self._found).sorted()
+        found = found.taken(found.most >= self.need[found.rows])
+        head = found.ranks() < (look or self.k)
+        self._look(found, head & ~found.known)
+        starts = found.starts()
+        enough = np.diff(starts, append=len(found.rows)) >= self.k
+        if enough.any():
+            best = head if look is None else found.ranks() < self.k
+            worst = np.minimum.reduceat(np.where(best, found.least, np.inf), starts)[enough]
+            rows = found.rows[starts[enough]]
+            self.need[rows] = np.maximum(self.need[rows], worst)
+        self._keep(found.taken(found.most >= self.need[found.rows]))
+
+    def result(self) -> Pairs:
+        """The k best of each row, and what nearly ties with the last of them; by their places in the two matrices."""
+        self.tighten()
+        self.tighten(look=self._held + 1)
+        self.tighten()
+        (found,) = self._found
+        return self.pairing.pairs(found.rows, found.columns)
+
+    def _settle(self) -> None:
+        """Keeps the k best of each row alone."""
+        self.tighten(look=self._held + 1)
+        (found,) = self._found
+        pairs = self.pairing.pairs(found.rows, found.columns)
+        order = np.lexsort((pairs.right, -pairs.score, found.rows))
+        found = found.taken(order)
+        self._keep(found.taken(found.ranks() < self.k))
+
+    def _look(self, found: Candidates, which: npt.NDArray[np.bool_]) -> None:
+        places = np.flatnonzero(which)
+        rows, columns = found.rows[places], found.columns[places]
+        known = Candidates.near(rows, columns, *self.pairing.about(rows, columns))
+        found.least[places], found.most[places], found.known[places] = known.least, known.most, True
+
+    def _keep(self, found: Candidates) -> None:
+        self._found = [found]
+        self._held = len(found.rows)
 
 
-def stripe(best: Best, spans: Sequence[Span], depth: Depth) -> Candidates:
-    """The candidates of some rows.
+def _order(rows: Places, least: Bounds) -> Places:
+    """Places by rows, and for each by descending values, but for the last bits of these.
 
-    Args:
-        best: Empty.
-        spans: The columns; see Product.tiles.
-        depth: Is kept from stripe to stripe.
+    Row, value and place in one number, which sorts many times faster than places by what stands at them.
     """
-    for span in spans:
-        while depth.level and not best.partly(span, depth.level):
-            depth.failed()
-        if not depth.level:
-            best.whole(span)
-    return best.result()
+    count = max(len(rows), 1)
+    row_bits, place_bits = int(rows.max(initial=0)).bit_length(), count.bit_length()
+    levels = 2 ** min(63 - row_bits - place_bits, 24) - 1
+    low, high = (float(function(least, initial=0.0)) for function in (np.min, np.max))
+    if levels < 2**12 or not np.isfinite(high - low):
+        return np.lexsort((-least, rows))
+    value = ((high - least) * np.float32(levels / max(high - low, 1e-30))).astype(np.int64)
+    key = ((rows << levels.bit_length()) | value) << place_bits
+    key |= np.arange(len(rows))
+    return torch.from_numpy(key).sort().values.numpy() & ((1 << place_bits) - 1)

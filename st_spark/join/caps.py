@@ -1,14 +1,12 @@
 """Caps: groups of columns around a direction, most of which a row can leave out, for nothing there can be good enough.
 
-With y = b c + r for the direction c of a cap, x y is at most a b + |x - a c| |r|, where a = x c: the product of a row
-with each direction tells how much any column of a cap can give. Rows that may find something in a cap are brought
-together and multiplied with it. Where vectors are clustered, few pairs are left; where they are not, rows could find
-something everywhere, and a trial with some of them says so.
+An angle is a distance: if y lies within t of the direction c of its cap, and x and y shall be no more than f apart,
+then x and c are no more than f + t apart. So the product of a row with each direction says which caps to look into.
+Where vectors are clustered, these are few; where they are not, a row could find something everywhere.
 """
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +15,17 @@ import torch
 from st_spark.join.codes import Codes, Plan, encoded, scaled
 from st_spark.join.pivots import pivots_of
 from st_spark.join.products import factors
-from st_spark.join.scores import Places, Scores
+from st_spark.join.scores import Places, Scores, lengths
 from st_spark.join.vectors import Matrix
 
-# Rows of one product, and shells of a cap.
-_ROWS, SHELLS = 2048, 3
+# Rows of one product.
+ROWS = 1024
+# Caps for the root of each column, and the share of a cap's columns that each of its shells ends at: of those that lie
+# far from the direction, which leave the least room, few are enough.
+_CAPS = 4
+_SHELLS = (0.4, 0.75, 1.0)
+# Room for the rounding of cosines, and less than any cosine: what is always open.
+_ROOM, _ALWAYS = 1e-4, -4.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Rows:
 
 
 class Caps:
-    """The columns of a join by caps, and in each by how far they lie from its direction: in shells of equal size.
+    """The columns of a join by caps.
 
     Args:
         right: [m, d] vectors.
@@ -49,37 +53,33 @@ class Caps:
 
     Attributes:
         factors: [m] what the columns are multiplied by before.
-        rows: The columns, in each cap from its direction outward.
+        rows: The columns, cap by cap; those of related caps stand near each other.
         scales: [m] float32, of their codes.
         directions: [caps, d] float32 of length 1.
         rounding: What float32 rounds away of a product, as a share of the lengths, with room.
+        longest: Bound on the lengths of the columns.
+        shells: [caps * shells + 1] where the columns of each shell of each cap begin, from its direction outward.
     """
 
     def __init__(self, right: Matrix, score: str, dtype: torch.dtype) -> None:
         self.right, self.score = right, score
         self.factors = factors(right, score)
         self.rounding = 2.0**-22 * (right.shape[1] + 16)
-        codes, _ = encoded(right, Plan(np.arange(len(right)), self.factors), dtype)
-        drawn = pivots_of(right, self.factors, round(4 * math.sqrt(len(right))))
-        cap = _nearest(codes, drawn)
-        self.directions = _means(right, self.factors, cap, drawn)
-        along = np.empty(len(right))
-        for part in pieces(len(right)):
-            x = scaled(right, self.factors, part).numpy()
-            along[part] = np.einsum("ij,ij->i", x, self.directions.numpy()[cap[part]])
-        aside = np.sqrt(np.maximum(codes.lengths**2 - along**2, 0) + self.rounding * codes.lengths**2)
-        order = np.lexsort((aside, cap))
+        codes = encoded(right, Plan(np.arange(len(right)), self.factors), dtype)
+        self.longest = float(codes.lengths.max())
+        units = np.divide(1.0, sizes := lengths(right), where=sizes > 0, out=np.zeros(len(right)))
+        drawn = pivots_of(right, units, round(_CAPS * math.sqrt(len(right))))
+        cap = _nearest(codes, _coded(drawn, dtype)[0])
+        filled, cap = np.unique(cap, return_inverse=True)
+        self.directions, along = _means(right, units, cap, drawn[torch.from_numpy(filled)])
+        self._coded, self._unit, self._error = _coded(self.directions, dtype)
+        order = np.lexsort((-along, cap))
         self.rows = Rows(codes.taken(order), order, _starts(cap, self.count))
         self.scales = torch.from_numpy(self.rows.codes.scales).float()
-        self._longest = float(codes.lengths.max())
-        ends = self.rows.starts[:-1] + np.diff(self.rows.starts) * (np.arange(SHELLS) + 1)[:, None] // SHELLS
-        self._ends = np.concatenate((self.rows.starts[None, :-1], ends))
-        filled = np.diff(self.rows.starts) > 0
-        self._low, self._high = (
-            _of_caps(function, along[order], self.rows.starts[:-1], filled) for function in (np.minimum, np.maximum)
-        )
-        last = aside[order][np.maximum(ends - 1, 0)]
-        self._reach = torch.from_numpy(np.where(np.diff(self._ends, axis=0) > 0, last, -np.inf)).float()
+        ends = self.rows.starts[:-1, None] + np.ceil(np.diff(self.rows.starts)[:, None] * _SHELLS).astype(np.int64)
+        self.shells = np.concatenate(([0], ends.ravel()))
+        # For each shell [4, caps]: what the caps add to the least product with their direction, see open().
+        self._terms = [_terms(along[order][each - 1]) for each in ends.T]
 
     @property
     def count(self) -> int:
@@ -88,8 +88,8 @@ class Caps:
 
     def gathered(self, rows: Matrix, factors: Scores) -> Rows:
         """Other rows by the caps that they are nearest to."""
-        codes, _ = encoded(rows, Plan(np.arange(len(rows)), factors), self.rows.codes.codes.dtype)
-        cap = _nearest(codes, self.directions)
+        codes = encoded(rows, Plan(np.arange(len(rows)), factors), self._coded.dtype)
+        cap = _nearest(codes, self._coded)
         order = np.argsort(cap, kind="stable")
         return Rows(codes.taken(order), order, _starts(cap, self.count))
 
@@ -99,53 +99,76 @@ class Caps:
         more = max(least - (stop - start) + 1, 0) // 2
         return slice(max(start - more, 0), min(stop + more, len(self.scales)))
 
-    def shells(self, cap: int) -> list[slice]:
-        """The columns of each shell of a cap, from its direction outward."""
-        ends = self._ends[:, cap].tolist()
-        return [slice(start, stop) for start, stop in pairwise(ends)]
+    def open(self, codes: Codes, part: slice, need: Scores) -> npt.NDArray[np.bool_]:
+        """[part, caps * shells] whether a column of a shell can give a row what it needs.
 
-    def open(self, rows: torch.Tensor, lengths: torch.Tensor, need: torch.Tensor) -> torch.Tensor:
-        """[caps, rows] uint8: in how many shells of each cap, counted from outside, can be what a row needs.
+        That takes a product with the direction of at least cos(f + t) = cos f cos t - sin f sin t, with the angle t of
+        the shell and the angle f that the row's need leaves.
 
         Args:
-            rows: [rows, d] float32, multiplied by their factors.
-            lengths: [rows] bound on their lengths.
-            need: [rows] least product that a pair is wanted for.
+            codes: Of rows, multiplied by their factors.
+            part: Which rows.
+            need: [part] least product that a pair is wanted for.
         """
-        along = self.directions @ rows.t()
-        squares = lengths.square()
-        aside = along.square().neg_().add_(squares).clamp_(min=0).add_(self.rounding * squares).sqrt_()
-        most = torch.maximum(along * self._high[:, None], along.mul_(self._low[:, None]))
-        # What the rest of a column must give at least.
-        rest = most.neg_().add_(need - self.rounding * self._longest * lengths - 1e-12)
-        found = torch.zeros(rest.shape, dtype=torch.uint8)
-        for reach in self._reach:
-            found += torch.mul(aside, reach[:, None], out=along) >= rest
-        return found
+        length, error = codes.lengths[part], codes.errors[part]
+        wanted = np.divide(need, length * self.longest, where=length > 0, out=np.zeros(len(need)))
+        wanted = np.where(need > length * self.longest * (1 + _ROOM), np.inf, np.minimum(wanted, 1.0))
+        bias = np.where(wanted == np.inf, -_ALWAYS, np.where(wanted > 0, 0.0, _ALWAYS))
+        wanted = np.clip(wanted, 0.0, 1.0)
+        values = product(codes.codes[part], self._coded)
+        relative = self.rounding + (2.0**-8 if values.dtype == torch.bfloat16 else 0.0)
+        off = error * (1 + self._error) + length * (self._error + relative)
+        terms = np.stack((wanted, -np.sqrt(1 - wanted**2), bias - off / np.maximum(length, 1e-300), np.ones(len(need))))
+        ours = torch.from_numpy(terms * (length / (codes.scales[part] * self._unit))).float().t()
+        found = torch.empty(*values.shape, len(self._terms), dtype=torch.bool)
+        for shell, theirs in enumerate(self._terms):
+            torch.ge(values, ours @ theirs, out=found[:, :, shell])
+        return found.flatten(1).numpy()
+
+
+def _coded(directions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, float, float]:
+    """Directions of length 1 in few bits, what one unit stands for, and a bound on the length that is left out."""
+    unit = float(directions.abs().max()) / 127 if dtype == torch.int8 else 1.0
+    coded = (directions / unit).round().to(dtype) if dtype == torch.int8 else directions.to(dtype)
+    left_out = (directions - coded.float() * unit).norm(dim=1).max()
+    return coded, unit, float(left_out) * (1 + 1e-5) + 1e-6
 
 
 def _nearest(codes: Codes, directions: torch.Tensor) -> Places:
-    if codes.codes.dtype == torch.int8:
-        directions = (directions * (127 / directions.abs().max())).round()
-    directions = directions.to(codes.codes.dtype)
-    found = [product(codes.codes[part], directions) for part in pieces(len(codes.codes))]
-    return np.concatenate([np.empty(0, np.int64), *(values.float().numpy().argmax(axis=1) for values in found)])
+    found = np.empty(len(codes.codes), np.int64)
+    for part in pieces(len(found)):
+        values = product(codes.codes[part], directions)
+        found[part] = (values.float() if values.dtype == torch.bfloat16 else values).numpy().argmax(axis=1)
+    return found
 
 
-def _means(rows: Matrix, factors: Scores, cap: Places, directions: torch.Tensor) -> torch.Tensor:
-    """The directions of the sums of the rows of each cap; one without rows stays."""
+def _means(rows: Matrix, units: Scores, cap: Places, directions: torch.Tensor) -> tuple[torch.Tensor, Scores]:
+    """The directions of the sums of the rows of each cap, and [n] the cosine of each row with its own."""
     sums = torch.zeros_like(directions)
     for part in pieces(len(rows)):
-        sums.index_add_(0, torch.from_numpy(cap[part]), scaled(rows, factors, part))
+        sums.index_add_(0, torch.from_numpy(cap[part]), scaled(rows, units, part))
     sizes = sums.norm(dim=1, keepdim=True)
-    return torch.nn.functional.normalize(torch.where(sizes > 0, sums, directions), dim=1)
+    made = torch.nn.functional.normalize(torch.where(sizes > 0, sums, directions), dim=1)
+    along = np.empty(len(rows))
+    for part in pieces(len(rows)):
+        x = scaled(rows, units, part).numpy()
+        along[part] = np.einsum("ij,ij->i", x, made.numpy()[cap[part]])
+    return made, along
+
+
+def _terms(least: Scores) -> torch.Tensor:
+    """[4, caps] of shells with a least cosine with their direction."""
+    cosine = np.clip(least, 0.0, 1.0)
+    sine = np.where(cosine > 0, np.sqrt(1 - cosine**2), 0.0)
+    bias = np.where(cosine > 0, -_ROOM, _ALWAYS)
+    return torch.from_numpy(np.stack((cosine, sine, np.ones(len(least)), bias))).float()
 
 
 def _starts(cap: Places, count: int) -> Places:
     return np.concatenate(([0], np.cumsum(np.bincount(cap, minlength=count))))
 
 
-def pieces(count: int, size: int = _ROWS) -> list[slice]:
+def pieces(count: int, size: int = ROWS) -> list[slice]:
     """Slices of at most so many rows."""
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
@@ -153,10 +176,3 @@ def pieces(count: int, size: int = _ROWS) -> list[slice]:
 def product(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """[rows, columns] products of codes, int32 or as the codes are."""
     return torch._int_mm(rows, columns.t()) if rows.dtype == torch.int8 else rows @ columns.t()
-
-
-def _of_caps(function: np.ufunc, values: Scores, starts: Places, filled: npt.NDArray[np.bool_]) -> torch.Tensor:
-    """[caps] the least or largest of the values of each cap; 0 where it is empty."""
-    found = np.zeros(len(filled))
-    found[filled] = function.reduceat(values, starts[filled])
-    return torch.from_numpy(found).float()

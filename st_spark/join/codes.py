@@ -5,7 +5,7 @@ the length is measured. By Cauchy and Schwarz the product of two codes is off by
 |e_x| |y'| + |x| |e_y|, where y' = s_y c_y, whatever the vectors are.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,13 @@ from st_spark.model.precision import cpu_flags
 
 Floats = npt.NDArray[np.float64]
 
-# Neighbours that share a scale, and those that are sorted by size for that.
-RUN, GROUP = 32, 512
-# Shares of a vector's values that may be multiplied alone, the most first.
-LEVELS = (0.75, 0.5, 0.25)
 # Rows that are coded at a time, so that their float32 copies stay in cache.
 _ROWS = 2048
 _INT8 = ("avx512_vnni", "avx_vnni", "amx_int8")
 # Room for the rounding of the bounds themselves, which are computed in float32.
 _SAFETY = 1 + 1e-5
+# The scale of zeros.
+_NOTHING = 1e-30
 
 
 @dataclass(frozen=True)
@@ -35,32 +33,20 @@ class Codes:
         codes: [n, d] int8, bfloat16 or float32.
         scales: [n] what one unit of a row's codes stands for.
         errors: [n] bound on the length of what the codes leave out of the row.
+        rounding: [n] the same of float32, in which rows are read.
         lengths: [n] bound on the length of the row.
-        tails: For each of LEVELS [n], bound on the length of what follows the first so many values.
     """
 
     codes: torch.Tensor
     scales: Floats
     errors: Floats
+    rounding: Floats
     lengths: Floats
-    tails: tuple[Floats, ...]
-    _runs: dict[int, Floats] = field(init=False, default_factory=dict)
-
-    def width(self, level: int) -> int:
-        """How many values of a vector are multiplied at a level; 0 is all."""
-        return width_of(self.codes.shape[1], level)
 
     def taken(self, which: npt.NDArray[np.int64]) -> "Codes":
         """Those of some rows."""
-        tails = tuple(tail[which] for tail in self.tails)
-        codes = self.codes.index_select(0, torch.from_numpy(which))
-        return Codes(codes, self.scales[which], self.errors[which], self.lengths[which], tails)
-
-    def of_runs(self, values: Floats) -> Floats:
-        """[runs] the largest of each 32 neighbours of some bounds, computed once."""
-        if id(values) not in self._runs:
-            self._runs[id(values)] = np.maximum.reduceat(values, np.arange(0, len(values), RUN))
-        return self._runs[id(values)]
+        rest = self.scales[which], self.errors[which], self.rounding[which], self.lengths[which]
+        return Codes(self.codes.index_select(0, torch.from_numpy(which)), *rest)
 
 
 @dataclass(frozen=True)
@@ -70,24 +56,26 @@ class Plan:
     Attributes:
         order: [n] the row that comes first, and so on.
         factors: [n] what each row is multiplied by before.
-        shared: Whether RUN neighbours share a scale; then each GROUP of the order is sorted by size first.
-        basis: [d, d] float32 rotation, or None.
+        middle: [d] what is taken from each row then, or None.
+        block: So many rows that follow each other share a scale.
     """
 
     order: npt.NDArray[np.int64]
     factors: Floats
-    shared: bool = False
-    basis: torch.Tensor | None = None
+    middle: Floats | None = None
+    block: int = 1
 
     def rows(self, rows: Matrix, part: slice) -> torch.Tensor:
-        """Some rows in their order, scaled and rotated."""
-        x = scaled(rows, self.factors, self.order[part])
-        return x if self.basis is None else x @ self.basis
+        """[part, d] float32: some rows in their order, scaled, less the middle."""
+        return scaled(rows, self.factors, self.order[part], self.middle)
 
 
-def scaled(rows: Matrix, factors: Floats, which: npt.NDArray[np.int64] | slice) -> torch.Tensor:
-    """[which, d] float32: some rows, each times its factor."""
-    return torch.from_numpy(rows[which] * factors[which, None].astype(rows.dtype)).float()
+def scaled(
+    rows: Matrix, factors: Floats, which: npt.NDArray[np.int64] | slice, middle: Floats | None = None
+) -> torch.Tensor:
+    """[which, d] float32: some rows, each times its factor, less the middle."""
+    x = rows[which] * factors[which, None].astype(rows.dtype)
+    return torch.from_numpy(x if middle is None else x - middle).float()
 
 
 def fastest(device: torch.device) -> torch.dtype:
@@ -97,13 +85,8 @@ def fastest(device: torch.device) -> torch.dtype:
     return torch.float32 if cpu_flags().isdisjoint(_INT8) else torch.int8
 
 
-def width_of(dimension: int, level: int) -> int:
-    """How many of so many values are multiplied at a level."""
-    return dimension if level == 0 else max(int(dimension * LEVELS[level - 1]) // 16 * 16, 1)
-
-
-def encoded(rows: Matrix, plan: Plan, dtype: torch.dtype) -> tuple[Codes, npt.NDArray[np.int64]]:
-    """Codes of rows, and their order, which is that of the plan where scales are not shared.
+def encoded(rows: Matrix, plan: Plan, dtype: torch.dtype) -> Codes:
+    """Codes of rows in the order of the plan.
 
     Args:
         rows: [n, d] float32 or float64.
@@ -111,32 +94,28 @@ def encoded(rows: Matrix, plan: Plan, dtype: torch.dtype) -> tuple[Codes, npt.ND
         dtype: int8, bfloat16 or float32.
     """
     codes = torch.empty(rows.shape, dtype=dtype)
-    order = plan.order.copy()
-    scales, errors, lengths = (np.empty(len(rows)) for _ in range(3))
-    tails = tuple(np.empty(len(rows)) for _ in LEVELS)
-    for first in range(0, len(rows), _ROWS):
-        part = slice(first, first + _ROWS)
+    scales, errors, rounding, lengths = (np.empty(len(rows)) for _ in range(4))
+    # The factor, the middle and float32 round away less than 2^-22 of the row as it was.
+    more = 0.0 if plan.middle is None else float(np.linalg.norm(plan.middle))
+    step = max(_ROWS // plan.block, 1) * plan.block
+    for first in range(0, len(rows), step):
+        part = slice(first, first + step)
         x = plan.rows(rows, part)
-        tops = x.abs().amax(1)
-        if plan.shared:
-            sizes = torch.arange(len(x)) // GROUP * (2 * tops.max() + 1) + tops
-            places = sizes.argsort(stable=True)
-            x, tops, order[part] = x[places], tops[places], order[part][places.numpy()]
-            tops = _of_runs(tops)
-        scale = torch.where(tops > 0, tops / 127, 1.0) if dtype == torch.int8 else torch.ones(len(x))
-        codes[part] = (x / scale[:, None]).round_().clamp_(-127, 127).to(dtype) if dtype == torch.int8 else x.to(dtype)
-        left_out = (x - codes[part] * scale[:, None]).norm(dim=1)
+        scale = torch.ones(len(x))
+        if dtype == torch.int8:
+            tops = _of_blocks(x.abs().amax(1), plan.block)
+            scale = torch.where(tops > 0, tops / 127, _NOTHING)
+            codes[part] = (x / scale[:, None]).round_().clamp_(-127, 127).to(dtype)
+        else:
+            codes[part] = x.to(dtype)
         scales[part] = scale.numpy()
         lengths[part] = x.norm(dim=1).numpy() * _SAFETY
-        # The factor and float32 round away less than 2^-22 of the row, and a rotation sums d products in float32.
-        rounded = 2.0**-22 if plan.basis is None else rows.shape[1] * 2.0**-23
-        errors[part] = left_out.numpy() * _SAFETY + lengths[part] * rounded
-        for level, tail in enumerate(tails, 1):
-            tail[part] = x[:, width_of(rows.shape[1], level) :].norm(dim=1).numpy() * _SAFETY
-    return Codes(codes, scales, errors, lengths, tails), order
+        rounding[part] = (lengths[part] + more) * 2.0**-22
+        errors[part] = (x - codes[part] * scale[:, None]).norm(dim=1).numpy() * _SAFETY + rounding[part]
+    return Codes(codes, scales, errors, rounding, lengths)
 
 
-def _of_runs(tops: torch.Tensor) -> torch.Tensor:
-    """The largest of each RUN neighbours, for all of them."""
-    runs = torch.nn.functional.pad(tops, (0, -len(tops) % RUN)).view(-1, RUN)
-    return runs.amax(1).repeat_interleave(RUN)[: len(tops)]
+def _of_blocks(tops: torch.Tensor, block: int) -> torch.Tensor:
+    """The largest of each block of rows, for all of them."""
+    blocks = torch.nn.functional.pad(tops, (0, -len(tops) % block)).view(-1, block)
+    return blocks.amax(1).repeat_interleave(block)[: len(tops)]

@@ -109,11 +109,12 @@ def find(
     threshold = _checked(request, linkage)
     keys = tuple(key_name(place) for place in range(len(on)))
     sides = Sides(picked(df, where, id_column, vector, on), None, keys)
-    seen = survey(replace(sides, keys=()), request.score)  # rows without a key are in no pair, but groups of their own
+    # Rows without a key are in no pair, but groups of their own.
+    seen = survey(replace(sides, keys=()), request.score, copies=True)
     rows = sides.left.where(sf.col(ID).isNotNull())
     digests = digested(rows, keys, seen.dimension, request.score)
     same = copies(digests, keys, threshold)
-    repeated = same.count()
+    repeated = same.count() if seen.left.alike else 0
     firsts = Sides(_without(sides.left, same, repeated), None, keys).ready()
     fewer = replace(seen, left=replace(seen.left, rows=seen.left.rows - repeated))
     pairs, more = _pairs(firsts, fewer, request, linkage)

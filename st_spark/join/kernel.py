@@ -7,20 +7,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from st_spark.join.balls import balls
-from st_spark.join.candidates import Best, Candidates, Depth, joined, stripe
-from st_spark.join.caps import Caps, pieces
-from st_spark.join.codes import GROUP
+from st_spark.join import sweep
+from st_spark.join.candidates import Best, Pairing
+from st_spark.join.caps import Caps
 from st_spark.join.distinct import Distinct, distinct
 from st_spark.join.nearby import Nearby, caps_for
 from st_spark.join.pairs import Pairs
-from st_spark.join.products import ROUNDING, Sides, factors, lowered, sides
+from st_spark.join.products import lowered
 from st_spark.join.scores import Places, Rescorer, Scores
-from st_spark.join.tiles import COLUMNS
+from st_spark.join.sweep import pieces
 from st_spark.join.vectors import Matrix
 
-# Rows of a tile: with its columns it stays in the last cache.
-_ROWS = 512
 # Rows that are met by caps at a time.
 _HELD = 1 << 16
 
@@ -62,10 +59,14 @@ def top_k(
 def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
     """The k best right rows of each left row, and the k best left rows of each right row, which is `left` there.
 
-    Each direction computes the few products that it needs. To compute all of them once for both was measured, too: it
-    takes a tenth less time where no pair can be left out, and two fifths more where clusters keep most apart.
+    Where no pair can be left out, all products are computed once for both.
     """
-    return top_k(left, right, k, score), top_k(right, left, k, score)
+    rows, columns = distinct(left), distinct(right)
+    forward, backward = _both_best(rows.of(left), columns.of(right), k, score)
+    return (
+        _expanded(forward, rows, columns, k).sorted().first(k),
+        _expanded(backward, columns, rows, k).sorted().first(k),
+    )
 
 
 def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: bool = False) -> Pairs:
@@ -113,121 +114,50 @@ def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None)
 
 
 def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pairs:
-    """The k best of distinct rows; not sorted."""
+    """The k best of distinct rows, and what ties with them; not sorted."""
     if not len(left) or not len(right):
         return Pairs.joined([])
-    rescore = Rescorer(left, right, score)
-    if (caps := caps_for(left, right, k, score, needed)) is not None:
-        return Pairs.joined(
-            [_k_best(*_nearby(caps, left, part, k, needed), k, rescore) for part in pieces(len(left), _HELD)]
-        )
-    ready = sides(left, right, score)
-    stripes = pieces(len(left), _ROWS)
-    need = np.concatenate([ready.least(part, needed[ready.left_order[part]]) for part in stripes])
-    known = joined([_raised(need, ready, part, k, rescore) for part in stripes] if score != "euclidean" else [])
-    # Rows of equal need together: how little of the vectors must be multiplied depends on it.
-    order = np.argsort(-need, kind="stable")
-    ready, need, known = ready.reordered(order), need[order], known.reordered(order)
-    starts = np.searchsorted(known.rows, np.arange(0, len(left) + _ROWS, _ROWS))
-    depth = Depth(whole=score == "euclidean" or len(right) <= COLUMNS)
-    parts = []
-    for place, part in enumerate(stripes):
-        best = Best(ready.product, part, k, need[part], None if score == "euclidean" else ready.strangers)
-        best.take(known.taken(slice(*starts[place : place + 2])).of(-part.start))
-        found = stripe(best, ready.product.spans(), depth)
-        parts.append(_k_best(found, (ready.left_order[part], ready.right_order), k, rescore))
-    return Pairs.joined(parts)
+    if (caps := caps_for(left, right, k, score, needed)) is None:
+        return sweep.nearest(left, right, k, score, needed)[0]
+    return _all_by_caps(caps, left, right, k, needed)
 
 
-def _raised(need: Scores, ready: Sides, part: slice, k: int, rescore: Rescorer) -> Candidates:
-    """Raises what rows need to the exact scores of the k best of their neighbourhoods, most of which are the best.
-
-    Returns:
-        What can be among the best of all there.
-    """
-    parts = []
-    for rows, spans in ready.seeds(part):
-        best = Best(ready.product, rows, k, need[rows], ready.kin)
-        for span in spans:
-            best.whole(span)
-        found = best.result()
-        head = found.taken(found.ranks() < k)
-        scores = rescore(ready.left_order[rows][head.rows], ready.right_order[head.columns])
-        least = np.full(rows.stop - rows.start, np.inf)
-        np.minimum.at(least, head.rows, scores - np.abs(scores) * ROUNDING - ROUNDING)
-        least[np.bincount(head.rows, minlength=len(least)) < k] = -np.inf
-        need[rows] = np.maximum(need[rows], least)
-        parts.append(found.taken(found.most >= need[rows][found.rows]).of(rows.start))
-    return joined(parts)
+def _both_best(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
+    """_best() of rows among columns, and of columns among rows."""
+    if not len(left) or not len(right):
+        return Pairs.joined([]), Pairs.joined([])
+    needed = np.full(len(left), -np.inf)
+    if (caps := caps_for(left, right, k, score, needed)) is None:
+        return sweep.nearest(left, right, k, score, needed, both=True)
+    back = _best(right, left, k, score, np.full(len(right), -np.inf))
+    return _all_by_caps(caps, left, right, k, needed), back
 
 
-def _nearby(
-    caps: Caps, left: Matrix, part: slice, k: int | None, needed: Scores
-) -> tuple[Candidates, tuple[Places, Places]]:
-    """The candidates of some rows, where few pairs can be good enough, and what their rows and columns stand for."""
+def _all_by_caps(caps: Caps, left: Matrix, right: Matrix, k: int, needed: Scores) -> Pairs:
+    rescore = Rescorer(left, right, caps.score)
+    return Pairs.joined([_by_caps(caps, left, part, k, needed, rescore) for part in pieces(len(left), _HELD)])
+
+
+def _by_caps(caps: Caps, left: Matrix, part: slice, k: int, needed: Scores, rescore: Rescorer) -> Pairs:
+    """The same for some rows, where few pairs can be good enough."""
     nearby = Nearby(caps, left[part], k, lowered(needed[part]))
-    return nearby.candidates(), (part.start + nearby.order, caps.rows.order)
-
-
-def _k_best(found: Candidates, orders: tuple[Places, Places], k: int, rescore: Rescorer) -> Pairs:
-    """The k best of each row of a stripe.
-
-    The exact scores of the first k show what the others must be able to reach, which few are.
-
-    Args:
-        found: Sorted.
-        orders: The rows of both sides that the candidates' rows and columns stand for.
-        k: How many.
-        rescore: Of the rows of both sides.
-    """
-    left, right = orders
-    ranks = found.ranks()
-    head, tail = found.taken(ranks < k), found.taken(ranks >= k)
-    scores = rescore(left[head.rows], right[head.columns])
-    if len(tail.rows) and rescore.score != "euclidean":  # of which products are no scores
-        least = np.full(len(left), np.finfo(np.float64).max)
-        np.minimum.at(least, head.rows, scores)
-        least -= np.abs(least) * ROUNDING + ROUNDING
-        tail = tail.taken(tail.most >= least[tail.rows])
-    scores = np.concatenate((scores, rescore(left[tail.rows], right[tail.columns])))
-    rows, columns = np.concatenate((head.rows, tail.rows)), np.concatenate((head.columns, tail.columns))
-    return Pairs(left[rows], right[columns], scores).sorted().first(k)
+    best = Best(k, nearby.need, Pairing(rescore, part.start + nearby.order, caps.rows.order))
+    best.add(nearby.candidates())
+    return best.result()
 
 
 def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Iterator[Pairs]:
     """All pairs of distinct rows that may have a score, and few others; with `upper` one of (a, b) and (b, a)."""
     if not len(left) or not len(right):
         return
-    rescore = Rescorer(left, right, score)
     needed = np.full(len(left), threshold)
-    if (caps := caps_for(left, right, None, score, needed)) is not None:
-        for part in pieces(len(left), _HELD // 8):
-            found, orders = _nearby(caps, left, part, None, needed)
-            rows, columns = orders[0][found.rows], orders[1][found.columns]
-            once = np.flatnonzero(rows <= columns) if upper else slice(None)
-            yield Pairs(rows[once], columns[once], rescore(rows[once], columns[once]))
+    if (caps := caps_for(left, right, None, score, needed)) is None:
+        yield from sweep.above(left, right, threshold, score, upper=upper)
         return
-    ready = sides(left, right, score, same=upper)
-    left_order = ready.left_order
-    depth = Depth(whole=score == "euclidean" or len(right) <= COLUMNS)
-    ours = balls(left, left_order, GROUP, factors(left, score))
-    meet = ours.may_meet(balls(right, ready.right_order, GROUP, factors(right, score)), threshold, score)
-    for first in range(0, len(left), GROUP):
-        part = slice(first, min(first + GROUP, len(left)))
-        spans = _spans(meet[first // GROUP], first // GROUP if upper else 0, len(right))
-        need = ready.least(part, np.full(part.stop - first, threshold))
-        found = stripe(Best(ready.product, part, None, need), spans, depth)
-        rows, columns = left_order[part][found.rows], ready.right_order[found.columns]
-        yield Pairs(rows, columns, rescore(rows, columns))
-
-
-def _spans(meet: "np.ndarray[tuple[int], np.dtype[np.bool_]]", first: int, columns: int) -> list[tuple[int, int]]:
-    """The columns that a stripe of rows may meet, from a ball on, in pieces of at most a tile."""
-    spans: list[tuple[int, int]] = []
-    for ball in np.flatnonzero(meet[first:]) + first:
-        start, stop = int(ball) * GROUP, min(int(ball + 1) * GROUP, columns)
-        if spans and spans[-1][1] == start and start % COLUMNS:
-            spans[-1] = spans[-1][0], stop
-        else:
-            spans.append((start, stop))
-    return spans
+    rescore = Rescorer(left, right, score)
+    for part in pieces(len(left), _HELD // 8):
+        nearby = Nearby(caps, left[part], None, lowered(needed[part]))
+        found = nearby.candidates()
+        rows, columns = part.start + nearby.order[found.rows], caps.rows.order[found.columns]
+        once = np.flatnonzero(rows <= columns) if upper else slice(None)
+        yield Pairs(rows[once], columns[once], rescore(rows[once], columns[once]))

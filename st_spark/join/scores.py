@@ -46,37 +46,81 @@ class Rescorer:
 
     def __init__(self, left: Matrix, right: Matrix, score: str) -> None:
         self.left, self.right, self.score = left, right, score
-        if score == "cosine":
-            self.squares = [_squares(side) for side in (left, right)]
+        self.squares = [] if score == "euclidean" else [_squares(side) for side in (left, right)]
 
     def __call__(self, rows: Places, columns: Places) -> Scores:
         """The score of left[rows[i]] with right[columns[i]]."""
+        if self.score == "euclidean":
+            return -np.sqrt(_by_parts(_distances, self.left, rows, self.right, columns, np.float64))
+        sums = _by_parts(_sums, self.left, rows, self.right, columns, np.float64)
+        if self.score == "dot":
+            return sums
+        # Of a vector with itself exactly its square, so that the cosine is exactly 1.
+        return np.clip(sums / np.sqrt(self.squares[0][rows] * self.squares[1][columns]), -1.0, 1.0)
 
-        def part_of(part: slice) -> Scores:
-            i, j = rows[part], columns[part]
+    def about(self, rows: Places, columns: Places) -> tuple[Scores, Scores]:
+        """The values of pairs (see products.values) in the precision of the vectors, in half the time.
+
+        Returns:
+            The values, and how far off they can be.
+        """
+        kind = np.result_type(self.left, self.right)
+        relative = (self.left.shape[1] + 32) * float(np.finfo(kind).eps)
+        with np.errstate(over="ignore", invalid="ignore"):
             if self.score == "euclidean":
-                difference = self.left[i].astype(np.float64) - self.right[j]
-                return -np.sqrt((difference * difference).sum(axis=1))
-            sums = _sums(self.left[i], self.right[j])
-            if self.score == "dot":
-                return sums
-            # Of a vector with itself exactly its square, so that the cosine is exactly 1.
-            return np.clip(sums / np.sqrt(self.squares[0][i] * self.squares[1][j]), -1.0, 1.0)
+                found = _by_parts(_near_distances, self.left, rows, self.right, columns, kind) / -2
+                off = np.abs(found)
+            else:
+                found = _by_parts(_near_sums, self.left, rows, self.right, columns, kind)
+                off = np.sqrt(self.squares[0][rows] * self.squares[1][columns])
+                if self.score == "cosine":
+                    found, off = found / off, np.ones(len(rows))
+        fine = np.isfinite(found)
+        return np.where(fine, found, 0.0), np.where(fine, off * relative, np.inf)
 
-        return _by_parts(part_of, len(rows), self.left.shape[1])
+
+def _sums(x: Matrix, y: Matrix, out: Matrix) -> Scores:
+    return np.asarray(np.multiply(x, y, out=out, dtype=out.dtype).sum(axis=1))
 
 
-def _sums(x: Matrix, y: Matrix) -> Scores:
-    products = x.astype(np.float64)
-    products *= y
-    return np.asarray(products.sum(axis=1))
+def _distances(x: Matrix, y: Matrix, out: Matrix) -> Scores:
+    """Their squares."""
+    np.subtract(x, y, out=out, dtype=out.dtype)
+    return np.asarray(np.square(out, out=out).sum(axis=1))
+
+
+def _near_sums(x: Matrix, y: Matrix, _out: Matrix) -> Scores:
+    return np.asarray(np.einsum("ij,ij->i", x, y))
+
+
+def _near_distances(x: Matrix, y: Matrix, out: Matrix) -> Scores:
+    np.subtract(x, y, out=out)
+    return np.asarray(np.einsum("ij,ij->i", out, out))
 
 
 def _squares(rows: Matrix) -> Scores:
-    return _by_parts(lambda part: _sums(rows[part], rows[part]), len(rows), rows.shape[1])
+    places = np.arange(len(rows))
+    return _by_parts(_sums, rows, places, rows, places, np.float64)
 
 
-def _by_parts(function: Callable[[slice], Scores], count: int, width: int) -> Scores:
-    step = max(_VALUES // max(width, 1), 1)
-    parts = [function(slice(first, first + step)) for first in range(0, count, step)]
-    return np.concatenate([np.empty(0), *parts])
+def _by_parts(
+    function: Callable[[Matrix, Matrix, Matrix], Scores],
+    left: Matrix,
+    i: Places,
+    right: Matrix,
+    j: Places,
+    kind: npt.DTypeLike,
+) -> Scores:
+    """What a function gives for the rows i of one matrix and j of another, in buffers that stay in cache."""
+    width = left.shape[1]
+    step = max(min(_VALUES // max(width, 1), len(i)), 1)
+    x, y, out = (np.empty((step, width), each) for each in (left.dtype, right.dtype, kind))
+    found = np.empty(len(i))
+    for first in range(0, len(i), step):
+        part = slice(first, first + step)
+        count = len(i[part])
+        # "clip" writes where it shall at once; no place lies outside.
+        np.take(left, i[part], axis=0, out=x[:count], mode="clip")
+        np.take(right, j[part], axis=0, out=y[:count], mode="clip")
+        found[part] = function(x[:count], y[:count], out[:count])
+    return found

@@ -1,20 +1,34 @@
 """A look at the inputs of a join before the work: their sizes, and what is set aside. One Spark job for both sides."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from st_spark.errors import InputError
+from st_spark.join.counting import (
+    BUCKET,
+    ID_HASH,
+    IDS,
+    KEY_HASH,
+    MISSING,
+    REASON,
+    ROWS,
+    SCHEMA,
+    SIDE,
+    SIZE,
+    TEXT_HASH,
+    WHAT,
+    Look,
+    twice,
+)
+from st_spark.join.counting import VECTOR as VECTOR_READ
 from st_spark.join.meetings import ID, VECTOR
-from st_spark.join.vectors import checked
 from st_spark.survey import core_rows
 
 if TYPE_CHECKING:
@@ -22,10 +36,8 @@ if TYPE_CHECKING:
 
     from st_spark.join.inputs import Sides
 
-_NAMES = ("side", "size", "reason", "rows")
-_SCHEMA = "side int, size int, reason string, rows bigint"
-# Sides that are none: a row for each core, and one if an id may stand twice.
-_CORES, _REPEATED = 2, 3
+# Of a row that stands for a core: not that of a side.
+_CORE = -1
 _SHOWN = 5
 
 
@@ -37,11 +49,13 @@ class SideSurvey:
         rows: All rows.
         set_aside: Rows that are not joined, by reason: "null id", "null key" and vectors.REASONS.
         dimension: Values of the most vectors (of the longer ones where it is a draw); 0 if there is no vector.
+        alike: Whether two rows may have the same vector or the same text, if that was asked.
     """
 
     rows: int
     set_aside: dict[str, int]
     dimension: int
+    alike: bool = False
 
     @property
     def kept(self) -> int:
@@ -75,97 +89,80 @@ class Survey:
         return n * self.right.kept if self.right else n * (n - 1) // 2
 
 
-def survey(sides: "Sides", score: str, names: tuple[str, str] = ("left", "right")) -> Survey:
-    """Counts the rows of both sides.
+def survey(
+    sides: "Sides",
+    score: str,
+    names: tuple[str, str] = ("left", "right"),
+    *,
+    unfit: "Sequence[Column] | None" = None,
+    text: "Column | None" = None,
+    copies: bool = False,
+) -> Survey:
+    """Looks at the rows of both sides, once.
 
     Args:
         sides: Both sides.
         score: One of vectors.SCORES.
         names: What errors call them.
+        unfit: For each side why a row is set aside before anything else, or null.
+        text: What is equal for equal texts.
+        copies: Whether to look for equal vectors and texts, of equal keys.
 
     Raises:
         InputError: An id stands twice in a side, or the sides have vectors of different sizes.
     """
     both = [sides.left] if sides.right is None else [sides.left, sides.right]
-    cores = core_rows(sides.left.sparkSession).select(*_columns(_CORES))
-    found = _counts(both, sides.keys, score).unionByName(cores).unionByName(_repeated(both)).collect()
-    by_side: list[Counter[tuple[int, str]]] = [Counter() for _ in range(_REPEATED + 1)]
-    for row in found:
-        by_side[row["side"]][row["size"], row["reason"]] += row["rows"]
-    if by_side[_REPEATED]:
-        for side, df in enumerate(both):
-            _check_duplicates(df, names[side])
-    surveys = [_side(by_side[side]) for side in range(len(both))]
-    survey = Survey(surveys[0], surveys[1] if len(both) == 2 else None, by_side[_CORES].total())
+    why = unfit or [sf.lit(None).cast("string")] * len(both)
+    looks = [
+        _look(_readable(df, reason, sides.keys, text), Look(side, score, copies))
+        for side, (df, reason) in enumerate(zip(both, why, strict=True))
+    ]
+    cores = core_rows(sides.left.sparkSession).select(sf.lit(_CORE).alias(SIDE))
+    looked = reduce(DataFrame.unionByName, looks).repartition(SIDE, WHAT, BUCKET).mapInArrow(twice, SCHEMA)
+    counts: list[Counter[tuple[int, str]]] = [Counter() for _ in both]
+    repeated: set[tuple[int, str]] = set()
+    running = 0
+    for row in looked.unionByName(cores, allowMissingColumns=True).collect():
+        if row[SIDE] == _CORE:
+            running += 1
+        elif row[WHAT] is not None:
+            repeated.add((row[SIDE], row[WHAT]))
+        else:
+            counts[row[SIDE]][row[SIZE], row[REASON]] += row[ROWS]
+    for side, df in enumerate(both):
+        if (side, IDS) in repeated:
+            _check_duplicates(df.where(why[side].isNull()), names[side])
+    alike = {side for side, what in repeated if what != IDS}
+    surveys = [_side(each, alike=side in alike) for side, each in enumerate(counts)]
+    survey = Survey(surveys[0], surveys[1] if len(both) == 2 else None, running)
     _check_dimensions(survey, names)
     return survey
 
 
-def count_vectors(missing: pa.Array, vectors: pa.Array, score: str) -> Counter[tuple[int, str]]:
-    """Rows by size of the vector (-1 for none) and reason ("" for none).
-
-    Args:
-        missing: [rows] strings: why a row is set aside before its vector is looked at, or null.
-        vectors: [rows] lists.
-        score: One of vectors.SCORES.
-    """
-    counts: Counter[tuple[int, str]] = Counter()
-    if missing.null_count < len(missing):
-        for each in pc.value_counts(missing.drop_null()):
-            counts[-1, each["values"].as_py()] += each["counts"].as_py()
-        vectors = vectors.filter(missing.is_null())
-    sizes = pc.list_value_length(vectors).fill_null(-1)
-    found_sizes = np.unique(sizes.to_numpy()).tolist()
-    for size in found_sizes:
-        these = vectors if len(found_sizes) == 1 else vectors.filter(pc.equal(sizes, size))
-        if size <= 0:
-            counts[size, "null" if size < 0 else "dimension"] += len(these)
-            continue
-        found = checked(these, size, score)
-        counts[size, ""] += len(found.matrix)
-        counts.update({(size, reason): rows for reason, rows in found.set_aside.items()})
-    return counts
-
-
-def _counts(both: "list[DataFrame]", keys: tuple[str, ...], score: str) -> "DataFrame":
-    """Rows of each side by size and reason, partition by partition: few, so that nothing need be shuffled."""
-    missing = sf.when(sf.col(ID).isNull(), sf.lit("null id"))
+def _readable(df: "DataFrame", why: "Column", keys: tuple[str, ...], text: "Column | None") -> "DataFrame":
+    """What Look reads."""
+    missing = sf.when(why.isNotNull(), why).when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
         missing = missing.when(sf.col(key).isNull(), sf.lit("null key"))
-    counted = [_counted(df.select(missing.alias("missing"), VECTOR), side, score) for side, df in enumerate(both)]
-    return reduce(DataFrame.unionByName, counted)
+    ids = sf.when(why.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
+    nothing = sf.lit(None).cast("bigint")
+    return df.select(
+        missing.alias(MISSING),
+        sf.col(VECTOR).alias(VECTOR_READ),
+        ids.alias(ID_HASH),
+        (sf.xxhash64(*keys) if keys else sf.lit(0).cast("bigint")).alias(KEY_HASH),
+        (nothing if text is None else sf.xxhash64(text, *keys)).alias(TEXT_HASH),
+    )
 
 
-def _counted(df: "DataFrame", side: int, score: str) -> "DataFrame":
-    def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        counts: Counter[tuple[int, str]] = Counter()
-        for batch in batches:
-            counts.update(count_vectors(batch.column(0), batch.column(1), score))
-        # Arrays of NumPy's, not Python lists, for which Arrow would import pandas.
-        size, reason = np.array([size for size, _ in counts], np.int32), np.array([why for _, why in counts], np.str_)
-        rows = np.array(list(counts.values()), np.int64)
-        columns = [np.full(len(counts), side, np.int32), size, reason, rows]
-        yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=list(_NAMES))
+def _look(rows: "DataFrame", look: Look) -> "DataFrame":
+    def looked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from look(batches)
 
-    return df.mapInArrow(count, _SCHEMA)
+    return rows.mapInArrow(looked, SCHEMA)
 
 
-def _repeated(both: "list[DataFrame]") -> "DataFrame":
-    """A row if the hash of an id stands twice in a side: then its ids must be looked at."""
-    hashed = [
-        df.where(sf.col(ID).isNotNull()).select(sf.lit(side).alias("side"), sf.xxhash64(ID).alias("hash"))
-        for side, df in enumerate(both)
-    ]
-    counted = reduce(DataFrame.unionByName, hashed).groupBy("side", "hash").agg(sf.count(sf.lit(1)).alias("rows"))
-    return counted.where("rows > 1").limit(1).select(*_columns(_REPEATED))
-
-
-def _columns(side: int) -> "list[Column]":
-    values = sf.lit(side), sf.lit(-1), sf.lit(""), sf.lit(1).cast("bigint")
-    return [value.alias(name) for value, name in zip(values, _NAMES, strict=True)]
-
-
-def _side(counts: Counter[tuple[int, str]]) -> SideSurvey:
+def _side(counts: Counter[tuple[int, str]], *, alike: bool) -> SideSurvey:
     """The counts of one side, once the dimension is known."""
     vectors: Counter[int] = Counter()
     for (size, _), rows in counts.items():
@@ -178,7 +175,7 @@ def _side(counts: Counter[tuple[int, str]]) -> SideSurvey:
             aside["dimension"] += rows
         elif reason:
             aside[reason] += rows
-    return SideSurvey(total, dict(sorted(aside.items())), max(dimension, 0))
+    return SideSurvey(total, dict(sorted(aside.items())), max(dimension, 0), alike)
 
 
 def _check_duplicates(df: "DataFrame", which: str) -> None:

@@ -7,19 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.join import kernel, nearby
-from st_spark.join.caps import SHELLS, Caps
+from st_spark.join.caps import Caps
+from st_spark.join.codes import Plan, encoded
 from st_spark.join.kernel import above, top_k
+from st_spark.join.products import factors
 from st_spark.join.vectors import Matrix
-from tests.join.oracle import best, triples
+from tests.join.oracle import best, scores, triples
 from tests.join.test_kernel import KINDS, vectors
 
 
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Caps for however few rows, however little they leave out."""
-    for name in ("_LEFT", "_RIGHT", "_MANY"):
+    for name in ("_PAIRS", "_MANY"):
         monkeypatch.setattr(nearby, name, 0)
     monkeypatch.setattr(nearby, "_SHARE", 1.0)
+    monkeypatch.setattr(nearby, "expected_share", lambda *given: 0.0)
     monkeypatch.setattr(kernel, "_HELD", 50)
 
 
@@ -80,24 +83,27 @@ def test_a_table_with_itself_gives_each_pair_once_by_caps(count: int, share: flo
 
 
 @settings(max_examples=60, deadline=None)
-@given(kind=st.sampled_from(KINDS), score=st.sampled_from(["cosine", "dot"]), share=st.floats(0, 1))
-def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float) -> None:
+@given(
+    kind=st.sampled_from(KINDS),
+    score=st.sampled_from(["cosine", "dot"]),
+    share=st.floats(0, 1),
+    form=st.sampled_from(["int8", "float32", "bfloat16"]),
+)
+def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float, form: str) -> None:
     left, right = vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6)
-    caps = Caps(right, score, torch.float32)
-    if score == "cosine":
-        left, right = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (left, right))
-    products = left.astype(np.float64) @ right[caps.rows.order].astype(np.float64).T
-    need = np.quantile(products, share, axis=1) - 1e-6 * np.abs(products).max(axis=1)
-    lengths = torch.from_numpy(np.linalg.norm(left, axis=1)).float()
-    opened = caps.open(torch.from_numpy(left), lengths, torch.from_numpy(need).float()).numpy()
-    for cap in range(caps.count):
-        for shell, columns in enumerate(caps.shells(cap)):
-            closed = opened[cap] < SHELLS - shell
-            assert (products[closed][:, columns] < need[closed, None]).all()
+    caps = Caps(right, score, getattr(torch, form))
+    scale = factors(left, score)
+    true = scores(left, right, score)[:, caps.rows.order]
+    need = np.quantile(true, share, axis=1)
+    codes = encoded(left, Plan(np.arange(20), scale), getattr(torch, form))
+    opened = caps.open(codes, slice(0, 20), need)
+    for shell, closed in enumerate(~opened.T):
+        start, stop = caps.shells[shell : shell + 2]
+        assert (true[closed, start:stop] < need[closed, None]).all()
 
 
 def test_clusters_leave_few_pairs_open_and_noise_leaves_caps_unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearby, "_LEFT", 100)
+    monkeypatch.setattr(nearby, "_PAIRS", 100)
     left, right = clustered(300, 2), clustered(9000, 3)
     nothing = np.full(300, -np.inf)
     caps = nearby.caps_for(left, right, 10, "cosine", nothing)

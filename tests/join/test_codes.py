@@ -5,54 +5,73 @@ import pytest
 import torch
 
 from st_spark.join.balls import balls, gathered
-from st_spark.join.codes import LEVELS, RUN, Plan, encoded
+from st_spark.join.codes import Plan, encoded
 from st_spark.join.distinct import distinct
-from st_spark.join.products import sides
+from st_spark.join.products import sides, values
+from st_spark.join.scores import Rescorer
+from st_spark.join.sweep import pieces
+from st_spark.join.tiles import Tiles
 from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import scores
-from tests.join.test_kernel import KINDS, vectors
+from tests.join.test_kernel import KINDS, any_format, vectors
+
+__all__ = ["any_format"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("shared", [False, True])
-def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype, shared: bool) -> None:
+@pytest.mark.parametrize("block", [1, 64])
+@pytest.mark.parametrize("around", [False, True])
+def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype, block: int, around: bool) -> None:
     rows = vectors(kind, 400, 33, 1)
-    codes, order = encoded(rows, Plan(np.arange(400)[::-1].copy(), np.ones(400), shared), dtype)
-    true = rows[order].astype(float)
-    left_out = true - codes.codes.double().numpy() * codes.scales[:, None]
-    assert (np.linalg.norm(left_out, axis=1) <= codes.errors).all()
+    middle = rows.mean(axis=0, dtype=np.float64) if around else None
+    order = np.arange(400)[::-1].copy()
+    codes = encoded(rows, Plan(order, np.ones(400), middle, block), dtype)
+    true = rows[order].astype(float) - (0.0 if middle is None else middle)
+    coded = codes.codes.double().numpy() * codes.scales[:, None]
+    assert (np.linalg.norm(true - coded, axis=1) <= codes.errors).all()
+    assert (np.linalg.norm(true - true.astype(np.float32), axis=1) <= codes.rounding).all()
     assert (np.linalg.norm(true, axis=1) <= codes.lengths).all()
-    assert sorted(order) == list(range(400))
-    for level, tail in enumerate(codes.tails, 1):
-        assert (np.linalg.norm(true[:, codes.width(level) :], axis=1) <= tail).all()
+    assert all(len(set(codes.scales[i : i + block])) == 1 for i in range(0, 400, block))
+
+
+@pytest.mark.usefixtures("any_format")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("sharp", [False, True])
+def test_values_of_tiles_are_as_near_as_they_say(kind: str, score: str, sharp: bool) -> None:
+    """The promise that nothing can be missed stands on this."""
+    left, right = vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3)
+    ready = sides(left, right, score, (64, 128))
+    true = values(scores(left, right, score), score)[ready.left.plan.order][:, ready.right.plan.order]
+    tiles = Tiles(ready, (64, 128))
+    for rows in pieces(70, 64):
+        for columns in pieces(300, 128):
+            tile = (tiles.sharp if sharp else tiles.tile)(rows, columns)
+            wanted = true[rows, columns]
+            near = (tile.values.double() * tile.unit).numpy()[: wanted.shape[0], : wanted.shape[1]]
+            assert (np.abs(near - wanted) <= tile.row_off[:, None]).all()
+            assert (np.abs(near - wanted) <= tile.column_off).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("score", ["cosine", "dot"])
-@pytest.mark.parametrize("level", range(len(LEVELS) + 1))
-def test_products_of_codes_are_as_near_as_they_say(kind: str, score: str, level: int) -> None:
-    """The promise that nothing can be missed stands on this: whole products, and those of the first values."""
-    left, right = vectors(kind, 100, 33, 2), vectors(kind, 5000, 33, 3)
-    ready = sides(left, right, score)
-    true = scores(left, right, score)[ready.left_order][:, ready.right_order]
-    for tile in ready.product.tiles(slice(0, 100), ready.product.spans(), level):
-        columns = slice(tile.start, min(tile.start + tile.values.shape[1], 5000))
-        near = tile.values.double() * tile.scale[:, None] * tile.scales.repeat_interleave(RUN)
-        off = true[:, columns] - near.numpy()[:, : columns.stop - columns.start]
-        room = tile.slack(RUN).double().repeat_interleave(RUN, 1).numpy()[:, : off.shape[1]]
-        assert (off <= room).all()
-        assert level or (-off <= room).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_products_of_single_pairs_are_as_near_as_they_say(kind: str) -> None:
-    left, right = vectors(kind, 50, 33, 2), vectors(kind, 5000, 33, 3)
-    ready = sides(left, right, "dot")
-    rows, columns = np.random.default_rng(0).integers(0, 50, 900), np.random.default_rng(1).integers(0, 5000, 900)
-    near, off = ready.product.pairs(rows, columns)
-    true = scores(left, right, "dot")[ready.left_order[rows], ready.right_order[columns]]
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_look_at_two_vectors_is_as_near_as_it_says(kind: str, score: str, dtype: type) -> None:
+    left: Matrix = vectors(kind, 50, 33, 2).astype(dtype)
+    right: Matrix = vectors(kind, 500, 33, 3).astype(dtype)
+    rows, columns = np.random.default_rng(0).integers(0, 50, 900), np.random.default_rng(1).integers(0, 500, 900)
+    near, off = Rescorer(left, right, score).about(rows, columns)
+    true = values(scores(left, right, score), score)[rows, columns]
     assert (np.abs(near - true) <= off).all()
+    assert (off <= 1e-3 * np.abs(left).max() * np.abs(right).max() * 33 + 1e-4).all()
+
+
+def test_what_float32_cannot_hold_is_anything() -> None:
+    rows = np.array([[1e30, 1.0]], np.float32)
+    near, off = Rescorer(rows, rows, "dot").about(np.zeros(1, int), np.zeros(1, int))
+    assert near.tolist() == [0.0]
+    assert off.tolist() == [np.inf]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,7 +81,7 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
     true = scores(left, right, score)
     if score == "cosine":
         left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (left, right))
-    orders = [gathered(side, torch.from_numpy(right[::16]).float()).order for side in (left, right)]
+    orders = [gathered(side, torch.from_numpy(right[::16]).float()) for side in (left, right)]
     ours, theirs = (
         balls(side, order, 16, np.ones(len(side))) for side, order in zip((left, right), orders, strict=True)
     )
@@ -77,7 +96,7 @@ def test_tight_clusters_leave_most_pairs_of_balls_out() -> None:
     rows = np.eye(16, dtype=np.float64)[np.arange(1024) // 64]
     rows += 0.01 * rng.standard_normal((1024, 16))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    order = gathered(rows, torch.from_numpy(rows[::64]).float()).order
+    order = gathered(rows, torch.from_numpy(rows[::64]).float())
     found = balls(rows, order, 64, np.ones(1024))
     assert found.may_meet(found, 0.9, "cosine").sum() < 50
 
@@ -99,7 +118,7 @@ def test_equal_rows_form_groups_in_the_order_of_their_first(dtype: type) -> None
 
 def test_rows_with_one_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hash only says where to look."""
-    monkeypatch.setattr("st_spark.join.distinct._hashes", lambda matrix: np.zeros(len(matrix), dtype=np.uint64))
+    monkeypatch.setattr("st_spark.join.distinct.hashes", lambda matrix: np.zeros(len(matrix), dtype=np.uint64))
     rows = np.array([[1.0], [2.0], [1.0], [2.0]])
     found = distinct(rows)
     members = [sorted(rows[found.members[a:b], 0]) for a, b in zip(found.starts, found.starts[1:], strict=False)]

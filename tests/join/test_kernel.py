@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.join import candidates, codes, kernel, products, tiles
+from st_spark.join import candidates, products, sweep
 from st_spark.join.kernel import above, top_k, top_k_both
-from st_spark.join.scores import exact_scores
+from st_spark.join.scores import Places, Rescorer, Scores, exact_scores
 from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import best, scores, triples
 
@@ -120,45 +120,56 @@ def test_a_table_with_itself_gives_each_pair_once(count: int, share: float, kind
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("kind", ["clusters", "normal", "copies", "outlier"])
 def test_many_tiles_and_stripes_give_what_one_gives(score: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks are no part of the answer; with more than one tile, products of the first values come first, too."""
+    """Blocks are no part of the answer."""
     left, right = vectors(kind, 300, 64, 9), vectors(kind, 900, 64, 10)
     threshold = float(np.quantile(scores(left, right, score), 0.99))
     whole = triples(top_k(left, right, 10, score)), triples(above(left, right, threshold, score))
-    for module in (tiles, candidates, kernel, products):
-        if hasattr(module, "COLUMNS"):
-            monkeypatch.setattr(module, "COLUMNS", 128)
-    for module in (codes, kernel, products):
-        monkeypatch.setattr(module, "GROUP", 64)
-    monkeypatch.setattr(kernel, "_ROWS", 32)
+    monkeypatch.setattr(sweep, "_ROWS", (32, 32))
+    monkeypatch.setattr(sweep, "_COLUMNS", (128, 128))
+    monkeypatch.setattr(sweep, "_GROUP", 32)
     monkeypatch.setattr(candidates, "_HELD", 500)
-    monkeypatch.setattr(products, "_PIVOT", 100)
+    monkeypatch.setattr(sweep, "_PIVOT", 100)
     assert (triples(top_k(left, right, 10, score)), triples(above(left, right, threshold, score))) == whole
     assert whole[0] == best(left, right, 10, score)
     both = tuple(triples(pairs) for pairs in top_k_both(left, right, 10, score))
     assert both == (whole[0], best(right, left, 10, score))
 
 
-def test_products_of_the_first_values_are_enough_where_neighbours_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else they would be for nothing."""
-    monkeypatch.setattr(kernel, "caps_for", lambda *given: None)
-    taken: list[int] = []
-
-    def seen(name: str) -> None:
-        method = getattr(candidates.Best, name)
-
-        def noted(best: candidates.Best, *given: object) -> object:
-            taken.append(int(str(given[1])) if len(given) > 1 else 0)
-            return method(best, *given)
-
-        monkeypatch.setattr(candidates.Best, name, noted)
-
-    seen("partly")
-    seen("whole")
+@pytest.mark.usefixtures("any_format")
+@pytest.mark.parametrize("score", SCORES)
+def test_rows_that_are_nearly_the_same_are_told_apart(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pairs are closer together than codes tell, and even float32; as many are held as memory allows."""
+    monkeypatch.setattr(sweep, "_ROWS", (32, 32))
+    monkeypatch.setattr(sweep, "_COLUMNS", (128, 128))
+    monkeypatch.setattr(candidates, "_HELD", 500)
     rng = np.random.default_rng(0)
-    centers = rng.standard_normal((400, 128))
-    left, right = (centers[rng.integers(0, 400, n)] + 0.2 * rng.standard_normal((n, 128)) for n in (512, 20_000))
-    top_k(left.astype(np.float32), right.astype(np.float32), 10, "cosine")
-    assert sum(level > 0 for level in taken) >= 4
+    middle = rng.standard_normal(16)
+    for noise in (1e-3, 1e-6, 1e-9):
+        left, right = (middle + noise * rng.standard_normal((n, 16)) for n in (80, 300))
+        forward, backward = top_k_both(left, right, 10, score)
+        assert triples(forward) == best(left, right, 10, score)
+        assert triples(backward) == best(right, left, 10, score)
+
+
+def test_a_sweep_looks_at_few_pairs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the products would be for nothing."""
+    looked = 0
+    about = Rescorer.about
+
+    def counted(self: Rescorer, rows: Places, columns: Places) -> tuple[Scores, Scores]:
+        nonlocal looked
+        looked += len(rows)
+        return about(self, rows, columns)
+
+    monkeypatch.setattr(Rescorer, "about", counted)
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((n, 128)).astype(np.float32) for n in (1000, 10_000))
+    top_k(left, right, 10, "cosine")
+    assert looked < 100 * 1000
+    # A mean that all have in common costs no precision.
+    looked = 0
+    top_k(left + 2, right + 2, 10, "cosine")
+    assert looked < 100 * 1000
 
 
 def test_sorted_input_gives_the_same_as_shuffled() -> None:
