@@ -1,9 +1,11 @@
 """What a score is: float64, summed in one fixed order, so that equal pairs of vectors tie exactly."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from st_spark.join.vectors import Matrix
 
@@ -12,6 +14,8 @@ Places = npt.NDArray[np.int64]
 
 # Pairs of vectors whose float64 copies are held at a time, in values: they stay in cache.
 _VALUES = 1 << 17
+# Pairs of which the products are computed at a time.
+_PAIRS = 1 << 11
 
 
 def exact_scores(x: Matrix, y: Matrix, score: str) -> Scores:
@@ -59,7 +63,11 @@ class Rescorer:
         return np.clip(sums / np.sqrt(self.squares[0][rows] * self.squares[1][columns]), -1.0, 1.0)
 
     def about(self, rows: Places, columns: Places) -> tuple[Scores, Scores]:
-        """The values of pairs (see products.values) in the precision of the vectors, in half the time.
+        """The values of pairs (see products.values) in the precision of the vectors, in a third of the time.
+
+        Args:
+            rows: [n] equal ones next to each other.
+            columns: [n].
 
         Returns:
             The values, and how far off they can be.
@@ -71,7 +79,7 @@ class Rescorer:
                 found = _by_parts(_near_distances, self.left, rows, self.right, columns, kind) / -2
                 off = np.abs(found)
             else:
-                found = _by_parts(_near_sums, self.left, rows, self.right, columns, kind)
+                found = _sampled(self.left, rows, self.right, columns, kind)
                 off = np.sqrt(self.squares[0][rows] * self.squares[1][columns])
                 if self.score == "cosine":
                     found, off = found / off, np.ones(len(rows))
@@ -89,8 +97,26 @@ def _distances(x: Matrix, y: Matrix, out: Matrix) -> Scores:
     return np.asarray(np.square(out, out=out).sum(axis=1))
 
 
-def _near_sums(x: Matrix, y: Matrix, _out: Matrix) -> Scores:
-    return np.asarray(np.einsum("ij,ij->i", x, y))
+def _sampled(left: Matrix, i: Places, right: Matrix, j: Places, kind: npt.DTypeLike) -> Scores:
+    """[n] products of the rows i of one matrix and j of another, those of `right` read where they stand.
+
+    They are the places of a sparse matrix, of which torch computes no others.
+    """
+    columns = torch.from_numpy(right.astype(kind, copy=False)).t()
+    left = left.astype(kind, copy=False)
+    found, buffer = np.empty(len(i)), np.empty((min(len(i), _PAIRS), left.shape[1]), kind)
+    for first in range(0, len(i), _PAIRS):
+        part = slice(first, first + _PAIRS)
+        starts = np.flatnonzero(np.diff(i[part], prepend=-1))
+        x = torch.from_numpy(np.take(left, i[part][starts], axis=0, out=buffer[: len(starts)], mode="clip"))
+        ends = torch.from_numpy(np.append(starts, len(i[part])))
+        size = (len(x), columns.shape[1])
+        nothing = torch.zeros(len(i[part]), dtype=x.dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch says once that sparse matrices are new
+            places = torch.sparse_csr_tensor(ends, torch.from_numpy(j[part]), nothing, size, check_invariants=False)
+        found[part] = torch.sparse.sampled_addmm(places, x, columns, beta=0.0).values().numpy()
+    return found
 
 
 def _near_distances(x: Matrix, y: Matrix, out: Matrix) -> Scores:
