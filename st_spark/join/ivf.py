@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.sql import functions as sf
-from pyspark.sql.types import ArrayType, IntegerType, StructField, StructType
+from pyspark.sql.types import ArrayType, BinaryType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
 from st_spark.join import exact, meetings
@@ -72,8 +72,8 @@ def _tagged(side: "DataFrame", keys: tuple[str, ...], tuned: Tuned, *, left: boo
         use_granted()
         yield from tagging(batches)
 
-    fields = [side.schema[name] for name in (ID, VECTOR, *keys)]
-    more = {MEETING: IntegerType(), CELL: IntegerType(), PROBES: ArrayType(IntegerType())}
+    fields = [side.schema[name] for name in (ID, *keys)]
+    more = {MEETING: IntegerType(), CELL: IntegerType(), PROBES: ArrayType(IntegerType()), VECTOR: BinaryType()}
     schema = StructType([*fields, *(StructField(name, kind) for name, kind in more.items())])
     return side.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(SALT)).mapInArrow(tag, schema)
 

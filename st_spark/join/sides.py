@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_spark.join.scores import Places
-from st_spark.join.vectors import Matrix, checked
+from st_spark.join.vectors import Matrix, checked, unpacked
 
 # The columns of tagged rows. Of the two ids a row has that of its side, and null for the other.
 MEETING = "_meeting"
@@ -95,11 +95,9 @@ class _Waiting:
             if ids.null_count == len(batch):
                 continue
             rows = batch.filter(ids.is_valid()) if ids.null_count else batch
-            found = checked(rows.column(ROW_VECTOR), how.dimension, how.score)
-            if not found.kept.all():
-                rows = rows.filter(pa.array(found.kept))
+            rows, matrix = _sound(rows, how)
             carried = {column: rows.column(column) for column in how.carried}
-            self.parts[name].append(_Part(rows.column(name), found.matrix, carried))
+            self.parts[name].append(_Part(rows.column(name), matrix, carried))
 
     def held(self, how: Gathering) -> Meeting:
         left, right = (self._side(name, how) for name in (LEFT_ID, RIGHT_ID))
@@ -126,6 +124,15 @@ class _Waiting:
             matrix[places[done : done + len(part.matrix)]] = part.matrix
             done += len(part.matrix)
         return Side(ids.take(order), matrix, {column: values.take(order) for column, values in carried.items()})
+
+
+def _sound(rows: pa.RecordBatch, how: Gathering) -> tuple[pa.RecordBatch, Matrix]:
+    """The rows whose vectors can be joined, and these; packed ones were looked at before."""
+    column = rows.column(ROW_VECTOR)
+    if pa.types.is_binary(column.type):
+        return rows, unpacked(column, how.dimension)
+    found = checked(column, how.dimension, how.score)
+    return rows if found.kept.all() else rows.filter(pa.array(found.kept)), found.matrix
 
 
 @dataclass(frozen=True)

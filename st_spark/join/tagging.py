@@ -9,11 +9,13 @@ import pyarrow as pa
 from st_spark.join.cells import Cells
 from st_spark.join.regions import Regions
 from st_spark.join.scores import Places
-from st_spark.join.vectors import checked
+from st_spark.join.vectors import checked, packed
 
 # What tagged rows carry: the cell that a right row lies in, those that a left row searches in this meeting (the best
 # first), and before that a number that is spread evenly.
 CELL, PROBES, SALT = "_cell", "_probes", "_salt"
+# Vectors of a batch, in bytes.
+_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,17 @@ class Tagging:
     right: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Each row once for each of its meetings, CELL (null if it is no right row there) and PROBES, less SALT."""
+        """Each row once for each of its meetings, CELL (null if it is no right row there) and PROBES, less SALT.
+
+        Vectors are packed: see vectors.packed().
+        """
         for batch in batches:
             found = checked(batch.column(self.vector), self.cells.centroids.shape[1], self.cells.score)
             rows = batch if found.kept.all() else batch.filter(pa.array(found.kept))
             if len(rows):
-                yield self._tagged(rows, found.matrix)
+                yield from self._tagged(rows, found.matrix)
 
-    def _tagged(self, rows: pa.RecordBatch, matrix: np.ndarray) -> pa.RecordBatch:
+    def _tagged(self, rows: pa.RecordBatch, matrix: np.ndarray) -> Iterator[pa.RecordBatch]:
         salt = rows.column(SALT).to_numpy()
         none = np.empty(0, np.int64)
         row, meeting, probe = self._searches(matrix, salt) if self.left else (none, none, none)
@@ -63,13 +68,18 @@ class Tagging:
         firsts = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(meeting, prepend=-1) != 0))
         searched = probe >= 0
         ends = np.concatenate(([0], np.cumsum(np.add.reduceat(searched, firsts, dtype=np.int64))))
-        kept = rows.drop_columns([SALT]).take(pa.array(row[firsts]))
+        kept = rows.drop_columns([SALT, self.vector]).take(pa.array(row[firsts]))
         more = {
             self.meeting: pa.array(meeting[firsts].astype(np.int32)),
             CELL: pa.array(cell[firsts].astype(np.int32), mask=cell[firsts] < 0),
             PROBES: pa.ListArray.from_arrays(ends.astype(np.int32), probe[searched].astype(np.int32)),
         }
-        return pa.RecordBatch.from_arrays([*kept.columns, *more.values()], names=[*kept.schema.names, *more])
+        tagged = pa.RecordBatch.from_arrays([*kept.columns, *more.values()], names=[*kept.schema.names, *more])
+        step = max(_BYTES // (matrix.shape[1] * matrix.itemsize), 1)
+        for first in range(0, len(tagged), step):
+            part = slice(first, first + step)
+            vectors = packed(matrix[row[firsts][part]])
+            yield tagged.slice(first, step).append_column(self.vector, vectors)
 
     def _searches(self, matrix: np.ndarray, salt: Places) -> tuple[Places, Places, Places]:
         return self.regions.left(self.cells.probes(matrix, self.nprobe), salt)

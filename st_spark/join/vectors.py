@@ -52,3 +52,21 @@ def checked(column: pa.Array, dimension: int, score: str) -> Checked:
     named = zip(REASONS, map(int, counts), strict=True)
     chosen = np.ascontiguousarray(matrix if good.all() else matrix[good])
     return Checked(chosen, kept, {reason: count for reason, count in named if count})
+
+
+def packed(matrix: Matrix) -> pa.Array:
+    """[n] a matrix as a column of bytes, which Spark moves as a whole, and not value by value."""
+    rows = np.ascontiguousarray(matrix)
+    offsets = np.arange(len(rows) + 1, dtype=np.int32) * (rows.shape[1] * rows.itemsize)
+    return pa.Array.from_buffers(pa.binary(), len(rows), [None, pa.py_buffer(offsets), pa.py_buffer(rows)])
+
+
+def unpacked(column: pa.Array, dimension: int) -> Matrix:
+    """[n, dimension] the matrix that packed() made a column of."""
+    if not len(column):
+        return np.empty((0, dimension), np.float32)
+    _, offsets, data = column.buffers()
+    first, last = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
+    values = np.frombuffer(data, np.uint8)[first:last]
+    single = len(values) == 4 * dimension * len(column)
+    return np.asarray(values.view(np.float32 if single else np.float64).reshape(-1, dimension))

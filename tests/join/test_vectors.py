@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from st_spark.join.vectors import checked
+from st_spark.join.vectors import Matrix, checked, packed, unpacked
 
 ROWS = [[1.0, 2.0], None, [1.0], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [3.0, None], [], [-0.0, 4.0]]
 
@@ -43,3 +43,13 @@ def test_the_largest_and_smallest_floats_are_vectors() -> None:
     extremes = np.finfo(np.float32)
     column = pa.array([[extremes.max, 1.0], [extremes.tiny, 0.0]], pa.list_(pa.float32()))
     assert checked(column, 2, "cosine").set_aside == {}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_packed_vectors_come_back_also_from_a_part_of_a_column(dtype: type) -> None:
+    rows: Matrix = np.arange(12, dtype=dtype).reshape(4, 3)
+    column = packed(rows)
+    for part in (column, column[1:3], column.filter(pa.array([True, False, True, True])), column[:0]):
+        found = unpacked(part, 3)
+        assert found.shape == (len(part), 3)
+        assert [row.tobytes() for row in found] == part.to_pylist()
