@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from st_spark.join.codes import Codes, Plan, encoded, scaled
+from st_spark.join.codes import Codes, Plan, encoded, pieces, scaled
 from st_spark.join.pivots import pivots_of
 from st_spark.join.products import factors
 from st_spark.join.scores import Places, Scores, lengths
@@ -136,7 +136,7 @@ def _coded(directions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, 
 
 def _nearest(codes: Codes, directions: torch.Tensor) -> Places:
     found = np.empty(len(codes.codes), np.int64)
-    for part in pieces(len(found)):
+    for part in pieces(len(found), ROWS):
         values = product(codes.codes[part], directions)
         found[part] = (values.float() if values.dtype == torch.bfloat16 else values).numpy().argmax(axis=1)
     return found
@@ -145,12 +145,12 @@ def _nearest(codes: Codes, directions: torch.Tensor) -> Places:
 def _means(rows: Matrix, units: Scores, cap: Places, directions: torch.Tensor) -> tuple[torch.Tensor, Scores]:
     """The directions of the sums of the rows of each cap, and [n] the cosine of each row with its own."""
     sums = torch.zeros_like(directions)
-    for part in pieces(len(rows)):
+    for part in pieces(len(rows), ROWS):
         sums.index_add_(0, torch.from_numpy(cap[part]), scaled(rows, units, part))
     sizes = sums.norm(dim=1, keepdim=True)
     made = torch.nn.functional.normalize(torch.where(sizes > 0, sums, directions), dim=1)
     along = np.empty(len(rows))
-    for part in pieces(len(rows)):
+    for part in pieces(len(rows), ROWS):
         x = scaled(rows, units, part).numpy()
         along[part] = np.einsum("ij,ij->i", x, made.numpy()[cap[part]])
     return made, along
@@ -166,11 +166,6 @@ def _terms(least: Scores) -> torch.Tensor:
 
 def _starts(cap: Places, count: int) -> Places:
     return np.concatenate(([0], np.cumsum(np.bincount(cap, minlength=count))))
-
-
-def pieces(count: int, size: int = ROWS) -> list[slice]:
-    """Slices of at most so many rows."""
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def product(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:

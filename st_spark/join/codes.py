@@ -119,3 +119,8 @@ def _of_blocks(tops: torch.Tensor, block: int) -> torch.Tensor:
     """The largest of each block of rows, for all of them."""
     blocks = torch.nn.functional.pad(tops, (0, -len(tops) % block)).view(-1, block)
     return blocks.amax(1).repeat_interleave(block)[: len(tops)]
+
+
+def pieces(count: int, size: int) -> list[slice]:
+    """Slices of at most so many rows."""
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]

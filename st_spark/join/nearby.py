@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from st_spark.join.candidates import Candidates
-from st_spark.join.caps import Caps, pieces, product
-from st_spark.join.codes import fastest, scaled
+from st_spark.join.caps import ROWS, Caps, product
+from st_spark.join.codes import fastest, pieces, scaled
 from st_spark.join.products import factors
 from st_spark.join.scores import Places, Scores, lengths
 from st_spark.join.vectors import Matrix
@@ -94,7 +94,7 @@ class Nearby:
         """What can be among the k best or have what is needed."""
         starts = self.caps.shells
         found = []
-        for part in pieces(len(self.order)):
+        for part in pieces(len(self.order), ROWS):
             row, opened = np.divmod(np.flatnonzero(self._open(part)), len(starts) - 1)
             found.append((row + part.start, opened.astype(np.uint16 if len(starts) <= 1 << 16 else np.int64)))
         rows, shells = (np.concatenate(side) for side in zip(*found, strict=True))
@@ -117,7 +117,7 @@ class Nearby:
             y = scaled(self.caps.right, self.caps.factors, self.caps.rows.order[columns])
             longest = float(self.caps.rows.codes.lengths[columns].max())
             first, stop = self._starts[place : place + 2].tolist()
-            for part in pieces(stop - first):
+            for part in pieces(stop - first, ROWS):
                 rows = slice(first + part.start, first + part.stop)
                 x = scaled(self.left, self.factors, self.order[rows])
                 kth = (x @ y.t()).topk(k, dim=1).values[:, -1].double().numpy()

@@ -54,20 +54,14 @@ class Sides:
     Attributes:
         left: The rows of the products.
         right: Their columns.
-        score: One of vectors.SCORES.
         rescore: Of pairs of rows of the two matrices.
         device: Where to multiply.
     """
 
     left: Side
     right: Side
-    score: str
     rescore: Rescorer
     device: torch.device
-
-    def scores(self, rows: Places, columns: Places) -> Scores:
-        """[pairs] the float64 scores of pairs of places in the two orders."""
-        return self.rescore(self.left.plan.order[rows], self.right.plan.order[columns])
 
 
 def sides(
@@ -96,7 +90,7 @@ def sides(
         codes = encoded(side, plan, fastest(device))
         more = 0.0 if middle is None else float(np.linalg.norm(middle))
         made.append(Side(side, plan, codes, plus[order], codes.lengths + more))
-    return Sides(made[0], made[1], score, Rescorer(left, right, score), device)
+    return Sides(made[0], made[1], Rescorer(left, right, score), device)
 
 
 def values(scores: Scores, score: str) -> Scores:

@@ -12,12 +12,12 @@ import torch
 
 from st_spark.join.balls import balls, gathered
 from st_spark.join.candidates import Best, Candidates, Pairing
-from st_spark.join.codes import scaled
+from st_spark.join.codes import pieces, scaled
 from st_spark.join.kmeans import lloyd
 from st_spark.join.pairs import Pairs
 from st_spark.join.products import factors, lowered, sides, values
 from st_spark.join.scores import Places, Scores
-from st_spark.join.tiles import Hits, Tile, Tiles
+from st_spark.join.tiles import Tile, Tiles
 from st_spark.join.vectors import Matrix
 
 # Rows and columns of a tile: on a CPU it stays in the last cache, on a GPU it keeps the chip busy.
@@ -66,34 +66,29 @@ def _swept(tiles: Tiles, rows: slice, best: Best, back: Best | None, *, first: b
     """Takes what a block of rows finds among all columns, and they among it."""
     spans = pieces(len(tiles.sides.right), _shape()[1])
     for number, columns in enumerate(spans):
+        new = number == 0, first
         tile = tiles.tile(rows, columns)
-        hits = _hits(tile, best, back, rows_first=number == 0, columns_first=first)
+        hits = _hits(tile, best, back, new)
         if any(_too_many(each, tile, best.k) for each in hits):
-            tile = tiles.sharp(rows, columns)
-            hits = _hits(tile, best, back, rows_first=number == 0, columns_first=first)
-        of_rows = hits[0]
-        best.add(
-            Candidates.near(of_rows.rows, of_rows.columns + columns.start, of_rows.near, tile.row_off[of_rows.rows])
-        )
+            hits = _hits(tiles.sharp(rows, columns), best, back, new)
+        best.add(hits[0])
         if back is not None:
-            more = hits[1]
-            off = tile.column_off[more.columns]
-            back.add(Candidates.near(more.columns + columns.start, more.rows + rows.start, more.near, off))
+            back.add(hits[1])
         if _is_power(number + 1) and number + 1 < len(spans):
             best.tighten()
 
 
-def _hits(tile: Tile, best: Best, back: Best | None, *, rows_first: bool, columns_first: bool) -> list[Hits]:
-    """Of rows, and of columns; raises what they need where nothing is known yet."""
+def _hits(tile: Tile, best: Best, back: Best | None, new: tuple[bool, bool]) -> list[Candidates]:
+    """Of rows, and of columns; raises what they need where these are new: nothing is known of them yet."""
     runs = tile.row_runs(_width(_RUNS[0], tile.values.shape[1], best.k))
-    if rows_first and runs.shape[1] >= best.k:
+    if new[0] and runs.shape[1] >= best.k:
         np.maximum(best.need, tile.kth(runs, best.k, of_rows=True), out=best.need)
     hits = [tile.row_hits(runs, best.need)]
     if back is None:
         return hits
-    need = back.need[tile.columns]
+    need = back.need[tile.columns]  # a view: what is raised here is raised there
     runs = tile.column_runs(_width(_RUNS[1], tile.values.shape[0], back.k))
-    if columns_first and runs.shape[0] >= back.k:
+    if new[1] and runs.shape[0] >= back.k:
         np.maximum(need, tile.kth(runs, back.k, of_rows=False), out=need)
     return [*hits, tile.column_hits(runs, need)]
 
@@ -123,11 +118,11 @@ def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: b
             hits = _wanted(tile, need)
             if _too_many(hits, tile, 0):
                 hits = _wanted(tiles.sharp(rows, columns), need)
-            i, j = hits.rows + rows.start, hits.columns + columns.start
-            yield Pairs(orders[0][i], orders[1][j], ready.scores(i, j))
+            i, j = orders[0][rows][hits.rows], orders[1][hits.columns]
+            yield Pairs(i, j, ready.rescore(i, j))
 
 
-def _wanted(tile: Tile, need: Scores) -> Hits:
+def _wanted(tile: Tile, need: Scores) -> Candidates:
     return tile.row_hits(tile.row_runs(_RUNS[0]), np.repeat(need, len(tile.row_off)))
 
 
@@ -152,9 +147,9 @@ def _together(left: Matrix, right: Matrix, score: str, *, same: bool) -> tuple[P
     return columns if same else gathered(left, pivots), columns
 
 
-def _too_many(hits: Hits, tile: Tile, k: int) -> bool:
+def _too_many(hits: Candidates, tile: Tile, k: int) -> bool:
     usual = 4 * k * max(len(tile.row_off), len(tile.column_off))
-    return tile.unit != 1.0 and len(hits.rows) > max(_ALIKE * tile.values.numel(), usual)
+    return not tile.sharp and len(hits.rows) > max(_ALIKE * tile.values.numel(), usual)
 
 
 def _width(width: int, count: int, k: int) -> int:
@@ -175,8 +170,3 @@ def _is_power(number: int) -> bool:
     while number % 3 == 0:
         number //= 3
     return number == 1
-
-
-def pieces(count: int, size: int) -> list[slice]:
-    """Slices of at most so many."""
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]

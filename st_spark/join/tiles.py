@@ -10,28 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from st_spark.join.candidates import Candidates
 from st_spark.join.products import ROUNDING, Side, Sides
-from st_spark.join.scores import Places, Scores
+from st_spark.join.scores import Scores
 
 # Both sides are filled up to whole runs of so many.
 _RUN = 32
 # Integers that are added to products must be smaller than this, so that int32 holds the sums.
 _MOST_ADDED = 2.0**29
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Pairs of a tile.
-
-    Attributes:
-        rows: [pairs] place among the rows of the tile.
-        columns: [pairs] place among its columns.
-        near: [pairs] about their values.
-    """
-
-    rows: Places
-    columns: Places
-    near: Scores
 
 
 @dataclass(frozen=True)
@@ -45,6 +31,7 @@ class Tile:
         unit: What 1 of them stands for.
         row_off: [rows] how far off the values of a row can be.
         column_off: [columns] the same of a column.
+        sharp: Whether they were multiplied in float32.
     """
 
     rows: slice
@@ -53,6 +40,7 @@ class Tile:
     unit: float
     row_off: Scores
     column_off: Scores
+    sharp: bool
 
     def row_runs(self, width: int) -> torch.Tensor:
         """[rows, runs] the largest value of each so many columns."""
@@ -72,10 +60,10 @@ class Tile:
         """
         best = runs.topk(k, dim=1).values[:, -1] if of_rows else runs.topk(k, dim=0).values[-1]
         off = self.row_off if of_rows else self.column_off
-        return best[: len(off)].double().cpu().numpy() * self.unit - off
+        return self._value(best[: len(off)]) - off
 
-    def row_hits(self, runs: torch.Tensor, need: Scores) -> Hits:
-        """The pairs that may have what their rows need.
+    def row_hits(self, runs: torch.Tensor, need: Scores) -> Candidates:
+        """The pairs that may have what their rows need; rows are counted from the first of the tile.
 
         Args:
             runs: row_runs().
@@ -89,10 +77,12 @@ class Tile:
         place = _places(inside >= least.index_select(0, row)[:, None])
         which = place // width
         column = (run % count).index_select(0, which) * width + place % width
-        return self._hits(row.index_select(0, which), column, inside.view(-1).index_select(0, place))
+        rows = row.index_select(0, which).cpu().numpy()
+        value = self._value(inside.view(-1).index_select(0, place))
+        return Candidates.near(rows, column.cpu().numpy() + self.columns.start, value, self.row_off[rows])
 
-    def column_hits(self, runs: torch.Tensor, need: Scores) -> Hits:
-        """The pairs that may have what their columns need.
+    def column_hits(self, runs: torch.Tensor, need: Scores) -> Candidates:
+        """The pairs that may have what their columns need; here `rows` are columns, and the other way round.
 
         Args:
             runs: column_runs().
@@ -108,10 +98,13 @@ class Tile:
         place = _places(inside >= least.index_select(0, column)[:, None])
         which = place // width
         row = (run // count).index_select(0, which) * width + place % width
-        return self._hits(row, column.index_select(0, which), inside.view(-1).index_select(0, place))
+        columns = column.index_select(0, which).cpu().numpy()
+        value = self._value(inside.view(-1).index_select(0, place))
+        off = self.column_off[columns]
+        return Candidates.near(columns + self.columns.start, row.cpu().numpy() + self.rows.start, value, off)
 
-    def _hits(self, row: torch.Tensor, column: torch.Tensor, value: torch.Tensor) -> Hits:
-        return Hits(row.cpu().numpy(), column.cpu().numpy(), value.double().cpu().numpy() * self.unit)
+    def _value(self, values: torch.Tensor) -> Scores:
+        return np.asarray(values.double().cpu().numpy() * self.unit)
 
     def _least(self, need: Scores, off: Scores, count: int) -> torch.Tensor:
         """[count] the least value that may stand for what is needed, never so little that filling has it."""
@@ -157,7 +150,7 @@ class Tiles:
         made = self._buffer[: len(x) * len(y)].view(len(x), len(y))
         (torch._int_mm if self._integer else torch.mm)(x, y.t(), out=made)
         relative = 2.0**-8 if x.dtype == torch.bfloat16 else 0.0
-        return self._made(made, (rows, columns), unit, relative, sharp=False)
+        return self._made(made, (rows, columns), unit, relative, sharp=x.dtype == torch.float32)
 
     def sharp(self, rows: slice, columns: slice) -> Tile:
         """The same in float32: where nearly all pairs are alike, codes do not tell them apart."""
@@ -188,7 +181,7 @@ class Tiles:
         ]
         # What was added to integers was rounded, too.
         rounded = unit if self._shifted and not floats else 0.0
-        return Tile(rows, columns, values, unit, offs[0] + rounded, offs[1] + rounded)
+        return Tile(rows, columns, values, unit, offs[0] + rounded, offs[1] + rounded, sharp)
 
 
 def _off(one: Side, ours: slice, other: Side, theirs: slice, relative: float, *, floats: bool, sharp: bool) -> Scores:

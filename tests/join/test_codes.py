@@ -5,11 +5,10 @@ import pytest
 import torch
 
 from st_spark.join.balls import balls, gathered
-from st_spark.join.codes import Plan, encoded
+from st_spark.join.codes import Plan, encoded, pieces
 from st_spark.join.distinct import distinct
 from st_spark.join.products import sides, values
 from st_spark.join.scores import Rescorer
-from st_spark.join.sweep import pieces
 from st_spark.join.tiles import Tiles
 from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import scores
