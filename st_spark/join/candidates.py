@@ -178,6 +178,7 @@ def _order(rows: Places, least: Bounds) -> Places:
     if levels < 2**12 or not np.isfinite(high - low):
         return np.lexsort((-least, rows))
     value = ((high - least) * np.float32(levels / max(high - low, 1e-30))).astype(np.int64)
+    np.minimum(value, levels, out=value)  # float32 may have rounded up
     key = ((rows << levels.bit_length()) | value) << place_bits
     key |= np.arange(len(rows))
     return torch.from_numpy(key).sort().values.numpy() & ((1 << place_bits) - 1)
