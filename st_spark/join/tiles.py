@@ -1,7 +1,7 @@
 """Tiles of products of codes, and what in them can reach what its row, or its column, needs.
 
 To look for the best must not cost more than the products themselves: the maximum of each run of neighbours is found
-first, in one pass, and only runs that may hold enough are looked into. On two cores with int8 products that is a
+first, in one pass, and only runs that may hold enough are looked into. On one core with int8 products that is a
 thirtieth of the time of the products for rows, and a twentieth for columns.
 """
 
