@@ -54,7 +54,7 @@ format: install ## Formats the code
 	$(BIN)/ruff format
 
 bench: install java ## Runs every benchmark and prints its table
-	@for name in encode spark_encode word_embeddings sts join join_scale join_lsh febrl bitext; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
+	@for name in encode spark_encode word_embeddings sts join join_native join_scale join_lsh febrl bitext; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 $(MPNET): | $(INSTALLED)
 	$(BIN)/python tests/fetch_mpnet.py

@@ -1,15 +1,13 @@
-"""similarity_join from Parquet to Parquet, against faiss in one process and against Spark's own nearestByJoin.
+"""similarity_join from Parquet to Parquet, against faiss in one process.
 
     pip install faiss-cpu
-    python -m benchmarks.join [--rows 100000] [--rounds 2] [--native-rows 5000] [--noise 0.7]
+    python -m benchmarks.join [--rows 100000] [--rounds 2] [--noise 0.7]
 
 Both tables hold clustered vectors of length 1 with 384 values: 1,000 random directions, and around each of them noise
 of 0.7 of its length (with 100 nothing is left of the clusters: the worst case of an exact join). Ten neighbours of
 each row are wanted, by the inner product. faiss.knn reads arrays that are in memory already; the joins read and write
 files. GFLOP/s are 2 x rows x rows x 384 / seconds, whatever was computed. Before it is timed, each has joined 500 rows
-and then all of them once, but for nearestByJoin, which takes too long for that; and Python workers, which Spark ends
-when they had nothing to do for a minute, are awake. nearestByJoin writes all pairs with their vectors to disk before it
-chooses: 16,000 rows of each side fill a disk of 70 GB.
+and then all of them once; and Python workers, which Spark ends when they had nothing to do for a minute, are awake.
 """
 
 import argparse
@@ -21,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -127,23 +125,11 @@ def ivf(left: "DataFrame", right: "DataFrame") -> "DataFrame":
     return similarity_join(left, right, k=NEIGHBOURS, method="ivf", recall=0.95)
 
 
-def native(left: "DataFrame", right: "DataFrame") -> "DataFrame":
-    """Spark 4.2's own join."""
-    from pyspark.sql import functions as sf
-
-    others: Any = right.select(sf.col("id").alias("right_id"), sf.col("embedding").alias("other"))
-    score = sf.expr("vector_inner_product(embedding, other)")
-    frame: Any = left
-    joined = frame.nearestByJoin(others, score, numResults=NEIGHBOURS, mode="exact", direction="similarity")
-    return joined.select("id", "right_id")
-
-
 def main() -> None:
-    """Runs the races and prints their tables."""
+    """Runs the race and prints its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--native-rows", type=int, default=5000, help="rows that Spark's own join can finish")
     parser.add_argument("--noise", type=float, default=NOISE)
     given = parser.parse_args()
     makers: dict[str, Maker] = {
@@ -151,13 +137,11 @@ def main() -> None:
         "similarity_join": OnSpark(given.rows, given.noise, exact),
         "similarity_join, ivf at 0.95": OnSpark(given.rows, given.noise, ivf),
     }
-    print(_table(race(makers, given.rounds), given.rows), flush=True)
-    small = race({"nearestByJoin": OnSpark(given.native_rows, given.noise, native)}, given.rounds, again=False)
-    small |= race({"similarity_join": OnSpark(given.native_rows, given.noise, exact)}, given.rounds)
-    print(_table(small, given.native_rows))
+    print(printed(race(makers, given.rounds), given.rows))
 
 
-def _table(results: dict[str, Result], rows: int) -> str:
+def printed(results: dict[str, Result], rows: int) -> str:
+    """The table of a race."""
     first, *_ = results.values()
     lines = []
     for name, result in results.items():

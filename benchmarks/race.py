@@ -111,9 +111,10 @@ def _lane(pipe: Connection, maker: Maker, again: bool) -> None:
 
 
 class _Memory:
-    """Samples the memory of this process and its children while a contender runs, every two seconds and at the end.
+    """Samples the memory of this process and its children while a contender runs, and at the end.
 
-    Seldom, since the kernel walks all their pages for it, at the cost of the very cores that are measured.
+    Every two seconds or less often: the kernel walks all their pages for it, at the cost of the very cores that are
+    measured, so it may take a hundredth of the time.
     """
 
     def __init__(self) -> None:
@@ -130,8 +131,11 @@ class _Memory:
         self._sample()
 
     def _watch(self) -> None:
-        while not self._done.wait(2):
+        pause = 2.0
+        while not self._done.wait(pause):
+            start = time.perf_counter()
             self._sample()
+            pause = max(2.0, 100 * (time.perf_counter() - start))
 
     def _sample(self) -> None:
         me = psutil.Process()
