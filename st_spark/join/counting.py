@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.distinct import hashes
 from st_spark.join.vectors import checked
 
 Hashes = npt.NDArray[np.uint64]
@@ -23,8 +22,10 @@ SIDE, SIZE, REASON, ROWS, WHAT, BUCKET, HASHES = "side", "size", "reason", "rows
 SCHEMA = "side int, size int, reason string, rows bigint, what string, bucket int, hashes binary"
 # What may stand twice.
 IDS, VECTORS, TEXTS = "id", "vector", "text"
-# The columns of the rows that are looked at; the last three hold hashes, or null.
-MISSING, VECTOR, ID_HASH, KEY_HASH, TEXT_HASH = "missing", "vector", "id_hash", "key_hash", "text_hash"
+# Columns of the rows that are looked at, beside SIZE: why they are not, or null; whether it is known that the vector
+# can be joined; the vector where it is not; and hashes, or null.
+MISSING, SOUND, VECTOR = "missing", "sound", "vector"
+ID_HASH, VECTOR_HASH, TEXT_HASH = "id_hash", "vector_hash", "text_hash"
 _BUCKETS = 64
 # Hashes that are held before they are given away.
 _HELD = 1 << 20
@@ -70,23 +71,27 @@ class Look:
             batch = batch.filter(missing.is_null())
         if self.copies:
             self._see(TEXTS, batch.column(TEXT_HASH).drop_null())
-        sizes = pc.list_value_length(batch.column(VECTOR)).fill_null(-1)
-        found = np.unique(sizes.to_numpy()).tolist()
-        for size in found:
-            these = batch if len(found) == 1 else batch.filter(pc.equal(sizes, size))
-            self._look_at(these, size)
+        sound = batch.column(SOUND)
+        self._see_sound(batch.filter(sound))
+        others = batch.filter(pc.invert(sound))
+        for size in pc.unique(others.column(SIZE)).to_pylist():
+            self._look_at(others.filter(pc.equal(others.column(SIZE), size)), size)
+
+    def _see_sound(self, rows: pa.RecordBatch) -> None:
+        """Rows whose vectors can be joined, of any sizes."""
+        for each in pc.value_counts(rows.column(SIZE)):
+            self._counts[each["values"].as_py(), ""] += each["counts"].as_py()
+        if self.copies:
+            self._see(VECTORS, rows.column(VECTOR_HASH))
 
     def _look_at(self, rows: pa.RecordBatch, size: int) -> None:
-        """Rows whose vectors have one size."""
+        """Rows whose vectors have one size, and may not be sound."""
         if size <= 0:
             self._counts[size, "null" if size < 0 else "dimension"] += len(rows)
             return
         found = checked(rows.column(VECTOR), size, self.score)
-        self._counts[size, ""] += len(found.matrix)
         self._counts.update({(size, reason): count for reason, count in found.set_aside.items()})
-        if self.copies:
-            keys = rows.column(KEY_HASH).to_numpy()[found.kept].view(np.uint64)
-            self._seen.setdefault(VECTORS, []).append(hashes(found.matrix) ^ (keys * np.uint64(0x9E3779B97F4A7C15)))
+        self._see_sound(rows.filter(pa.array(found.kept)))
 
     def _see(self, what: str, values: pa.Array) -> None:
         self._seen.setdefault(what, []).append(values.to_numpy().view(np.uint64))

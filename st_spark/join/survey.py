@@ -1,5 +1,6 @@
 """A look at the inputs of a join before the work: their sizes, and what is set aside. One Spark job for both sides."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,15 @@ from st_spark.join.counting import (
     BUCKET,
     ID_HASH,
     IDS,
-    KEY_HASH,
     MISSING,
     REASON,
     ROWS,
     SCHEMA,
     SIDE,
     SIZE,
+    SOUND,
     TEXT_HASH,
+    VECTOR_HASH,
     WHAT,
     Look,
     twice,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 # Of a row that stands for a core: not that of a side.
 _CORE = -1
 _SHOWN = 5
+# The first Spark that knows the lengths of vectors, of floats.
+_NORMS = (4, 2)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def survey(
     both = [sides.left] if sides.right is None else [sides.left, sides.right]
     why = unfit or [sf.lit(None).cast("string")] * len(both)
     looks = [
-        _look(_readable(df, reason, sides.keys, text), Look(side, score, copies))
+        _look(_readable(df, reason, sides.keys, text, copies=copies), Look(side, score, copies))
         for side, (df, reason) in enumerate(zip(both, why, strict=True))
     ]
     cores = core_rows(sides.left.sparkSession).select(sf.lit(_CORE).alias(SIDE))
@@ -139,20 +143,35 @@ def survey(
     return survey
 
 
-def _readable(df: "DataFrame", why: "Column", keys: tuple[str, ...], text: "Column | None") -> "DataFrame":
+def _readable(
+    df: "DataFrame", why: "Column", keys: tuple[str, ...], text: "Column | None", *, copies: bool
+) -> "DataFrame":
     """What Look reads."""
     missing = sf.when(why.isNotNull(), why).when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
         missing = missing.when(sf.col(key).isNull(), sf.lit("null key"))
     ids = sf.when(why.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
+    sound = _sound(df)
     nothing = sf.lit(None).cast("bigint")
     return df.select(
         missing.alias(MISSING),
-        sf.col(VECTOR).alias(VECTOR_READ),
+        sf.coalesce(sf.size(VECTOR), sf.lit(-1)).alias(SIZE),
+        sound.alias(SOUND),
+        # Not null: of many null arrays Spark makes Arrow ones in quadratic time.
+        sf.when(~sound, sf.col(VECTOR)).otherwise(sf.array().cast(df.schema[VECTOR].dataType)).alias(VECTOR_READ),
         ids.alias(ID_HASH),
-        (sf.xxhash64(*keys) if keys else sf.lit(0).cast("bigint")).alias(KEY_HASH),
+        (sf.xxhash64(VECTOR, *keys) if copies else nothing).alias(VECTOR_HASH),
         (nothing if text is None else sf.xxhash64(text, *keys)).alias(TEXT_HASH),
     )
+
+
+def _sound(df: "DataFrame") -> "Column":
+    """True where Spark can tell that a vector can be joined: to bring it to Python costs many times as much."""
+    major, minor = map(int, re.findall(r"\d+", df.sparkSession.version)[:2])
+    if (major, minor) < _NORMS or df.schema[VECTOR].dataType.simpleString() != "array<float>":
+        return sf.lit(False)
+    norm = sf.call_function("vector_norm", sf.col(VECTOR), sf.lit(2.0).cast("float"))
+    return sf.coalesce((norm > 0) & (norm < sf.lit(float("inf"))), sf.lit(False))
 
 
 def _look(rows: "DataFrame", look: Look) -> "DataFrame":

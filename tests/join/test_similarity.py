@@ -12,6 +12,7 @@ from st_spark.join import grid, inputs, keys, similarity, survey
 from st_spark.join.grid import Grid
 from st_spark.join.plan import Cut
 from st_spark.join.request import Request
+from st_spark.join.vectors import SCORES
 from tests.join.tables import byte_order, frame, neighbours, random_vectors, rows, scores
 
 if TYPE_CHECKING:
@@ -145,6 +146,21 @@ def test_odd_rows_are_left_out_and_counted(spark: "SparkSession") -> None:
     unkeyed = similarity.join(inputs.sides_of(df, None, {"left": ("id", "embedding")}), Request(k=1, score="dot"))
     assert unkeyed.survey.left.set_aside == {"dimension": 3, "not finite": 2, "null": 1, "null id": 1}
     assert {row[0] for row in rows(unkeyed.pairs)} == {0, 1, 7, 8}
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_what_spark_tells_of_vectors_is_what_a_look_at_them_tells(
+    spark: "SparkSession", score: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where float32 does not hold the length."""
+    vectors: list[list[float | None] | None] = [[1.0, 2.0], [1e30, 1e30], [1e-30, 0.0], [3e38, 3e38], [0.0, -0.0], None]
+    vectors += [[], [1.0], [float("nan"), 1.0], [1.0, float("-inf")], [None, 1.0], [1.0, 2.0], [None, None]]
+    df = spark.createDataFrame([*enumerate(vectors)], "id bigint, embedding array<float>")
+    sides = inputs.sides_of(df, None, {"left": ("id", "embedding")})
+    told = survey.survey(sides, score, copies=True)
+    assert (told.left.alike, told.left.set_aside["null"], told.left.set_aside["not finite"]) == (True, 1, 4)
+    monkeypatch.setattr(survey, "_NORMS", (99, 0))
+    assert survey.survey(sides, score, copies=True) == told
 
 
 def test_ids_keep_their_types_and_doubles_their_digits(spark: "SparkSession") -> None:
