@@ -88,15 +88,20 @@ def test_delta_tables_have_versions_and_are_told_from_what_lies_there(tiny_model
     source = texts(tmp_path / "in.csv", 50)
     table = os.path.relpath(tmp_path / "table")  # where the user stands, not in Spark's warehouse
     made = ["embed", "--text-column=text", f"--model={tiny_model}", f"--output={table}", "--output-format=delta"]
-    results = [tmp_path / f"{number}.json" for number in range(2)]
-    *written, found, again, refused = in_turn(
+    results = [tmp_path / f"{number}.json" for number in range(3)]
+    pairs = ["mine", f"--source={table}", f"--target={table}", f"--output={tmp_path / 'pairs'}"]
+    first, mined, second, found, again, refused = in_turn(
         [*made, f"--input={source}", "--mode=error", f"--result={results[0]}"],
+        [*pairs, "--output-format=delta", "--threshold=-1000", f"--result={results[2]}"],
         [*made, f"--input={source}", "--mode=append", f"--result={results[1]}"],
         ["search", "violin", f"--table={table}", "-k=1"],
         [*made, f"--input={table}", "--mode=overwrite", "--output-column=second"],
         [*made, f"--input={source}", "--mode=append"],
     )
-    for version, (status, said) in enumerate(written):
+    assert mined[0] == 0, mined[1]
+    told = json.loads(results[2].read_text(encoding="utf-8"))
+    assert (told["output"]["version"], told["pairs"]) == (0, 44)  # a row of each text with itself
+    for version, (status, said) in enumerate((first, second)):
         assert status == 0, said
         told = json.loads(results[version].read_text(encoding="utf-8"))
         assert (told["output"]["version"], told["rows"]["out"], told["duplicates"]) == (version, 50, 6)
