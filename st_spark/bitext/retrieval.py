@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from st_spark.bitext.margins import Ranks, margins, means
 from st_spark.errors import InputError
+from st_spark.join.pairs import order_of
 from st_spark.join.scores import Places, Scores
 from st_spark.spec import CANDIDATES, MARGINS, RETRIEVALS
 
@@ -89,7 +90,7 @@ class Neighbours:
 
 def nearest(row: Places, other: Places, cosine: Scores, refused: Flags, k: int) -> Neighbours:
     """The k nearest of each row, of neighbours in any order, each pair once."""
-    found = Neighbours(row, other, cosine, refused).taken(np.lexsort((other, -cosine, row)))
+    found = Neighbours(row, other, cosine, refused).taken(order_of(row, other, cosine))
     return found.taken(np.flatnonzero(found.rank <= k))
 
 
@@ -138,12 +139,12 @@ def mined(forward: Neighbours, backward: Neighbours, rule: Rule) -> Scored:
     else:
         pairs = pairs.taken(pairs.forward | pairs.backward)
     pairs = pairs.taken(pairs.score > rule.threshold)
-    pairs = pairs.taken(np.lexsort((pairs.target, pairs.source, -pairs.score)))
+    pairs = pairs.taken(np.argsort(-pairs.score, kind="stable"))  # they stood by source and target
     return pairs.taken(one_to_one(pairs.source, pairs.target)) if rule.retrieval == "max" else pairs
 
 
 def scored(forward: Neighbours, backward: Neighbours, rule: Rule) -> Scored:
-    """Every pair of neighbours that has a score, with what it is a candidate of."""
+    """Every pair of neighbours that has a score, with what it is a candidate of; by source, then by target."""
     sources, targets = (
         1 + max(int(one.row.max(initial=-1)), int(other.other.max(initial=-1)))
         for one, other in ((forward, backward), (backward, forward))
@@ -167,12 +168,14 @@ def scored(forward: Neighbours, backward: Neighbours, rule: Rule) -> Scored:
 
 def _best(pairs: Scored) -> Scored:
     """The same with the best of each row for its only candidate."""
-    order = np.lexsort((pairs.target, pairs.source, -pairs.score))
+    order = np.argsort(-pairs.score, kind="stable")
     flags = []
     for row, listed in ((pairs.source, pairs.forward), (pairs.target, pairs.backward)):
-        places = order[listed[order]]
+        places = order[listed[order]][::-1]
+        last = np.full(int(row.max(initial=-1)) + 1, -1)
+        last[row[places]] = places  # of several the last one stays, which is the best
         best = np.zeros(len(row), bool)
-        best[places[np.unique(row[places], return_index=True)[1]]] = True
+        best[last[last >= 0]] = True
         flags.append(best)
     return Scored(**{**vars(pairs), "forward": flags[0], "backward": flags[1]})
 
