@@ -18,8 +18,8 @@ PLAIN = {"st_spark.errors", "st_spark.spec", "st_spark.model.checkpoint", "st_sp
 # Tested in milliseconds, and run where there is no Spark, as on a machine with a GPU; so is all of model/.
 SPARKLESS = {"st_spark.encoding", "st_spark.windows", "st_spark.options"}
 _JOIN = (
-    "cells counting forest grid kernel kmeans leaders matches merging placement ranking regions request searching "
-    "sides sweep tagging truth vectors visits"
+    "cells counting forest grid kernel kmeans leaders matches merging placement regions request searching "
+    "sides sweep tagging tile tiles truth vectors visits"
 )
 SPARKLESS |= {f"st_spark.join.{name}" for name in _JOIN.split()}
 SPARKLESS |= {f"st_spark.bitext.{name}" for name in "columns exchange margins retrieval selection".split()}

@@ -53,7 +53,7 @@ class Candidates:
         columns: [pairs] column.
         least: [pairs] no less than this is the value of the pair.
         most: [pairs] no more than this.
-        known: [pairs] whether these bounds are those of the vectors themselves, not of their codes.
+        known: [pairs] whether these bounds are as near as another look would bring them.
     """
 
     rows: Places
@@ -63,12 +63,12 @@ class Candidates:
     known: npt.NDArray[np.bool_]
 
     @staticmethod
-    def near(rows: Places, columns: Places, value: Scores, off: Scores) -> "Candidates":
+    def near(rows: Places, columns: Places, value: Scores, off: Scores, *, known: bool = False) -> "Candidates":
         """Pairs with a value that is near to something, and no farther off than something."""
         least, most = (value - off).astype(np.float32), (value + off).astype(np.float32)
         # Float32 may have rounded to the wrong side.
         down, up = np.nextafter(least, np.float32(-np.inf)), np.nextafter(most, np.float32(np.inf))
-        return Candidates(rows, columns, down, up, np.zeros(len(rows), bool))
+        return Candidates(rows, columns, down, up, np.full(len(rows), known))
 
     @staticmethod
     def joined(parts: "Sequence[Candidates]") -> "Candidates":
@@ -141,8 +141,9 @@ class Best:
     def result(self) -> Pairs:
         """The k best of each row, and what nearly ties with the last of them; by their places in the two matrices."""
         self.tighten()
-        self.tighten(look=self._held + 1)
-        self.tighten()
+        if not self._found[0].known.all():
+            self.tighten(look=self._held + 1)
+            self.tighten()
         (found,) = self._found
         return self.pairing.pairs(found.rows, found.columns)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import pad
 
 from st_spark.join.codes import fastest
 from st_spark.join.scores import Places
@@ -23,6 +24,8 @@ _MOST_CELLS = 4096
 # Rows of the sample that a centroid is the mean of, at least on average.
 _SAMPLED_PER_CELL = 39
 _ROWS = 512
+# Columns of which the largest value is looked at first; of so many cells or more there are whole runs.
+_RUN, _MANY = 32, 256
 
 
 def cell_count(rows: int, sampled: int) -> int:
@@ -61,10 +64,13 @@ class Cells:
         columns = self._codes.columns
         integer = columns.dtype == torch.int8
         # Reused: a fresh large output costs more than the products in it.
-        buffer = torch.empty(_ROWS, len(self), dtype=torch.int32 if integer else columns.dtype, device=columns.device)
+        buffer = torch.empty(
+            _ROWS, len(columns), dtype=torch.int32 if integer else columns.dtype, device=columns.device
+        )
         for first in range(0, len(rows), _ROWS):
             coded, units = self._coded(rows[first : first + _ROWS], by_distance=by_distance)
             tile = (torch._int_mm if integer else torch.mm)(coded, columns.t(), out=buffer[: len(coded)]).cpu().numpy()
+            tile[:, len(self) :] = -np.iinfo(np.int32).max if integer else -np.inf  # the least that has a negative
             if by_distance:
                 tile = tile * units[:, None].astype(np.float32) - self._codes.half
             found[first : first + _ROWS] = best_columns(tile, count)
@@ -88,12 +94,17 @@ class Cells:
         scale = float(np.abs(x).max(initial=0.0)) / levels or 1.0
         dtype = torch.int8 if fastest(device) == torch.int8 else torch.float32
         half = ((x / scale).astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
-        return _Codes(middle, torch.from_numpy(np.rint(x / scale)).to(device, dtype), levels, scale, half)
+        columns = torch.from_numpy(np.rint(x / scale)).to(device, dtype)
+        more = -len(x) % _RUN if len(x) >= _MANY else 0
+        return _Codes(middle, pad(columns, (0, 0, 0, more)), levels, scale, np.pad(half, (0, more)))
 
 
 @dataclass(frozen=True)
 class _Codes:
-    """Centroids less their middle, as integers from -levels to levels of so much each, and half the squares."""
+    """Centroids less their middle, as integers from -levels to levels of so much each, and half the squares.
+
+    Where there are many, zeros follow that make whole runs of them.
+    """
 
     middle: Matrix
     columns: torch.Tensor
@@ -107,16 +118,22 @@ def best_columns(tile: Tile, count: int) -> Places:
     rows, columns = tile.shape
     if count == 1:
         return np.asarray(tile.argmax(axis=1)[:, None])
-    width = columns // (4 * count)
-    if width < 2:
+    width = _RUN
+    while width > 1 and (columns % width or columns < 4 * count * width):
+        width //= 2
+    if width < _RUN // 8:
         return np.argsort(-tile, axis=1, kind="stable")[:, :count]
     runs = columns // width
-    # The count-th largest of the maxima of some runs of columns: so many columns reach it, and few more.
-    maxima = tile[:, : width * runs].reshape(rows, width, runs).max(axis=1)
+    # The count-th largest of the maxima of runs of columns: so many columns reach it, and few more.
+    maxima = torch.from_numpy(tile).unflatten(1, (runs, width)).amax(2).numpy()
     least = np.partition(maxima, runs - count, axis=1)[:, runs - count]
-    hits = np.flatnonzero(tile >= least[:, None])
-    row, column = np.divmod(hits, columns)
-    order = np.lexsort((column, -tile.ravel()[hits], row))
+    run = np.flatnonzero(maxima >= least[:, None])
+    row = run // runs
+    inside = tile.reshape(-1, width)[run]
+    place = np.flatnonzero(inside >= least[row, None])
+    which = place // width
+    row, column = row[which], run[which] % runs * width + place % width
+    order = np.lexsort((column, -inside.ravel()[place], row))
     starts = np.searchsorted(row, np.arange(rows))
     return np.asarray(column[order][starts[:, None] + np.arange(count)])
 

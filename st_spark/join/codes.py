@@ -21,6 +21,8 @@ _ROWS = 2048
 _INT8 = ("avx512_vnni", "avx_vnni", "amx_int8")
 # Room for the rounding of the bounds themselves, which are computed in float32.
 _SAFETY = 1 + 1e-5
+# Float32 does not hold the square of a smaller number.
+_LOST = 2e-19
 # The scale of zeros.
 _NOTHING = 1e-30
 
@@ -57,15 +59,16 @@ class Plan:
         order: [n] the row that comes first, and so on.
         factors: [n] what each row is multiplied by before.
         middle: [d] what is taken from each row then, or None.
-        block: So many rows that follow each other share a scale.
+        tops: [n] what the largest code of each row, in that order, shall stand for; None: its largest value. Rows with
+            the same share a scale.
     """
 
     order: npt.NDArray[np.int64]
     factors: Floats
     middle: Floats | None = None
-    block: int = 1
+    tops: Floats | None = None
 
-    def rows(self, rows: Matrix, part: slice) -> torch.Tensor:
+    def rows(self, rows: Matrix, part: slice | npt.NDArray[np.int64]) -> torch.Tensor:
         """[part, d] float32: some rows in their order, scaled, less the middle."""
         return scaled(rows, self.factors, self.order[part], self.middle)
 
@@ -97,28 +100,23 @@ def encoded(rows: Matrix, plan: Plan, dtype: torch.dtype) -> Codes:
     scales, errors, rounding, lengths = (np.empty(len(rows)) for _ in range(4))
     # The factor, the middle and float32 round away less than 2^-22 of the row as it was.
     more = 0.0 if plan.middle is None else float(np.linalg.norm(plan.middle))
-    step = max(_ROWS // plan.block, 1) * plan.block
-    for first in range(0, len(rows), step):
-        part = slice(first, first + step)
+    lost = _LOST * rows.shape[1] ** 0.5
+    for part in pieces(len(rows), _ROWS):
         x = plan.rows(rows, part)
         scale = torch.ones(len(x))
         if dtype == torch.int8:
-            tops = _of_blocks(x.abs().amax(1), plan.block)
+            tops = x.abs().amax(1) if plan.tops is None else torch.from_numpy(plan.tops[part]).float()
             scale = torch.where(tops > 0, tops / 127, _NOTHING)
             codes[part] = (x / scale[:, None]).round_().clamp_(-127, 127).to(dtype)
         else:
             codes[part] = x.to(dtype)
         scales[part] = scale.numpy()
-        lengths[part] = x.norm(dim=1).numpy() * _SAFETY
+        lengths[part] = x.norm(dim=1).numpy() * _SAFETY + lost
         rounding[part] = (lengths[part] + more) * 2.0**-22
-        errors[part] = (x - codes[part] * scale[:, None]).norm(dim=1).numpy() * _SAFETY + rounding[part]
+        errors[part] = rounding[part]
+        if dtype != torch.float32:
+            errors[part] += (x - codes[part] * scale[:, None]).norm(dim=1).numpy() * _SAFETY + lost
     return Codes(codes, scales, errors, rounding, lengths)
-
-
-def _of_blocks(tops: torch.Tensor, block: int) -> torch.Tensor:
-    """The largest of each block of rows, for all of them."""
-    blocks = torch.nn.functional.pad(tops, (0, -len(tops) % block)).view(-1, block)
-    return blocks.amax(1).repeat_interleave(block)[: len(tops)]
 
 
 def pieces(count: int, size: int) -> list[slice]:

@@ -15,7 +15,7 @@ from st_spark.join.distinct import Distinct, distinct
 from st_spark.join.nearby import Nearby, caps_for
 from st_spark.join.pairs import Pairs
 from st_spark.join.products import lowered
-from st_spark.join.scores import Places, Rescorer, Scores
+from st_spark.join.scores import Places, Rescorer, Scores, leveled
 from st_spark.join.vectors import Matrix
 
 # Rows that are met by caps at a time.
@@ -43,8 +43,9 @@ def top_k(
         twins: [n] the place in `right` of the very same row, or -1: a row is no neighbour of itself.
         floor: [n] scores below which pairs of a row are not wanted.
     """
-    need = np.full(len(left), -np.inf if threshold is None else threshold)
-    need = need if floor is None else np.maximum(need, floor)
+    left, right, unit = leveled(left, right, score)
+    need = np.full(len(left), -np.inf if threshold is None else threshold) * unit
+    need = need if floor is None else np.maximum(need, floor * unit)
     rows, columns = distinct(left), distinct(right)
     wanted = k + (twins is not None)
     least = np.minimum.reduceat(need[rows.members], rows.starts[:-1]) if len(need) else need
@@ -53,7 +54,7 @@ def top_k(
     good = pairs.score >= need[pairs.left]
     if twins is not None:
         good &= pairs.right != twins[pairs.left]
-    return pairs.taken(np.flatnonzero(good)).sorted().first(k)
+    return pairs.taken(np.flatnonzero(good)).sorted().first(k).times(1 / unit)
 
 
 def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
@@ -61,11 +62,12 @@ def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, 
 
     Where no pair can be left out, all products are computed once for both.
     """
+    left, right, unit = leveled(left, right, score)
     rows, columns = distinct(left), distinct(right)
     forward, backward = _both_best(rows.of(left), columns.of(right), k, score)
     return (
-        _expanded(forward, rows, columns, k).sorted().first(k),
-        _expanded(backward, columns, rows, k).sorted().first(k),
+        _expanded(forward, rows, columns, k).sorted().first(k).times(1 / unit),
+        _expanded(backward, columns, rows, k).sorted().first(k).times(1 / unit),
     )
 
 
@@ -86,10 +88,12 @@ def above_by_parts(
     left: Matrix, right: Matrix, threshold: float, score: str, *, upper: bool = False
 ) -> Iterator[Pairs]:
     """above() without all pairs in memory: those of some rows at a time, in no order."""
+    left, right, unit = leveled(left, right, score)
+    threshold *= unit
     rows, columns = distinct(left), distinct(right)
     for part in _all(rows.of(left), columns.of(right), threshold, score, upper):
         pairs = _expanded(part.taken(np.flatnonzero(part.score >= threshold)), rows, columns, None)
-        yield _once(pairs) if upper else pairs
+        yield (_once(pairs) if upper else pairs).times(1 / unit)
 
 
 def _once(pairs: Pairs) -> Pairs:

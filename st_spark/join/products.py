@@ -42,7 +42,7 @@ class Side:
     def __len__(self) -> int:
         return len(self.matrix)
 
-    def rows(self, part: slice) -> torch.Tensor:
+    def rows(self, part: slice | Places) -> torch.Tensor:
         """[part, d] some rows in float32."""
         return self.plan.rows(self.matrix, part)
 
@@ -65,7 +65,12 @@ class Sides:
 
 
 def sides(
-    left: Matrix, right: Matrix, score: str, blocks: tuple[int, int], orders: tuple[Places, Places] | None = None
+    left: Matrix,
+    right: Matrix,
+    score: str,
+    blocks: tuple[Places, Places],
+    orders: tuple[Places, Places] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Sides:
     """Codes of both sides.
 
@@ -73,11 +78,13 @@ def sides(
         left: [n, d], not empty.
         right: [m, d], not empty.
         score: One of vectors.SCORES.
-        blocks: Rows of the left and of the right side that share a scale.
+        blocks: Where the blocks of the left and of the right side begin: their rows share a scale.
         orders: Of the rows of both. By default those with the largest values come first, so that rows of a block are
             alike, and large products soon say what others must reach.
+        dtype: Of the codes; by default the one that the device multiplies fastest.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or fastest(device)
     scales = [factors(side, score) for side in (left, right)]
     middles = _middles(left, right, scales, score)
     added = _added(left, right, scales, middles, score)
@@ -85,12 +92,28 @@ def sides(
     for place, (side, factor, middle, block, plus) in enumerate(
         zip((left, right), scales, middles, blocks, added, strict=True)
     ):
-        order = orders[place] if orders else np.argsort(-_tops(side, factor, middle), kind="stable")
-        plan = Plan(order, factor, middle, block)
-        codes = encoded(side, plan, fastest(device))
+        order, tops = _ordered(side, factor, middle, block, orders[place] if orders else None, dtype)
+        codes = encoded(side, plan := Plan(order, factor, middle, tops), dtype)
         more = 0.0 if middle is None else float(np.linalg.norm(middle))
         made.append(Side(side, plan, codes, plus[order], codes.lengths + more))
     return Sides(made[0], made[1], Rescorer(left, right, score), device)
+
+
+def _ordered(
+    rows: Matrix, factor: Scores, middle: Scores | None, block: Places, order: Places | None, dtype: torch.dtype
+) -> tuple[Places, Scores | None]:
+    """The order of the rows of a side, and the largest value of the block of each, where the codes have a scale."""
+    if order is not None and dtype != torch.int8:
+        return order, None
+    tops = _tops(rows, factor, middle)
+    order = np.argsort(-tops, kind="stable") if order is None else order
+    highest = np.maximum.reduceat(tops[order], block)
+    return order, np.repeat(highest, np.diff(block, append=len(rows)))
+
+
+def blocks_of(count: int, size: int) -> Places:
+    """Where blocks of so many rows begin."""
+    return np.arange(0, count, size)
 
 
 def values(scores: Scores, score: str) -> Scores:
@@ -118,8 +141,8 @@ def _middles(left: Matrix, right: Matrix, scales: list[Scores], score: str) -> l
         return [middle, middle]
     found: list[Scores | None] = []
     for side, factor in zip((left, right), scales, strict=True):
-        mean = (factor @ side) / len(side)
-        squares = (np.square(lengths(side) * factor)).mean()
+        mean = (factor.astype(side.dtype) @ side).astype(np.float64) / len(side)
+        squares = 1.0 if score == "cosine" else np.square(lengths(side)).mean()
         found.append(mean if mean @ mean > _MEAN * squares else None)
     return found
 

@@ -12,6 +12,8 @@ from st_spark.join.vectors import Matrix
 Scores = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
+# Powers of two that values may have to stay as they are, and the largest that others are multiplied by.
+_LEVEL, _MOST = 24, 400
 # Pairs of vectors whose float64 copies are held at a time, in values: they stay in cache.
 _VALUES = 1 << 17
 # Pairs of which the products are computed at a time.
@@ -37,6 +39,26 @@ def exact_scores(x: Matrix, y: Matrix, score: str) -> Scores:
 def lengths(rows: Matrix) -> Scores:
     """[n] the length of each row."""
     return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+
+
+def leveled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, float]:
+    """Both sides in numbers of which float32 holds the squares, and what scores of them are times those of the rows.
+
+    All is multiplied by powers of two, so nothing is rounded: for cosine each row by its own, for dot each side, and
+    for euclidean both sides by the same.
+    """
+    tops = [np.maximum(side.max(axis=1, initial=0.0), -side.min(axis=1, initial=0.0)) for side in (left, right)]
+    if score != "cosine":
+        tops = [top.max(initial=0.0, keepdims=True) for top in tops]
+    if score == "euclidean":
+        tops = [np.maximum(*tops)] * 2
+    powers = [np.clip(-np.frexp(top)[1], -_MOST, _MOST) for top in tops]
+    powers = [np.where(np.abs(power) > _LEVEL, power, 0) for power in powers]
+    if not any(power.any() for power in powers):
+        return left, right, 1.0
+    x, y = (np.ldexp(side, power[:, None]) for side, power in zip((left, right), powers, strict=True))
+    exponent = {"cosine": 0, "dot": powers[0].sum() + powers[1].sum(), "euclidean": powers[0].sum()}[score]
+    return x, y, 2.0 ** int(exponent)
 
 
 class Rescorer:
@@ -84,7 +106,8 @@ class Rescorer:
                 if self.score == "cosine":
                     found, off = found / off, np.ones(len(rows))
         fine = np.isfinite(found)
-        return np.where(fine, found, 0.0), np.where(fine, off * relative, np.inf)
+        lost = self.left.shape[1] * float(np.finfo(kind).tiny)  # of products that are smaller than that
+        return np.where(fine, found, 0.0), np.where(fine, off * relative + lost, np.inf)
 
 
 def _sums(x: Matrix, y: Matrix, out: Matrix) -> Scores:

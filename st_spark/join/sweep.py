@@ -15,17 +15,16 @@ from st_spark.join.candidates import Best, Candidates, Pairing
 from st_spark.join.codes import pieces, scaled
 from st_spark.join.kmeans import lloyd
 from st_spark.join.pairs import Pairs
-from st_spark.join.products import factors, lowered, sides, values
+from st_spark.join.products import blocks_of, factors, lowered, sides, values
 from st_spark.join.scores import Places, Scores
-from st_spark.join.tiles import Tile, Tiles
+from st_spark.join.tile import Tile, run_width
+from st_spark.join.tiles import Tiles
 from st_spark.join.vectors import Matrix
 
 # Rows and columns of a tile: on a CPU it stays in the last cache, on a GPU it keeps the chip busy.
 _ROWS, _COLUMNS = (1024, 8192), (2048, 16384)
 # Columns, and rows, of which the largest value is looked at first. Those of a column lie apart in memory.
 _RUNS = (32, 8)
-# The share of a tile's pairs that may be hits before they are told apart in float32.
-_ALIKE = 1 / 8
 # Rows of a ball, rows for each pivot that they are gathered around, most pivots, their sample, and rounds of k-means.
 _GROUP, _PIVOT, _PIVOTS, _SAMPLE, _ROUNDS = 512, 512, 1024, 8192, 4
 
@@ -47,7 +46,7 @@ def nearest(
         Pairs of rows and columns, and of columns and rows; in no order.
     """
     shape = _shape()
-    ready = sides(left, right, score, shape)
+    ready = sides(left, right, score, (blocks_of(len(left), shape[0]), blocks_of(len(right), shape[1])))
     orders = ready.left.plan.order, ready.right.plan.order
     least = values(lowered(need), score)[orders[0]]
     back = Best(k, np.full(len(right), -np.inf), Pairing(ready.rescore, orders[1], orders[0], turned=True))
@@ -69,7 +68,7 @@ def _swept(tiles: Tiles, rows: slice, best: Best, back: Best | None, *, first: b
         new = number == 0, first
         tile = tiles.tile(rows, columns)
         hits = _hits(tile, best, back, new)
-        if any(_too_many(each, tile, best.k) for each in hits):
+        if any(tile.too_many(each, best.k) for each in hits):
             hits = _hits(tiles.sharp(rows, columns), best, back, new)
         best.add(hits[0])
         if back is not None:
@@ -80,14 +79,14 @@ def _swept(tiles: Tiles, rows: slice, best: Best, back: Best | None, *, first: b
 
 def _hits(tile: Tile, best: Best, back: Best | None, new: tuple[bool, bool]) -> list[Candidates]:
     """Of rows, and of columns; raises what they need where these are new: nothing is known of them yet."""
-    runs = tile.row_runs(_width(_RUNS[0], tile.values.shape[1], best.k))
+    runs = tile.row_runs(run_width(_RUNS[0], tile.values.shape[1], best.k))
     if new[0] and runs.shape[1] >= best.k:
         np.maximum(best.need, tile.kth(runs, best.k, of_rows=True), out=best.need)
     hits = [tile.row_hits(runs, best.need)]
     if back is None:
         return hits
     need = back.need[tile.columns]  # a view: what is raised here is raised there
-    runs = tile.column_runs(_width(_RUNS[1], tile.values.shape[0], back.k))
+    runs = tile.column_runs(run_width(_RUNS[1], tile.values.shape[0], back.k))
     if new[1] and runs.shape[0] >= back.k:
         np.maximum(need, tile.kth(runs, back.k, of_rows=False), out=need)
     return [*hits, tile.column_hits(runs, need)]
@@ -105,7 +104,8 @@ def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: b
     """
     shape = _GROUP, _shape()[1]
     orders = _together(left, right, score, same=upper)
-    ready = sides(left, right, score, shape, orders=orders)
+    blocks = blocks_of(len(left), shape[0]), blocks_of(len(right), shape[1])
+    ready = sides(left, right, score, blocks, orders)
     tiles = Tiles(ready, shape)
     need = values(lowered(np.array([threshold])), score)
     ours, theirs = (
@@ -116,7 +116,7 @@ def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: b
         for columns in _spans(meet[number], number if upper else 0, len(right)):
             tile = tiles.tile(rows, columns)
             hits = _wanted(tile, need)
-            if _too_many(hits, tile, 0):
+            if tile.too_many(hits, 0):
                 hits = _wanted(tiles.sharp(rows, columns), need)
             i, j = orders[0][rows][hits.rows], orders[1][hits.columns]
             yield Pairs(i, j, ready.rescore(i, j))
@@ -145,18 +145,6 @@ def _together(left: Matrix, right: Matrix, score: str, *, same: bool) -> tuple[P
     pivots = lloyd(drawn, drawn[: min(-(-len(right) // _PIVOT), _PIVOTS)], _ROUNDS, score)
     columns = gathered(right, pivots)
     return columns if same else gathered(left, pivots), columns
-
-
-def _too_many(hits: Candidates, tile: Tile, k: int) -> bool:
-    usual = 4 * k * max(len(tile.row_off), len(tile.column_off))
-    return not tile.sharp and len(hits.rows) > max(_ALIKE * tile.values.numel(), usual)
-
-
-def _width(width: int, count: int, k: int) -> int:
-    """How many neighbours make a run: fewer where many are wanted, so that there are runs enough."""
-    while width > 1 and count // width < 4 * k:
-        width //= 2
-    return width
 
 
 def _shape() -> tuple[int, int]:

@@ -1,136 +1,30 @@
-"""Tiles of products of codes, and what in them can reach what its row, or its column, needs.
-
-To look for the best must not cost more than the products themselves: the maximum of each run of neighbours is found
-first, in one pass, and only runs that may hold enough are looked into. On one core with int8 products that is a
-thirtieth of the time of the products for rows, and a twentieth for columns.
-"""
-
-from dataclasses import dataclass
+"""Tiles of products of codes, with a proven bound on how far they are off."""
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
-from st_spark.join.candidates import Candidates
 from st_spark.join.products import ROUNDING, Side, Sides
 from st_spark.join.scores import Scores
+from st_spark.join.tile import Part, Tile
 
-# Both sides are filled up to whole runs of so many.
+# Tiles are filled up to whole runs of so many.
 _RUN = 32
 # Integers that are added to products must be smaller than this, so that int32 holds the sums.
 _MOST_ADDED = 2.0**29
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Values of some rows with some columns.
-
-    Attributes:
-        rows: The rows, by their places in the order of their side.
-        columns: The columns.
-        values: [rows, columns] int32 or floats, filled up to whole runs by what is less than any value.
-        unit: What 1 of them stands for.
-        row_off: [rows] how far off the values of a row can be.
-        column_off: [columns] the same of a column.
-        sharp: Whether they were multiplied in float32.
-    """
-
-    rows: slice
-    columns: slice
-    values: torch.Tensor
-    unit: float
-    row_off: Scores
-    column_off: Scores
-    sharp: bool
-
-    def row_runs(self, width: int) -> torch.Tensor:
-        """[rows, runs] the largest value of each so many columns."""
-        return self.values if width == 1 else self.values.unflatten(1, (-1, width)).amax(2)
-
-    def column_runs(self, width: int) -> torch.Tensor:
-        """[runs, columns] the largest value of each so many rows."""
-        return self.values if width == 1 else self.values.unflatten(0, (-1, width)).amax(1)
-
-    def kth(self, runs: torch.Tensor, k: int, *, of_rows: bool) -> Scores:
-        """[rows] or [columns] no less than this is the k-th best value of each; k runs have one at least as good.
-
-        Args:
-            runs: row_runs() or column_runs(), at least k of them.
-            k: Which.
-            of_rows: Whether they are those of rows.
-        """
-        best = runs.topk(k, dim=1).values[:, -1] if of_rows else runs.topk(k, dim=0).values[-1]
-        off = self.row_off if of_rows else self.column_off
-        return self._value(best[: len(off)]) - off
-
-    def row_hits(self, runs: torch.Tensor, need: Scores) -> Candidates:
-        """The pairs that may have what their rows need; rows are counted from the first of the tile.
-
-        Args:
-            runs: row_runs().
-            need: [rows] least value.
-        """
-        count, width = runs.shape[1], self.values.shape[1] // runs.shape[1]
-        least = self._least(need, self.row_off, self.values.shape[0])
-        run = _places(runs >= least[:, None])
-        row = run // count
-        inside = self.values.view(-1, width).index_select(0, run)
-        place = _places(inside >= least.index_select(0, row)[:, None])
-        which = place // width
-        column = (run % count).index_select(0, which) * width + place % width
-        rows = row.index_select(0, which).cpu().numpy()
-        value = self._value(inside.view(-1).index_select(0, place))
-        return Candidates.near(rows, column.cpu().numpy() + self.columns.start, value, self.row_off[rows])
-
-    def column_hits(self, runs: torch.Tensor, need: Scores) -> Candidates:
-        """The pairs that may have what their columns need; here `rows` are columns, and the other way round.
-
-        Args:
-            runs: column_runs().
-            need: [columns] least value.
-        """
-        count, width = self.values.shape[1], self.values.shape[0] // runs.shape[0]
-        least = self._least(need, self.column_off, count)
-        run = _places(runs >= least)
-        column = run % count
-        first = run // count * (width * count) + column
-        flat = first[:, None] + torch.arange(width, device=first.device) * count
-        inside = self.values.view(-1).index_select(0, flat.view(-1)).view(-1, width)
-        place = _places(inside >= least.index_select(0, column)[:, None])
-        which = place // width
-        row = (run // count).index_select(0, which) * width + place % width
-        columns = column.index_select(0, which).cpu().numpy()
-        value = self._value(inside.view(-1).index_select(0, place))
-        off = self.column_off[columns]
-        return Candidates.near(columns + self.columns.start, row.cpu().numpy() + self.rows.start, value, off)
-
-    def _value(self, values: torch.Tensor) -> Scores:
-        return np.asarray(values.double().cpu().numpy() * self.unit)
-
-    def _least(self, need: Scores, off: Scores, count: int) -> torch.Tensor:
-        """[count] the least value that may stand for what is needed, never so little that filling has it."""
-        least = np.full(count, np.inf)
-        least[: len(need)] = (need - off) / self.unit
-        kind = self.values.dtype
-        if kind == torch.int32:
-            bounds = torch.iinfo(kind)
-            whole = np.clip(np.floor(least), bounds.min + 1, bounds.max).astype(np.int32)
-        else:
-            lowest = float(torch.finfo(kind).min)
-            whole = np.nextafter(np.maximum(least, lowest).astype(np.float32), np.float32(lowest))
-        return torch.from_numpy(whole).to(self.values.device)
 
 
 class Tiles:
     """Multiplies rows with columns, tile by tile.
 
     Args:
-        sides: Both sides. Rows and columns of a tile lie within one block of theirs.
+        sides: Both sides. The columns of a tile lie within one block of theirs; so do its rows where they are a slice.
         shape: The most rows and columns of a tile.
     """
 
     def __init__(self, sides: Sides, shape: tuple[int, int]) -> None:
         self.sides = sides
-        self._codes = [_filled(side.codes.codes).to(sides.device) for side in (sides.left, sides.right)]
+        self._codes = [side.codes.codes.to(sides.device) for side in (sides.left, sides.right)]
         self._integer = self._codes[0].dtype == torch.int8
         self._shifted = bool(sides.left.added.any() or sides.right.added.any())
         self._buffer = torch.empty(
@@ -139,52 +33,59 @@ class Tiles:
             device=sides.device,
         )
 
-    def tile(self, rows: slice, columns: slice) -> Tile:
+    def tile(self, rows: Part, columns: slice) -> Tile:
         """The tile of some rows and columns, in a buffer that the next one reuses."""
         left, right = self.sides.left, self.sides.right
-        unit = left.codes.scales[rows.start] * right.codes.scales[columns.start]
+        unit = left.codes.scales[rows] * right.codes.scales[columns.start]
         added = max(np.abs(side.added[part]).max() for side, part in ((left, rows), (right, columns)))
-        if self._integer and added > _MOST_ADDED * unit:
+        if self._integer and added > _MOST_ADDED * unit.min():
             return self.sharp(rows, columns)
-        x, y = (codes[_whole(part)] for codes, part in zip(self._codes, (rows, columns), strict=True))
+        x, y = (_whole(codes, part) for codes, part in zip(self._codes, (rows, columns), strict=True))
         made = self._buffer[: len(x) * len(y)].view(len(x), len(y))
         (torch._int_mm if self._integer else torch.mm)(x, y.t(), out=made)
         relative = 2.0**-8 if x.dtype == torch.bfloat16 else 0.0
         return self._made(made, (rows, columns), unit, relative, sharp=x.dtype == torch.float32)
 
-    def sharp(self, rows: slice, columns: slice) -> Tile:
+    def sharp(self, rows: Part, columns: slice) -> Tile:
         """The same in float32: where nearly all pairs are alike, codes do not tell them apart."""
         left, right = self.sides.left, self.sides.right
         x, y = (_filled(side.rows(part)).to(self.sides.device) for side, part in ((left, rows), (right, columns)))
-        return self._made(x @ y.t(), (rows, columns), 1.0, 0.0, sharp=True)
+        return self._made(x @ y.t(), (rows, columns), np.ones(_count(rows)), 0.0, sharp=True)
 
     def _made(
-        self, values: torch.Tensor, parts: tuple[slice, slice], unit: float, relative: float, *, sharp: bool
+        self, values: torch.Tensor, parts: tuple[Part, slice], unit: Scores, relative: float, *, sharp: bool
     ) -> Tile:
         rows, columns = parts
-        if self._shifted:
-            values = values.float() if values.dtype == torch.bfloat16 else values
-            for side, part, dim in ((self.sides.left, rows, 1), (self.sides.right, columns, 0)):
-                added = side.added[part] / unit
-                shift = np.rint(added).astype(np.int32) if values.dtype == torch.int32 else added.astype(np.float32)
-                values[: _count(rows), : _count(columns)] += torch.from_numpy(shift).to(values.device).unsqueeze(dim)
+        values = self._shift(values, rows, columns, unit) if self._shifted else values
         lowest = torch.iinfo(torch.int32).min if values.dtype == torch.int32 else float("-inf")
         values[:, _count(columns) :] = lowest
         values[_count(rows) :] = lowest
         floats = values.dtype != torch.int32
-        offs = [
-            _off(*each, relative, floats=floats, sharp=sharp)
-            for each in (
-                (self.sides.left, rows, self.sides.right, columns),
-                (self.sides.right, columns, self.sides.left, rows),
-            )
-        ]
+        left, right = self.sides.left, self.sides.right
+        row_off = _off(left, rows, right, columns, relative, floats=floats, sharp=sharp)
+        column_off = _off(right, columns, left, rows, relative, floats=floats, sharp=sharp)
         # What was added to integers was rounded, too.
-        rounded = unit if self._shifted and not floats else 0.0
-        return Tile(rows, columns, values, unit, offs[0] + rounded, offs[1] + rounded, sharp)
+        rounded = unit[0] if self._shifted and not floats else 0.0
+        known = sharp and left.matrix.dtype == right.matrix.dtype == np.float32
+        return Tile(rows, columns, values, unit, row_off + rounded, column_off + rounded, sharp, known)
+
+    def _shift(self, values: torch.Tensor, rows: Part, columns: slice, unit: Scores) -> torch.Tensor:
+        """The same plus what is added to rows and to columns; in float32 where the rows' units differ."""
+        ours, theirs = self.sides.left.added[rows] / unit, self.sides.right.added[columns]
+        if values.dtype != torch.int32 or unit.min() < unit.max():
+            values = values.float()
+            inside = values[: _count(rows), : _count(columns)]
+            a, b, inverse = (torch.from_numpy(x).to(values) for x in (ours, theirs, 1 / unit))
+            inside += a[:, None]
+            inside.addr_(inverse, b)
+            return values
+        for shift, dim in ((ours, 1), (theirs / unit[0], 0)):
+            added = torch.from_numpy(np.rint(shift).astype(np.int32)).to(values.device)
+            values[: _count(rows), : _count(columns)] += added.unsqueeze(dim)
+        return values
 
 
-def _off(one: Side, ours: slice, other: Side, theirs: slice, relative: float, *, floats: bool, sharp: bool) -> Scores:
+def _off(one: Side, ours: Part, other: Side, theirs: Part, relative: float, *, floats: bool, sharp: bool) -> Scores:
     """[ours] how far off a value with any of theirs can be.
 
     Args:
@@ -208,21 +109,17 @@ def _off(one: Side, ours: slice, other: Side, theirs: slice, relative: float, *,
     return np.asarray(off * (1 + 1e-9) + np.finfo(np.float64).tiny)
 
 
+def _whole(codes: torch.Tensor, part: Part) -> torch.Tensor:
+    """Some rows, and after them others, so that they are whole runs."""
+    if not isinstance(part, slice):
+        return _filled(codes.index_select(0, torch.from_numpy(part).to(codes.device)))
+    more = -_count(part) % _RUN
+    return _filled(codes[part.start : part.stop + more] if part.stop + more <= len(codes) else codes[part])
+
+
 def _filled(rows: torch.Tensor) -> torch.Tensor:
-    """Rows with zeros after them, so that they are whole runs."""
-    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % _RUN))
+    return pad(rows, (0, 0, 0, -len(rows) % _RUN)) if len(rows) % _RUN else rows
 
 
-def _whole(part: slice) -> slice:
-    return slice(part.start, part.start + _count(part) + -_count(part) % _RUN)
-
-
-def _count(part: slice) -> int:
-    return int(part.stop - part.start)
-
-
-def _places(mask: torch.Tensor) -> torch.Tensor:
-    """The flat places where it is true; by NumPy on a CPU, which takes a quarter of the time."""
-    if mask.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(mask.numpy()))
-    return mask.reshape(-1).nonzero()[:, 0]
+def _count(part: Part) -> int:
+    return int(part.stop - part.start) if isinstance(part, slice) else len(part)

@@ -1,28 +1,29 @@
 """The best pairs among those that meet in a cell: left rows visit the cells that they search. No Spark.
 
-Exact within the visited cells, whatever the tiles: products in float32, with a proven bound on their error, find what
-can be among the best, and float64 scores decide.
+Exact within the visited cells, whatever the tiles: products of codes, with a proven bound on their error, find what can
+be among the best, and float64 scores decide.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from st_spark.join.candidates import Best, Candidates, Pairing
 from st_spark.join.distinct import distinct
 from st_spark.join.pairs import Pairs
-from st_spark.join.ranking import tables
-from st_spark.join.scaled import Scaled, scaled
-from st_spark.join.scores import Places, Rescorer
+from st_spark.join.products import lowered, sides, values
+from st_spark.join.scores import Places, Scores, leveled
+from st_spark.join.tile import Tile, run_width
+from st_spark.join.tiles import Tiles
 from st_spark.join.vectors import Matrix
 
-# The largest tile of products.
-_ROWS, _COLUMNS = 1024, 2048
-# Hits of a tile per row and wanted pair from which on right rows are so much alike that float64 pays.
-_MANY = 16
-# Candidates that are held before the hopeless ones are dropped.
-_HELD = 1 << 22
+# The largest tile of products, and columns of which the largest value is looked at first.
+_ROWS, _COLUMNS, _RUN = 1024, 2048, 8
+# Right rows for each wanted one that a left row meets: of fewer, float32 products take less time than a second look at
+# what codes cannot tell apart.
+_FEW = 500
 
 
 @dataclass(frozen=True)
@@ -63,33 +64,55 @@ def nearest(
         threshold: Only pairs with at least this score.
         twins: [n] the place in `right` of the very same row, or -1: a row is no neighbour of itself.
     """
+    left, right, unit = leveled(left, right, score)
+    need = np.full(len(left), -np.inf if threshold is None else threshold * unit)
     columns = distinct(right)
-    order = columns.firsts[np.argsort(cells[columns.firsts], kind="stable")]
     wanted = k + (twins is not None)
-    search = _Search(scaled(left, right[order], score, threshold), wanted)
-    wave = np.log2(visits.rank + 1).astype(np.int64)  # of 1, 2, 4, ... visits of a row: so often its reach is raised
-    for number in range(int(wave.max(initial=-1)) + 1):
-        for rows, first, stop in _tiles(visits, np.flatnonzero(wave == number), cells[order]):
-            search.see(rows, first, stop)
-        search.tighten()
-    rows, found = search.candidates()
-    pairs = Pairs(rows, order[found], Rescorer(left, right, score)(rows, order[found]))
-    if not columns.all_differ:
-        which, places = columns.expanded(np.searchsorted(columns.firsts, pairs.right), wanted)
-        pairs = Pairs(pairs.left[which], places, pairs.score[which])
-    good = pairs.score >= (-np.inf if threshold is None else threshold)
+    pairs = _best(left, columns.of(right), cells[columns.firsts], visits, wanted, score, lowered(need))
+    which, places = columns.expanded(pairs.right, wanted)
+    pairs = Pairs(pairs.left[which], places, pairs.score[which])
+    good = pairs.score >= need[pairs.left]
     if twins is not None:
         good &= pairs.right != twins[pairs.left]
-    pairs = pairs.taken(np.flatnonzero(good))
-    parts = [table.sorted() for table in tables(pairs.left, pairs.score)]
-    pairs = pairs.taken(np.concatenate([np.empty(0, np.int64), *parts]))
-    if ((np.diff(pairs.left) == 0) & (np.diff(pairs.score) == 0)).any():
-        pairs = pairs.sorted()
-    return pairs.first(k)
+    return pairs.taken(np.flatnonzero(good)).sorted().first(k).times(1 / unit)
 
 
-def _tiles(visits: Visits, which: Places, cells: Places) -> Iterator[tuple[Places, int, int]]:
-    """For some visits the left rows, and from where to where in the right rows, which stand by cells, they look."""
+def _best(left: Matrix, right: Matrix, cells: Places, visits: Visits, k: int, score: str, need: Scores) -> Pairs:
+    """The k best of distinct right rows, and what ties with them; not sorted."""
+    if not len(left) or not len(right):
+        return Pairs.joined([])
+    order = np.argsort(cells, kind="stable")
+    each = np.arange(len(left))
+    starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
+    sizes = np.bincount(cells)
+    met = sizes[visits.cell[visits.cell < len(sizes)]].sum() / len(left)
+    dtype = torch.float32 if met < _FEW * k else None
+    ready = sides(left, right, score, (each, starts), (each, order), dtype)
+    tiles = Tiles(ready, (_ROWS, _COLUMNS))
+    best = Best(k, values(need, score), Pairing(ready.rescore, each, order))
+    wave = np.log2(visits.rank + 1).astype(np.int64)  # of 1, 2, 4, ... visits of a row: so often its need is raised
+    for number in range(int(wave.max(initial=-1)) + 1):
+        for rows, span in _tiles(visits, np.flatnonzero(wave == number), cells[order]):
+            tile = tiles.tile(rows, span)
+            hits = _hits(tile, rows, best)
+            if tile.too_many(hits, k):
+                hits = _hits(tiles.sharp(rows, span), rows, best)
+            best.add(replace(hits, rows=rows[hits.rows]))
+        best.tighten()
+    return best.result()
+
+
+def _hits(tile: Tile, rows: Places, best: Best) -> Candidates:
+    """What can be among the best of some rows; of those of which nothing is known yet, what they need is raised."""
+    runs = tile.row_runs(run_width(_RUN, tile.values.shape[1], best.k))
+    need = best.need[rows]
+    if runs.shape[1] >= best.k and np.isneginf(need).any():
+        best.need[rows] = need = np.maximum(need, tile.kth(runs, best.k, of_rows=True))
+    return tile.row_hits(runs, need)
+
+
+def _tiles(visits: Visits, which: Places, cells: Places) -> Iterator[tuple[Places, slice]]:
+    """For some visits left rows, and the right rows, which stand by cells, that they look at."""
     which = which[np.argsort(visits.cell[which], kind="stable")]
     visited, starts = np.unique(visits.cell[which], return_index=True)
     firsts, stops = np.searchsorted(cells, visited), np.searchsorted(cells, visited, side="right")
@@ -97,66 +120,4 @@ def _tiles(visits: Visits, which: Places, cells: Places) -> Iterator[tuple[Place
     for inside, first, stop in zip(rows, firsts.tolist(), stops.tolist(), strict=False):
         for row in range(0, len(inside), _ROWS):
             for column in range(first, stop, _COLUMNS):
-                yield inside[row : row + _ROWS], column, min(column + _COLUMNS, stop)
-
-
-class _Search:
-    """Collects what can be among the best of each left row, tile after tile.
-
-    Args:
-        sides: What to multiply.
-        k: How many are wanted.
-    """
-
-    def __init__(self, sides: Scaled, k: int) -> None:
-        self.sides, self.k = sides, k
-        self.left, self.right = sides.left(), sides.right()
-        self.reach = sides.need.copy()  # what the value of a pair must be at least to be among the best
-        self.slack = {dtype: sides.slack(dtype) for dtype in (torch.float32, torch.float64)}
-        self._found = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-        self._held = 0
-        self._buffer = torch.empty(_ROWS * _COLUMNS)
-
-    def see(self, rows: Places, first: int, stop: int) -> None:
-        """Takes what the right rows first..stop have to give to some left rows."""
-        buffer = self._buffer[: len(rows) * (stop - first)].view(len(rows), stop - first)
-        tile = torch.mm(self.left[torch.from_numpy(rows)], self.right[first:stop].t(), out=buffer)
-        hits = self._hits(tile, rows, first)
-        if len(hits) > _MANY * self.k * len(rows):  # many right rows are nearly the same: a sharper look
-            chosen = self.sides.left(rows, torch.float64)
-            tile = torch.mm(chosen, self.sides.right(slice(first, stop), torch.float64).t())
-            hits = self._hits(tile, rows, first)
-        row, column = np.divmod(hits, stop - first)
-        self._found.append((rows[row], column + first, tile.numpy().ravel()[hits].astype(np.float64)))
-        self._held += len(hits)
-        if self._held > _HELD:
-            self.tighten()
-
-    def candidates(self) -> tuple[Places, Places]:
-        """Left rows and right rows of what can be among the best, once tightened."""
-        return self._found[0][:2]
-
-    def _hits(self, tile: torch.Tensor, rows: Places, first: int) -> Places:
-        """The flat places in a tile of what can be among the best; raises the rows' reach to what the tile shows."""
-        slack = self.slack[tile.dtype][rows]
-        values = tile.numpy()
-        if self.sides.shift is not None:
-            values -= self.sides.shift[first : first + values.shape[1]].astype(values.dtype)
-        reach, columns = self.reach[rows], values.shape[1]
-        if columns >= self.k and (tile.dtype == torch.float64 or np.isneginf(reach).any()):
-            kth = np.partition(values, columns - self.k, axis=1)[:, columns - self.k]
-            reach = np.maximum(reach, kth - slack)
-            self.reach[rows] = reach
-        least = np.nextafter((reach - slack).astype(values.dtype), -np.inf)
-        return np.flatnonzero(values >= least[:, None])
-
-    def tighten(self) -> None:
-        """Raises the reach to the k-th best so far, and drops what does not come near."""
-        row, column, value = (np.concatenate(side) for side in zip(*self._found, strict=True))
-        slack = self.slack[torch.float32]
-        for table in tables(row, value):
-            rows = table.rows
-            self.reach[rows] = np.maximum(self.reach[rows], table.kth(self.k) - slack[rows])
-        kept = np.flatnonzero(value >= self.reach[row] - slack[row])
-        self._found = [(row[kept], column[kept], value[kept])]
-        self._held = len(kept)
+                yield inside[row : row + _ROWS], slice(column, min(column + _COLUMNS, stop))

@@ -11,6 +11,7 @@ from st_spark.join.caps import Caps
 from st_spark.join.codes import Plan, encoded
 from st_spark.join.kernel import above, top_k
 from st_spark.join.products import factors
+from st_spark.join.scores import leveled
 from st_spark.join.vectors import Matrix
 from tests.join.oracle import best, scores, triples
 from tests.join.test_kernel import KINDS, vectors
@@ -90,7 +91,7 @@ def test_a_table_with_itself_gives_each_pair_once_by_caps(count: int, share: flo
     form=st.sampled_from(["int8", "float32", "bfloat16"]),
 )
 def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float, form: str) -> None:
-    left, right = vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6)
+    left, right, _ = leveled(vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6), score)
     caps = Caps(right, score, getattr(torch, form))
     scale = factors(left, score)
     true = scores(left, right, score)[:, caps.rows.order]

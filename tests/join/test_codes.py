@@ -7,8 +7,9 @@ import torch
 from st_spark.join.balls import balls, gathered
 from st_spark.join.codes import Plan, encoded, pieces
 from st_spark.join.distinct import distinct
-from st_spark.join.products import sides, values
-from st_spark.join.scores import Rescorer
+from st_spark.join.products import blocks_of, sides, values
+from st_spark.join.scores import Rescorer, Scores, lengths, leveled
+from st_spark.join.tile import Tile
 from st_spark.join.tiles import Tiles
 from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import scores
@@ -25,8 +26,9 @@ def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype, bl
     rows = vectors(kind, 400, 33, 1)
     middle = rows.mean(axis=0, dtype=np.float64) if around else None
     order = np.arange(400)[::-1].copy()
-    codes = encoded(rows, Plan(order, np.ones(400), middle, block), dtype)
     true = rows[order].astype(float) - (0.0 if middle is None else middle)
+    tops = np.repeat([np.abs(true[i : i + block]).max() for i in range(0, 400, block)], block)[:400]
+    codes = encoded(rows, Plan(order, np.ones(400), middle, None if block == 1 else tops), dtype)
     coded = codes.codes.double().numpy() * codes.scales[:, None]
     assert (np.linalg.norm(true - coded, axis=1) <= codes.errors).all()
     assert (np.linalg.norm(true - true.astype(np.float32), axis=1) <= codes.rounding).all()
@@ -40,25 +42,46 @@ def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype, bl
 @pytest.mark.parametrize("sharp", [False, True])
 def test_values_of_tiles_are_as_near_as_they_say(kind: str, score: str, sharp: bool) -> None:
     """The promise that nothing can be missed stands on this."""
-    left, right = vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3)
-    ready = sides(left, right, score, (64, 128))
+    left, right, _ = leveled(vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3), score)
+    ready = sides(left, right, score, (blocks_of(70, 64), blocks_of(300, 128)))
     true = values(scores(left, right, score), score)[ready.left.plan.order][:, ready.right.plan.order]
     tiles = Tiles(ready, (64, 128))
     for rows in pieces(70, 64):
         for columns in pieces(300, 128):
             tile = (tiles.sharp if sharp else tiles.tile)(rows, columns)
             wanted = true[rows, columns]
-            near = (tile.values.double() * tile.unit).numpy()[: wanted.shape[0], : wanted.shape[1]]
-            assert (np.abs(near - wanted) <= tile.row_off[:, None]).all()
-            assert (np.abs(near - wanted) <= tile.column_off).all()
+            assert_near(tile, wanted)
+            assert len(set(tile.unit)) == 1
+
+
+@pytest.mark.usefixtures("any_format")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("sharp", [False, True])
+def test_so_are_those_of_rows_from_anywhere_that_share_no_scale(kind: str, score: str, sharp: bool) -> None:
+    left, right, _ = leveled(vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3), score)
+    each, starts = np.arange(70), np.array([0, 7, 130, 131, 290])
+    order = np.random.default_rng(0).permutation(300)
+    ready = sides(left, right, score, (each, starts), (each, order))
+    true = values(scores(left, right, score), score)[:, order]
+    tiles = Tiles(ready, (64, 128))
+    for rows in np.split(np.random.default_rng(1).permutation(70), [1, 40]):
+        for start, stop in zip(starts, [*starts[1:], 300], strict=True):
+            columns = slice(int(start), min(int(start) + 128, int(stop)))
+            assert_near((tiles.sharp if sharp else tiles.tile)(rows, columns), true[rows, columns])
+
+
+def assert_near(tile: Tile, wanted: Scores) -> None:
+    near = tile.values.double().numpy()[: wanted.shape[0], : wanted.shape[1]] * tile.unit[:, None]
+    assert (np.abs(near - wanted) <= tile.row_off[:, None]).all()
+    assert (np.abs(near - wanted) <= tile.column_off).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_look_at_two_vectors_is_as_near_as_it_says(kind: str, score: str, dtype: type) -> None:
-    left: Matrix = vectors(kind, 50, 33, 2).astype(dtype)
-    right: Matrix = vectors(kind, 500, 33, 3).astype(dtype)
+    left, right, _ = leveled(vectors(kind, 50, 33, 2).astype(dtype), vectors(kind, 500, 33, 3).astype(dtype), score)
     rows, columns = np.random.default_rng(0).integers(0, 50, 900), np.random.default_rng(1).integers(0, 500, 900)
     near, off = Rescorer(left, right, score).about(rows, columns)
     true = values(scores(left, right, score), score)[rows, columns]
@@ -79,7 +102,7 @@ def test_balls_that_do_not_meet_hold_no_pair(kind: str, score: str) -> None:
     left, right = vectors(kind, 96, 8, 4), vectors(kind, 160, 8, 5)
     true = scores(left, right, score)
     if score == "cosine":
-        left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (left, right))
+        left, right = (x / lengths(x)[:, None] for x in (left, right))
     orders = [gathered(side, torch.from_numpy(right[::16]).float()) for side in (left, right)]
     ours, theirs = (
         balls(side, order, 16, np.ones(len(side))) for side, order in zip((left, right), orders, strict=True)

@@ -13,7 +13,7 @@ from st_spark.join.vectors import SCORES, Matrix
 from tests.join.oracle import best, scores, triples
 
 SHAPES = st.tuples(st.integers(0, 60), st.integers(0, 150), st.sampled_from([1, 2, 5, 33]))
-KINDS = ("normal", "copies", "signs", "clusters", "far", "tiny", "outlier")
+KINDS = ("normal", "copies", "signs", "clusters", "far", "tiny", "outlier", "huge", "minute")
 
 
 def vectors(kind: str, count: int, width: int, seed: int) -> Matrix:
@@ -28,6 +28,8 @@ def vectors(kind: str, count: int, width: int, seed: int) -> Matrix:
         x = 100 + x * rng.integers(1, 1000, (count, 1))
     if kind == "tiny":
         x *= 1e-6
+    if kind in ("huge", "minute"):  # float32 does not hold their squares
+        x *= 1e25 if kind == "huge" else 1e-25
     if kind == "outlier" and count:
         x[:: max(count // 3, 1), 0] *= 1000
     if kind == "copies" and count:

@@ -1,10 +1,13 @@
 """Visits to cells: exact in what is visited, ties, equal rows and all; every cell visited is the exact answer."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from st_spark.join import candidates
 from st_spark.join import visits as room
 from st_spark.join.kernel import top_k
 from st_spark.join.pairs import Pairs
@@ -33,8 +36,7 @@ def assert_same(found: Pairs, wanted: Pairs) -> None:
 
 
 @given(
-    st.integers(0, 40),
-    st.integers(0, 60),
+    st.tuples(st.integers(0, 40), st.integers(0, 60)),
     st.integers(1, 8),
     st.integers(1, 12),
     st.sampled_from(SCORES),
@@ -42,16 +44,28 @@ def assert_same(found: Pairs, wanted: Pairs) -> None:
     st.integers(0, 10_000),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([0, 500]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=200)
 def test_who_visits_every_cell_gets_the_exact_answer(
-    n: int, m: int, cells: int, k: int, score: str, threshold: float | None, seed: int, ties: bool, double: bool
+    sizes: tuple[int, int],
+    cells: int,
+    k: int,
+    score: str,
+    threshold: float | None,
+    seed: int,
+    ties: bool,
+    double: bool,
+    few: int,
 ) -> None:
+    """By float32 products and by codes."""
     random = np.random.default_rng(seed)
-    left, right = (some_rows(random, rows, ties).astype(np.float64 if double else np.float32) for rows in (n, m))
+    left, right = (some_rows(random, rows, ties).astype(np.float64 if double else np.float32) for rows in sizes)
     if score == "cosine":
         left, right = (side[np.abs(side).sum(axis=1) > 0] for side in (left, right))
-    found = nearest(left, right, cells_of(right, cells), all_visits(len(left), cells), k, score, threshold=threshold)
+    with mock.patch.object(room, "_FEW", few):
+        visits = all_visits(len(left), cells)
+        found = nearest(left, right, cells_of(right, cells), visits, k, score, threshold=threshold)
     assert_same(found, top_k(left, right, k, score, threshold=threshold))
 
 
@@ -79,18 +93,24 @@ def test_only_what_is_visited_is_found(score: str) -> None:
         assert found.right[found.left == row].tolist() == seen[wanted.right].tolist()
 
 
+@pytest.mark.parametrize("few", [0, 500])
 @pytest.mark.parametrize("score", SCORES)
-def test_rows_that_are_nearly_the_same_are_told_apart(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_nearly_the_same_are_told_apart(score: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_FEW", few)
     random = np.random.default_rng(2)
     middle = random.normal(size=32)
     left, right = (middle + 1e-7 * random.normal(size=(rows, 32)) for rows in (60, 900))
-    monkeypatch.setattr(room, "_HELD", 1000)
+    monkeypatch.setattr(candidates, "_HELD", 1000)
     found = nearest(left, right, np.arange(900) % 2, all_visits(60, 2), 3, score)
     assert_same(found, top_k(left, right, 3, score))
 
 
+@pytest.mark.parametrize("few", [0, 500])
 @pytest.mark.parametrize("score", SCORES)
-def test_tiles_do_not_matter_nor_does_the_size_of_the_numbers(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_do_not_matter_nor_does_the_size_of_the_numbers(
+    score: str, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_FEW", few)
     random = np.random.default_rng(3)
     left, right = (1e60 * random.normal(size=(rows, 8)) + 1e61 for rows in (100, 300))
     scores = np.stack([exact_scores(left, np.tile(each, (100, 1)), score) for each in right], axis=1)
