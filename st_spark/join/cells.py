@@ -96,14 +96,15 @@ class Cells:
         half = ((x / scale).astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
         columns = torch.from_numpy(np.rint(x / scale)).to(device, dtype)
         more = -len(x) % _RUN if len(x) >= _MANY else 0
-        return _Codes(middle, pad(columns, (0, 0, 0, more)), levels, scale, np.pad(half, (0, more)))
+        half = np.pad(half, (0, more), constant_values=np.inf)
+        return _Codes(middle, pad(columns, (0, 0, 0, more)), levels, scale, half)
 
 
 @dataclass(frozen=True)
 class _Codes:
     """Centroids less their middle, as integers from -levels to levels of so much each, and half the squares.
 
-    Where there are many, zeros follow that make whole runs of them.
+    Where there are many, others follow that make whole runs of them, and are infinitely far.
     """
 
     middle: Matrix

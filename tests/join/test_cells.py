@@ -59,6 +59,15 @@ def test_a_row_has_the_same_cells_alone_in_any_batch_and_in_any_arithmetic(
     np.testing.assert_array_equal(slow.probes(rows, 7), probes)
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_cells_that_are_far_from_each_other_are_all_there_are(score: str) -> None:
+    """What fills them up to whole runs is none."""
+    half = 1000 * random_rows(150, 8)
+    far = Cells(np.concatenate((half, -half)), score)  # around the rows
+    rows = 1e-3 * random_rows(50, 8, 1)
+    assert max(far.home(rows).max(), far.probes(rows, 5).max()) < 300
+
+
 def test_all_cells_are_probed_if_so_many_are_asked_for() -> None:
     for cells in (37, 300):
         probes = Cells(random_rows(cells, 8), "cosine").probes(random_rows(20, 8, 1), 1000)
