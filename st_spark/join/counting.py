@@ -72,13 +72,14 @@ class Look:
         if self.copies:
             self._see(TEXTS, batch.column(TEXT_HASH).drop_null())
         sound = batch.column(SOUND)
-        self._see_sound(batch.filter(sound))
-        others = batch.filter(pc.invert(sound))
+        self._see_sound(batch, sound)
+        others = _those(batch, pc.invert(sound))
         for size in pc.unique(others.column(SIZE)).to_pylist():
-            self._look_at(others.filter(pc.equal(others.column(SIZE), size)), size)
+            self._look_at(_those(others, pc.equal(others.column(SIZE), size)), size)
 
-    def _see_sound(self, rows: pa.RecordBatch) -> None:
-        """Rows whose vectors can be joined, of any sizes."""
+    def _see_sound(self, rows: pa.RecordBatch, sound: pa.Array) -> None:
+        """Rows, some with vectors that can be joined, of any sizes."""
+        rows = rows.select([SIZE, VECTOR_HASH]).filter(sound)
         for each in pc.value_counts(rows.column(SIZE)):
             self._counts[each["values"].as_py(), ""] += each["counts"].as_py()
         if self.copies:
@@ -91,7 +92,7 @@ class Look:
             return
         found = checked(rows.column(VECTOR), size, self.score)
         self._counts.update({(size, reason): count for reason, count in found.set_aside.items()})
-        self._see_sound(rows.filter(pa.array(found.kept)))
+        self._see_sound(rows, pa.array(found.kept))
 
     def _see(self, what: str, values: pa.Array) -> None:
         self._seen.setdefault(what, []).append(values.to_numpy().view(np.uint64))
@@ -127,6 +128,11 @@ def twice(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             found.add((side, what))
     for side, what in sorted(found):
         yield _batch(side, 1, {WHAT: [what]})
+
+
+def _those(rows: pa.RecordBatch, which: pa.Array) -> pa.RecordBatch:
+    """Some rows; all of them are not copied."""
+    return rows if pc.all(which).as_py() else rows.filter(which)
 
 
 def _batch(side: int, rows: int, columns: Mapping[str, Sequence[object]]) -> pa.RecordBatch:
