@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 
 from st_spark.join.codes import fastest
 from st_spark.join.scores import Places
+from st_spark.join.tile import run_width
 from st_spark.join.vectors import Matrix
 
 Tile = npt.NDArray[Any]  # [rows, cells] int32 or float32
@@ -119,10 +120,8 @@ def best_columns(tile: Tile, count: int) -> Places:
     rows, columns = tile.shape
     if count == 1:
         return np.asarray(tile.argmax(axis=1)[:, None])
-    width = _RUN
-    while width > 1 and (columns % width or columns < 4 * count * width):
-        width //= 2
-    if width < _RUN // 8:
+    width = run_width(_RUN, columns, count)
+    if width < _RUN // 8 or columns % width:
         return np.argsort(-tile, axis=1, kind="stable")[:, :count]
     runs = columns // width
     # The count-th largest of the maxima of runs of columns: so many columns reach it, and few more.

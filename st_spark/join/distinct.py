@@ -49,7 +49,7 @@ class Distinct:
 
 def distinct(matrix: Matrix) -> Distinct:
     """Finds equal rows: by a hash, then by a look at the rows themselves."""
-    keys = hashes(matrix)
+    keys = _hashes(matrix)
     _, firsts, group = np.unique(keys, return_index=True, return_inverse=True)
     if len(firsts) < len(matrix):
         same = np.concatenate([_equal(matrix, i, firsts[group[i : i + _ROWS]]) for i in range(0, len(matrix), _ROWS)])
@@ -67,7 +67,7 @@ def _equal(matrix: Matrix, first: int, others: Places) -> npt.NDArray[np.bool_]:
     return np.asarray((matrix[first : first + len(others)] == matrix[others]).all(axis=1))
 
 
-def hashes(matrix: Matrix) -> npt.NDArray[np.uint64]:
+def _hashes(matrix: Matrix) -> npt.NDArray[np.uint64]:
     """[rows] sums of the bits of the values, each times an odd random number of its own."""
     bits = matrix.view(np.uint32 if matrix.dtype == np.float32 else np.uint64)
     factors = np.random.default_rng(0).integers(0, 2**63, matrix.shape[1], dtype=np.uint64) | np.uint64(1)

@@ -84,8 +84,8 @@ def _best(left: Matrix, right: Matrix, cells: Places, visits: Visits, k: int, sc
     order = np.argsort(cells, kind="stable")
     each = np.arange(len(left))
     starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
-    sizes = np.bincount(cells)
-    met = sizes[visits.cell[visits.cell < len(sizes)]].sum() / len(left)
+    sizes = np.bincount(cells, minlength=int(visits.cell.max(initial=0)) + 1)
+    met = sizes[visits.cell].sum() / len(left)
     dtype = torch.float32 if met < _FEW * k else None
     ready = sides(left, right, score, (each, starts), (each, order), dtype)
     tiles = Tiles(ready, (_ROWS, _COLUMNS))

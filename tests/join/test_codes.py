@@ -8,7 +8,7 @@ from st_spark.join.balls import balls, gathered
 from st_spark.join.codes import Plan, encoded, pieces
 from st_spark.join.distinct import distinct
 from st_spark.join.products import blocks_of, sides, values
-from st_spark.join.scores import Rescorer, Scores, lengths, leveled
+from st_spark.join.scores import Places, Rescorer, Scores, lengths, leveled
 from st_spark.join.tile import Tile
 from st_spark.join.tiles import Tiles
 from st_spark.join.vectors import SCORES, Matrix
@@ -42,10 +42,7 @@ def test_codes_leave_out_no_more_than_they_say(kind: str, dtype: torch.dtype, bl
 @pytest.mark.parametrize("sharp", [False, True])
 def test_values_of_tiles_are_as_near_as_they_say(kind: str, score: str, sharp: bool) -> None:
     """The promise that nothing can be missed stands on this."""
-    left, right, _ = leveled(vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3), score)
-    ready = sides(left, right, score, (blocks_of(70, 64), blocks_of(300, 128)))
-    true = values(scores(left, right, score), score)[ready.left.plan.order][:, ready.right.plan.order]
-    tiles = Tiles(ready, (64, 128))
+    tiles, true = tiles_of(kind, score, (blocks_of(70, 64), blocks_of(300, 128)))
     for rows in pieces(70, 64):
         for columns in pieces(300, 128):
             tile = (tiles.sharp if sharp else tiles.tile)(rows, columns)
@@ -59,16 +56,22 @@ def test_values_of_tiles_are_as_near_as_they_say(kind: str, score: str, sharp: b
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("sharp", [False, True])
 def test_so_are_those_of_rows_from_anywhere_that_share_no_scale(kind: str, score: str, sharp: bool) -> None:
-    left, right, _ = leveled(vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3), score)
     each, starts = np.arange(70), np.array([0, 7, 130, 131, 290])
-    order = np.random.default_rng(0).permutation(300)
-    ready = sides(left, right, score, (each, starts), (each, order))
-    true = values(scores(left, right, score), score)[:, order]
-    tiles = Tiles(ready, (64, 128))
+    tiles, true = tiles_of(kind, score, (each, starts), (each, np.random.default_rng(0).permutation(300)))
     for rows in np.split(np.random.default_rng(1).permutation(70), [1, 40]):
         for start, stop in zip(starts, [*starts[1:], 300], strict=True):
             columns = slice(int(start), min(int(start) + 128, int(stop)))
             assert_near((tiles.sharp if sharp else tiles.tile)(rows, columns), true[rows, columns])
+
+
+def tiles_of(
+    kind: str, score: str, blocks: tuple[Places, Places], orders: tuple[Places, Places] | None = None
+) -> tuple[Tiles, Scores]:
+    """Tiles of 70 rows and 300 columns, and the true values, in their order."""
+    left, right, _ = leveled(vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3), score)
+    ready = sides(left, right, score, blocks, orders)
+    true = values(scores(left, right, score), score)[ready.left.plan.order][:, ready.right.plan.order]
+    return Tiles(ready, (64, 128)), true
 
 
 def assert_near(tile: Tile, wanted: Scores) -> None:
@@ -140,7 +143,7 @@ def test_equal_rows_form_groups_in_the_order_of_their_first(dtype: type) -> None
 
 def test_rows_with_one_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hash only says where to look."""
-    monkeypatch.setattr("st_spark.join.distinct.hashes", lambda matrix: np.zeros(len(matrix), dtype=np.uint64))
+    monkeypatch.setattr("st_spark.join.distinct._hashes", lambda matrix: np.zeros(len(matrix), dtype=np.uint64))
     rows = np.array([[1.0], [2.0], [1.0], [2.0]])
     found = distinct(rows)
     members = [sorted(rows[found.members[a:b], 0]) for a, b in zip(found.starts, found.starts[1:], strict=False)]
