@@ -5,7 +5,6 @@ then x and c are no more than f + t apart. So the product of a row with each dir
 Where vectors are clustered, these are few; where they are not, a row could find something everywhere.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +12,16 @@ import numpy.typing as npt
 import torch
 
 from st_spark.join.codes import Codes, Plan, encoded, pieces, scaled
-from st_spark.join.pivots import pivots_of
 from st_spark.join.products import factors
 from st_spark.join.scores import Places, Scores, lengths
 from st_spark.join.vectors import Matrix
 
 # Rows of one product.
 ROWS = 1024
-# Caps for the root of each column, and the share of a cap's columns that each of its shells ends at: of those that lie
-# far from the direction, which leave the least room, few are enough.
-_CAPS = 4
-_SHELLS = (0.4, 0.75, 1.0)
+# The share of a cap's columns that each of its shells ends at: of those that lie far from the direction, which leave
+# the least room, few are enough.
+_ENDS = (0.5, 0.86, 1.0)
+SHELLS = len(_ENDS)
 # Room for the rounding of cosines, and less than any cosine: what is always open.
 _ROOM, _ALWAYS = 1e-4, -4.0
 
@@ -49,6 +47,7 @@ class Caps:
     Args:
         right: [m, d] vectors.
         score: "cosine" or "dot".
+        drawn: [caps, d] float32 directions of length 1 to begin with.
         dtype: Format of the codes.
 
     Attributes:
@@ -61,14 +60,13 @@ class Caps:
         shells: [caps * shells + 1] where the columns of each shell of each cap begin, from its direction outward.
     """
 
-    def __init__(self, right: Matrix, score: str, dtype: torch.dtype) -> None:
+    def __init__(self, right: Matrix, score: str, drawn: torch.Tensor, dtype: torch.dtype) -> None:
         self.right, self.score = right, score
         self.factors = factors(right, score)
         self.rounding = 2.0**-22 * (right.shape[1] + 16)
         codes = encoded(right, Plan(np.arange(len(right)), self.factors), dtype)
         self.longest = float(codes.lengths.max())
-        units = np.divide(1.0, sizes := lengths(right), where=sizes > 0, out=np.zeros(len(right)))
-        drawn = pivots_of(right, units, round(_CAPS * math.sqrt(len(right))))
+        units = units_of(right)
         cap = _nearest(codes, _coded(drawn, dtype)[0])
         filled, cap = np.unique(cap, return_inverse=True)
         self.directions, along = _means(right, units, cap, drawn[torch.from_numpy(filled)])
@@ -76,7 +74,7 @@ class Caps:
         order = np.lexsort((-along, cap))
         self.rows = Rows(codes.taken(order), order, _starts(cap, self.count))
         self.scales = torch.from_numpy(self.rows.codes.scales).float()
-        ends = self.rows.starts[:-1, None] + np.ceil(np.diff(self.rows.starts)[:, None] * _SHELLS).astype(np.int64)
+        ends = self.rows.starts[:-1, None] + np.ceil(np.diff(self.rows.starts)[:, None] * _ENDS).astype(np.int64)
         self.shells = np.concatenate(([0], ends.ravel()))
         # For each shell [4, caps]: what the caps add to the least product with their direction, see open().
         self._terms = [_terms(along[order][each - 1]) for each in ends.T]
@@ -99,31 +97,45 @@ class Caps:
         more = max(least - (stop - start) + 1, 0) // 2
         return slice(max(start - more, 0), min(stop + more, len(self.scales)))
 
-    def open(self, codes: Codes, part: slice, need: Scores) -> npt.NDArray[np.bool_]:
-        """[part, caps * shells] whether a column of a shell can give a row what it needs.
+    def opened(
+        self, codes: Codes, part: slice | Places, need: Scores, back: Scores | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """[part, caps] the first shell of a cap that a row must look into, and into all farther out; SHELLS for none.
 
-        That takes a product with the direction of at least cos(f + t) = cos f cos t - sin f sin t, with the angle t of
-        the shell and the angle f that the row's need leaves.
+        That is where a column can give a row what it needs, or the row the column. It takes a product with the
+        direction of at least cos(f + t) = cos f cos t - sin f sin t, with the angle t of the shell and the angle f that
+        the need leaves.
 
         Args:
             codes: Of rows, multiplied by their factors.
             part: Which rows.
             need: [part] least product that a pair is wanted for.
+            back: [caps * shells] the least that any column of a shell needs; None where only rows need something.
         """
         length, error = codes.lengths[part], codes.errors[part]
-        wanted = np.divide(need, length * self.longest, where=length > 0, out=np.zeros(len(need)))
-        wanted = np.where(need > length * self.longest * (1 + _ROOM), np.inf, np.minimum(wanted, 1.0))
-        bias = np.where(wanted == np.inf, -_ALWAYS, np.where(wanted > 0, 0.0, _ALWAYS))
-        wanted = np.clip(wanted, 0.0, 1.0)
-        values = product(codes.codes[part], self._coded)
+        rows = part if isinstance(part, slice) else torch.from_numpy(part)
+        values = product(codes.codes[rows], self._coded)
         relative = self.rounding + (2.0**-8 if values.dtype == torch.bfloat16 else 0.0)
         off = error * (1 + self._error) + length * (self._error + relative)
-        terms = np.stack((wanted, -np.sqrt(1 - wanted**2), bias - off / np.maximum(length, 1e-300), np.ones(len(need))))
-        ours = torch.from_numpy(terms * (length / (codes.scales[part] * self._unit))).float().t()
-        found = torch.empty(*values.shape, len(self._terms), dtype=torch.bool)
-        for shell, theirs in enumerate(self._terms):
-            torch.ge(values, ours @ theirs, out=found[:, :, shell])
-        return found.flatten(1).numpy()
+        room, one = -off / np.maximum(length, 1e-300), np.ones(len(need))
+        wanted, bias = _wanted(need, length * self.longest)
+        terms = np.stack((wanted, -np.sqrt(1 - wanted**2), bias + room, one))
+        unit = length / (codes.scales[part] * self._unit)
+        ours = torch.from_numpy(terms * unit).float().t()
+        theirs = torch.from_numpy(np.stack((one, room)) * unit).float().t()
+        found = torch.full(values.shape, SHELLS, dtype=torch.uint8)
+        for shell in reversed(range(SHELLS)):
+            least = ours @ self._terms[shell]
+            if back is not None:
+                wide = back[shell::SHELLS] / (float(codes.lengths.max()) * self.longest)
+                least = torch.minimum(least, theirs @ _turned(self._terms[shell], wide))
+            found.masked_fill_(values >= least, shell)
+        return found.numpy()
+
+
+def units_of(rows: Matrix) -> Scores:
+    """[n] what makes each row one of length 1; 0 for zeros."""
+    return np.divide(1.0, sizes := lengths(rows), where=sizes > 0, out=np.zeros(len(rows)))
 
 
 def _coded(directions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, float, float]:
@@ -154,6 +166,21 @@ def _means(rows: Matrix, units: Scores, cap: Places, directions: torch.Tensor) -
         x = scaled(rows, units, part).numpy()
         along[part] = np.einsum("ij,ij->i", x, made.numpy()[cap[part]])
     return made, along
+
+
+def _wanted(need: Scores, most: Scores) -> tuple[Scores, Scores]:
+    """The cosines that are needed where a product is at most so large, and what opens or closes all caps at once."""
+    wanted = np.divide(need, most, where=most > 0, out=np.zeros(len(need)))
+    bias = np.where(need > most * (1 + _ROOM), -_ALWAYS, np.where(wanted > 0, 0.0, _ALWAYS))
+    return np.clip(wanted, 0.0, 1.0), bias
+
+
+def _turned(terms: torch.Tensor, need: Scores) -> torch.Tensor:
+    """[2, caps] the least cosine with each direction of a row that gives the columns of a shell what they need."""
+    wanted, bias = _wanted(need, np.ones(len(need)))
+    cosine, sine, _, more = terms.double().numpy()
+    least = wanted * cosine - np.sqrt(1 - wanted**2) * sine + more + bias
+    return torch.from_numpy(np.stack((least, np.ones(len(need))))).float()
 
 
 def _terms(least: Scores) -> torch.Tensor:

@@ -4,12 +4,12 @@ What comes out is what a float64 comparison of every pair gives, ties and all, w
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from st_spark.join import sweep
 from st_spark.join.candidates import Best, Pairing
-from st_spark.join.caps import Caps
 from st_spark.join.codes import pieces
 from st_spark.join.distinct import Distinct, distinct
 from st_spark.join.nearby import Nearby, caps_for
@@ -49,7 +49,7 @@ def top_k(
     rows, columns = distinct(left), distinct(right)
     wanted = k + (twins is not None)
     least = np.minimum.reduceat(need[rows.members], rows.starts[:-1]) if len(need) else need
-    pairs = _best(rows.of(left), columns.of(right), wanted, score, least)
+    pairs, _ = _best(rows.of(left), columns.of(right), wanted, score, least, None)
     pairs = _expanded(pairs, rows, columns, wanted)
     good = pairs.score >= need[pairs.left]
     if twins is not None:
@@ -64,7 +64,8 @@ def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, 
     """
     left, right, unit = leveled(left, right, score)
     rows, columns = distinct(left), distinct(right)
-    forward, backward = _both_best(rows.of(left), columns.of(right), k, score)
+    nothing = [np.full(len(side.firsts), -np.inf) for side in (rows, columns)]
+    forward, backward = _best(rows.of(left), columns.of(right), k, score, nothing[0], nothing[1])
     return (
         _expanded(forward, rows, columns, k).sorted().first(k).times(1 / unit),
         _expanded(backward, columns, rows, k).sorted().first(k).times(1 / unit),
@@ -117,37 +118,40 @@ def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None)
     return pairs
 
 
-def _best(left: Matrix, right: Matrix, k: int, score: str, needed: Scores) -> Pairs:
-    """The k best of distinct rows, and what ties with them; not sorted."""
-    if not len(left) or not len(right):
-        return Pairs.joined([])
-    if (caps := caps_for(left, right, k, score, needed)) is None:
-        return sweep.nearest(left, right, k, score, needed)[0]
-    return _all_by_caps(caps, left, right, k, needed)
-
-
-def _both_best(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
-    """_best() of rows among columns, and of columns among rows."""
+def _best(left: Matrix, right: Matrix, k: int, score: str, need: Scores, back: Scores | None) -> tuple[Pairs, Pairs]:
+    """The k best columns of distinct rows and, where `back` says what they need, rows of columns; not sorted."""
     if not len(left) or not len(right):
         return Pairs.joined([]), Pairs.joined([])
-    needed = np.full(len(left), -np.inf)
-    if (caps := caps_for(left, right, k, score, needed)) is None:
-        return sweep.nearest(left, right, k, score, needed, both=True)
-    back = _best(right, left, k, score, np.full(len(right), -np.inf))
-    return _all_by_caps(caps, left, right, k, needed), back
+    if (caps := caps_for(left, right, k, score, need)) is None:
+        return sweep.nearest(left, right, k, score, need, back)
+    order, rescore = caps.rows.order, Rescorer(left, right, score)
+    behind = Best(k, np.full(len(right), -np.inf), Pairing(rescore, order, np.arange(len(left)), turned=True))
+    forward, backward = [], []
+    for part in pieces(len(left), _HELD):
+        nearby = Nearby(caps, left[part], k, lowered(need[part]), None if back is None else behind.need)
+        rows = part.start + nearby.order
+        ours, theirs = nearby.candidates()
+        ahead = Best(k, nearby.need, Pairing(rescore, rows, order))
+        ahead.add(ours)
+        far = _of_wide(nearby, left[rows], right, k)
+        forward += [ahead.result(), replace(far[0], left=rows[far[0].left])]
+        if nearby.back is not None:
+            np.maximum(behind.need, nearby.back, out=behind.need)
+            behind.add(replace(theirs, columns=rows[theirs.columns]))
+            behind.tighten()
+            backward.append(replace(far[1], right=rows[far[1].right]))
+    return Pairs.joined(forward), Pairs.joined([*backward, behind.result()])
 
 
-def _all_by_caps(caps: Caps, left: Matrix, right: Matrix, k: int, needed: Scores) -> Pairs:
-    rescore = Rescorer(left, right, caps.score)
-    return Pairs.joined([_by_caps(caps, left, part, k, needed, rescore) for part in pieces(len(left), _HELD)])
-
-
-def _by_caps(caps: Caps, left: Matrix, part: slice, k: int, needed: Scores, rescore: Rescorer) -> Pairs:
-    """The same for some rows, where few pairs can be good enough."""
-    nearby = Nearby(caps, left[part], k, lowered(needed[part]))
-    best = Best(k, nearby.need, Pairing(rescore, part.start + nearby.order, caps.rows.order))
-    best.add(nearby.candidates())
-    return best.result()
+def _of_wide(nearby: Nearby, left: Matrix, right: Matrix, k: int) -> tuple[Pairs, Pairs]:
+    """The best of the rows of a look around among the columns that have no candidates there, and of these."""
+    places = nearby.wide()
+    if not len(places):
+        return Pairs.joined([]), Pairs.joined([])
+    columns = nearby.caps.rows.order[places]
+    back = None if nearby.back is None else nearby.back[places]
+    ahead, behind = sweep.nearest(left, right[columns], k, nearby.caps.score, nearby.need, back)
+    return replace(ahead, right=columns[ahead.right]), replace(behind, left=columns[behind.left])
 
 
 def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Iterator[Pairs]:
@@ -161,7 +165,7 @@ def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool)
     rescore = Rescorer(left, right, score)
     for part in pieces(len(left), _HELD // 8):
         nearby = Nearby(caps, left[part], None, lowered(needed[part]))
-        found = nearby.candidates()
+        found, _ = nearby.candidates()
         rows, columns = part.start + nearby.order[found.rows], caps.rows.order[found.columns]
         once = np.flatnonzero(rows <= columns) if upper else slice(None)
         yield Pairs(rows[once], columns[once], rescore(rows[once], columns[once]))

@@ -1,22 +1,36 @@
 """The best columns of rows by caps: those around a row's own cap tell what it needs, most others cannot give it."""
 
+import math
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from st_spark.join.candidates import Candidates
-from st_spark.join.caps import ROWS, Caps, product
-from st_spark.join.codes import fastest, pieces, scaled
+from st_spark.join.caps import ROWS, SHELLS, Caps, product, units_of
+from st_spark.join.codes import Codes, fastest, pieces, scaled
+from st_spark.join.pivots import pivots_of
 from st_spark.join.products import factors
 from st_spark.join.scores import Places, Scores, lengths
 from st_spark.join.vectors import Matrix
 
 # Columns for each of the k wanted that tell at first what a row needs, and rows that meet a shell at a time.
 _FIRST, _MET = 6, 4096
+_TINY = np.finfo(np.float64).tiny
 # Fewer pairs are all multiplied in less time than it takes to find caps; so are columns of which the k best are a large
 # share.
-_PAIRS, _MANY = 1 << 31, 64
-# Rows and columns of a trial, and the share of pairs that may be left for caps to pay.
-_TRIED, _DRAWN, _SHARE = 256, 16384, 0.1
+_PAIRS, _MANY = 1 << 30, 64
+# Rows and columns of a trial, the share of pairs that may be left for caps to pay, and that of all time.
+_TRIED, _DRAWN, _SHARE, _COST = 256, 16384, 0.1, 0.4
+# Where this share of the rows looks into a shell, it takes no more time that all do.
+_WIDE = 0.25
+# Caps for each group that columns seem to form (of fewer some columns would lie far from all directions), and for the
+# root of each column at least and at most.
+_CAPS, _LEAST, _MOST = 1.3, 4, 9
+# The share of the score that is needed that rows of a group have with each other.
+_GROUP = 0.8
 
 
 def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> Caps | None:
@@ -35,14 +49,18 @@ def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Score
     if few or score == "euclidean" or device.type == "cuda":
         return None
     tried = np.random.default_rng(2).permutation(len(left))[:_TRIED]
-    if expected_share(left[tried], right, k, score, need[tried]) > _SHARE:
+    rows, needed = left[tried], need[tried]
+    share, groups = expected(rows, right, k, score, needed)
+    if share > _SHARE:
         return None
-    caps = Caps(right, score, fastest(device))
-    return caps if Nearby(caps, left[tried], k, need[tried]).share() <= _SHARE else None
+    root = math.sqrt(len(right))
+    count = round(min(max(_CAPS * groups, _LEAST * root), _MOST * root))
+    caps = Caps(right, score, pivots_of(right, units_of(right), count), fastest(device))
+    return caps if Nearby(caps, rows, k, needed).cost() <= _COST else None
 
 
-def expected_share(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> float:
-    """About the share of pairs that caps would leave, told from some columns, before any caps are found.
+def expected(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> tuple[float, float]:
+    """About the share of pairs that caps would leave, told from some columns, and how many groups these form.
 
     In a cluster whose rows have a cosine of v with each other, each has one of about the root of v with the middle. So
     that is how wide a cap would be around the neighbours that a row needs, and other columns stand for other caps.
@@ -59,87 +77,153 @@ def expected_share(left: Matrix, right: Matrix, k: int | None, score: str, need:
         wanted = np.maximum(wanted, np.partition(products, -rank, axis=1)[:, -rank])
     v = np.clip(wanted, 1e-6, 1.0)
     least = v**1.5 - np.sqrt((1 - v**2) * (1 - v))
-    return float((products >= (least * np.sqrt(v))[:, None]).mean())
+    near = float((products >= (_GROUP * v)[:, None]).mean())
+    return float((products >= (least * np.sqrt(v))[:, None]).mean()), 1 / max(near, 1 / len(right))
 
 
 class Nearby:
-    """Looks for the k best columns of some rows, or for all that give what is needed.
+    """Looks for the k best columns of some rows, or for all that give what is needed; and for rows of columns.
 
     Args:
         caps: The columns.
         left: [n, d] vectors.
         k: How many, or None for all.
         need: [n] least product that a pair is wanted for; -inf for all.
+        back: [m] the same of the columns, in the order of the caps, where their k best rows are wanted, too.
 
     Attributes:
         order: [n] the row that comes first in what is found, and so on; columns come in the order of the caps.
         need: [n] least product that a pair is wanted for, in that order, as far as it is known.
+        back: [m] the same of columns; None where no rows are wanted for them.
     """
 
-    def __init__(self, caps: Caps, left: Matrix, k: int | None, need: Scores) -> None:
+    def __init__(self, caps: Caps, left: Matrix, k: int | None, need: Scores, back: Scores | None = None) -> None:
         self.caps, self.left = caps, left
         self.factors = factors(left, caps.score)
         rows = caps.gathered(left, self.factors)
         self.order, self.codes, self._starts = rows.order, rows.codes, rows.starts
+        self._buffer = torch.empty((min(_MET, len(left)), left.shape[1]), dtype=rows.codes.codes.dtype)
         self.need = need[rows.order].astype(np.float64)
+        self.back = None if back is None else back.copy()
+        self._narrow = np.full(caps.count, SHELLS)
         if k is not None:
-            self._raise_need(k)
+            self._raise_needs(k)
+            some = np.random.default_rng(6).permutation(len(left))[:ROWS]
+            self._narrow = (self._shares(some).reshape(-1, SHELLS) < _WIDE).sum(axis=1)
 
-    def share(self) -> float:
-        """The share of all pairs that may be good enough."""
-        sizes = np.diff(self.caps.shells) / len(self.caps.rows.order)
-        return float((self._open(slice(None)) @ sizes).mean())
+    def cost(self) -> float:
+        """About the share of the time of all products that it takes to multiply what may be good enough."""
+        narrow = np.arange(SHELLS) < self._narrow[:, None]
+        time = np.where(narrow.ravel(), self._shares(slice(None)) / _WIDE, 1.0)
+        return float(time @ np.diff(self.caps.shells)) / len(self.caps.rows.order)
 
-    def candidates(self) -> Candidates:
-        """What can be among the k best or have what is needed."""
-        starts = self.caps.shells
+    def wide(self) -> Places:
+        """Columns of shells that so many rows would look into that all better meet all of them elsewhere.
+
+        In the order of the caps; they have no candidates here.
+        """
+        counts = np.diff(self.caps.shells).reshape(-1, SHELLS) * (np.arange(SHELLS) >= self._narrow[:, None])
+        return np.flatnonzero(np.repeat(counts.ravel() > 0, np.diff(self.caps.shells)))
+
+    def candidates(self) -> tuple[Candidates, Candidates]:
+        """What can be among the k best or have what is needed: columns of rows, and rows of columns."""
+        rows, shells = self._looks()
+        ends = np.concatenate(([0], np.cumsum(np.bincount(shells, minlength=len(self.caps.shells) - 1))))
+        rows = rows[np.argsort(shells, kind="stable")]  # those of one cap by the first shell that they look into
+        parts: list[tuple[Candidates, Candidates]] = []
+        for cap in np.flatnonzero(np.diff(ends[::SHELLS])).tolist():
+            places = slice(cap * SHELLS, cap * SHELLS + int(self._narrow[cap]) + 1)
+            parts += self._in_cap(rows, ends[places].tolist(), self.caps.shells[places].tolist())
+        return Candidates.joined([ours for ours, _ in parts]), Candidates.joined([theirs for _, theirs in parts])
+
+    def _in_cap(self, rows: Places, ends: list[int], shells: list[int]) -> Iterator[tuple[Candidates, Candidates]]:
+        """What rows find in the shells of a cap: those before the end of a shell look into it."""
+        for some in pieces(ends[-1] - ends[0], _MET):
+            wanted = rows[ends[0] + some.start : ends[0] + some.stop]
+            ours = self.codes.taken(wanted, self._buffer)
+            for end, start, stop in zip(ends[1:], shells, shells[1:], strict=False):
+                count = min(end - ends[0] - some.start, len(wanted))
+                if count > 0 and start < stop:
+                    yield self._found(wanted[:count], ours, slice(start, stop))
+
+    def _looks(self) -> tuple[Places, npt.NDArray[Any]]:
+        """For each row and each cap that it looks into the row, and the first shell there, counted over all caps."""
+        kind = np.uint16 if len(self.caps.shells) <= 1 << 16 else np.int64
         found = []
         for part in pieces(len(self.order), ROWS):
-            row, opened = np.divmod(np.flatnonzero(self._open(part)), len(starts) - 1)
-            found.append((row + part.start, opened.astype(np.uint16 if len(starts) <= 1 << 16 else np.int64)))
+            opened = self._opened(part)
+            row, cap = np.divmod(np.flatnonzero(opened < SHELLS), self.caps.count)
+            found.append((row + part.start, (cap * SHELLS + opened[row, cap]).astype(kind)))
         rows, shells = (np.concatenate(side) for side in zip(*found, strict=True))
-        rows = rows[np.argsort(shells, kind="stable")]
-        ends = np.concatenate(([0], np.cumsum(np.bincount(shells, minlength=len(starts) - 1))))
-        parts = []
-        some_open: list[int] = np.flatnonzero(np.diff(ends) * np.diff(starts)).tolist()
-        for shell in some_open:
-            columns, wanted = slice(*starts[shell : shell + 2].tolist()), rows[ends[shell] : ends[shell + 1]]
-            parts += [self._found(wanted[some], columns) for some in pieces(len(wanted), _MET)]
-        return Candidates.joined(parts)
+        return rows, shells
 
-    def _raise_need(self, k: int) -> None:
-        """To the k-th best of the columns in and beside the cap of each row; in float32, for these are few."""
-        lengths = self.codes.lengths
+    def _raise_needs(self, k: int) -> None:
+        """To the k-th best of the columns in and beside the cap of each row; in float32, for these are few.
+
+        And of columns to the k-th best of the rows that are nearest to the caps there.
+        """
         for place in np.flatnonzero(np.diff(self._starts)).tolist():
             columns = self.caps.around(place, _FIRST * k)
-            if columns.stop - columns.start < k:
-                continue
             y = scaled(self.caps.right, self.caps.factors, self.caps.rows.order[columns])
-            longest = float(self.caps.rows.codes.lengths[columns].max())
+            lengths = self.caps.rows.codes.lengths[columns]
             first, stop = self._starts[place : place + 2].tolist()
             for part in pieces(stop - first, ROWS):
                 rows = slice(first + part.start, first + part.stop)
                 x = scaled(self.left, self.factors, self.order[rows])
-                kth = (x @ y.t()).topk(k, dim=1).values[:, -1].double().numpy()
-                kth -= self.caps.rounding * longest * lengths[rows] + np.finfo(np.float64).tiny
-                self.need[rows] = np.maximum(self.need[rows], kth)
+                products, ours = x @ y.t(), self.codes.lengths[rows]
+                if y.shape[0] >= k:
+                    self._raise(self.need[rows], products, k, ours * lengths.max())
+                if self.back is not None and len(x) >= k:
+                    self._raise(self.back[columns], products.t(), k, lengths * ours.max())
 
-    def _open(self, part: slice) -> np.ndarray:
-        """[part, shells] see Caps.open."""
-        return self.caps.open(self.codes, part, self.need[part])
+    def _raise(self, need: Scores, products: torch.Tensor, k: int, most: Scores) -> None:
+        """Raises what is needed, in its place, to the k-th best product, which is at most so large."""
+        kth = products.topk(k, dim=1).values[:, -1].double().numpy()
+        kth -= self.caps.rounding * most + _TINY
+        np.maximum(need, kth, out=need)
 
-    def _found(self, rows: Places, columns: slice) -> Candidates:
-        """The pairs of some rows and columns that can be good enough."""
-        ours, theirs = self.codes, self.caps.rows.codes
-        values = product(ours.codes.index_select(0, torch.from_numpy(rows)), theirs.codes[columns])
+    def _opened(self, part: slice | Places) -> npt.NDArray[np.uint8]:
+        """[part, caps] see Caps.opened."""
+        back = None
+        if self.back is not None:
+            back = np.minimum.reduceat(np.append(self.back, np.inf), self.caps.shells[:-1])
+            back[np.diff(self.caps.shells) == 0] = np.inf
+        opened = self.caps.opened(self.codes, part, self.need[part], back)
+        return np.where(opened < self._narrow, opened, SHELLS).astype(np.uint8)
+
+    def _shares(self, part: slice | Places) -> Scores:
+        """[caps * shells] the share of some rows that look into each shell."""
+        opened = self._opened(part)
+        return np.stack([(opened <= shell).mean(axis=0) for shell in range(SHELLS)], axis=1).ravel()
+
+    def _found(self, rows: Places, ours: Codes, columns: slice) -> tuple[Candidates, Candidates]:
+        """The pairs of some rows (the first of some codes) and columns that can be good enough for either."""
+        theirs, some = self.caps.rows.codes, slice(0, len(rows))
+        values = product(ours.codes[some], theirs.codes[columns])
         near = torch.mul(values, self.caps.scales[columns]).numpy()
-        longest, worst = theirs.lengths[columns].max(), theirs.errors[columns].max()
         relative = self.caps.rounding + (2.0**-8 if values.dtype == torch.bfloat16 else 0.0)
-        off = ours.errors[rows] * (longest + worst) + ours.lengths[rows] * (worst + longest * relative)
-        scale = ours.scales[rows]
-        least = ((self.need[rows] - off) / scale).astype(np.float32)
+        off, scale = _off(ours, some, theirs, columns, relative), ours.scales[some]
         # What float32 rounds here, `relative` has room for.
-        flat = np.flatnonzero(near >= np.nextafter(least, np.float32(-np.inf))[:, None])
-        which, place = np.divmod(flat, near.shape[1])
-        value = near.reshape(-1)[flat].astype(np.float64) * scale[which]
-        return Candidates.near(rows[which], place + columns.start, value, off[which])
+        which, place = _reaching(near, ((self.need[rows] - off) / scale)[:, None])
+        value = near[which, place].astype(np.float64) * scale[which]
+        found = Candidates.near(rows[which], place + columns.start, value, off[which])
+        if self.back is None:
+            return found, Candidates.joined([])
+        near *= scale[:, None].astype(np.float32)
+        off = _off(theirs, columns, ours, some, relative)
+        which, place = _reaching(near, self.back[columns] - off)
+        value = near[which, place].astype(np.float64)
+        return found, Candidates.near(place + columns.start, rows[which], value, off[place])
+
+
+def _reaching(values: npt.NDArray[np.float32], least: Scores) -> tuple[Places, Places]:
+    """The rows and columns of those that are no less than something, as far as float32 tells."""
+    least = np.nextafter(least.astype(np.float32), np.float32(-np.inf))
+    which, place = np.divmod(np.flatnonzero(values >= least), values.shape[1])
+    return which, place
+
+
+def _off(one: Codes, ours: slice | Places, other: Codes, theirs: slice | Places, relative: float) -> Scores:
+    """[ours] how far off a product with any of theirs can be."""
+    longest, worst = other.lengths[theirs].max(), other.errors[theirs].max()
+    return np.asarray(one.errors[ours] * (longest + worst) + one.lengths[ours] * (worst + longest * relative))

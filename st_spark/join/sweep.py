@@ -30,9 +30,9 @@ _GROUP, _PIVOT, _PIVOTS, _SAMPLE, _ROUNDS = 512, 512, 1024, 8192, 4
 
 
 def nearest(
-    left: Matrix, right: Matrix, k: int, score: str, need: Scores, *, both: bool = False
+    left: Matrix, right: Matrix, k: int, score: str, need: Scores, back: Scores | None = None
 ) -> tuple[Pairs, Pairs]:
-    """The k best columns of each row, and what ties with them; with `both` also the k best rows of each column.
+    """The k best columns of each row, and what ties with them; if wanted also the k best rows of each column.
 
     Args:
         left: [n, d] rows, all different, not empty.
@@ -40,7 +40,7 @@ def nearest(
         k: How many.
         score: One of vectors.SCORES.
         need: [n] least score that a pair of a row is wanted for.
-        both: Whether the best of columns are wanted.
+        back: [m] the same of columns, where their k best rows are wanted, too.
 
     Returns:
         Pairs of rows and columns, and of columns and rows; in no order.
@@ -49,16 +49,17 @@ def nearest(
     ready = sides(left, right, score, (blocks_of(len(left), shape[0]), blocks_of(len(right), shape[1])))
     orders = ready.left.plan.order, ready.right.plan.order
     least = values(lowered(need), score)[orders[0]]
-    back = Best(k, np.full(len(right), -np.inf), Pairing(ready.rescore, orders[1], orders[0], turned=True))
+    theirs = np.full(len(right), -np.inf) if back is None else values(lowered(back), score)[orders[1]]
+    behind = Best(k, theirs, Pairing(ready.rescore, orders[1], orders[0], turned=True))
     tiles = Tiles(ready, shape)
     found = []
     for number, rows in enumerate(pieces(len(left), shape[0])):
         best = Best(k, least[rows], Pairing(ready.rescore, orders[0][rows], orders[1]))
-        _swept(tiles, rows, best, back if both else None, first=number == 0)
+        _swept(tiles, rows, best, None if back is None else behind, first=number == 0)
         found.append(best.result())
-        if both and _is_power(number + 1):
-            back.tighten()
-    return Pairs.joined(found), back.result()
+        if back is not None and _is_power(number + 1):
+            behind.tighten()
+    return Pairs.joined(found), behind.result()
 
 
 def _swept(tiles: Tiles, rows: slice, best: Best, back: Best | None, *, first: bool) -> None:

@@ -1,15 +1,17 @@
 """Caps leave out pairs by what a product at most can be: none that is good enough."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.join import kernel, nearby
-from st_spark.join.caps import Caps
+from st_spark.join.caps import SHELLS, Caps, units_of
 from st_spark.join.codes import Plan, encoded
-from st_spark.join.kernel import above, top_k
+from st_spark.join.kernel import above, top_k, top_k_both
+from st_spark.join.pivots import pivots_of
 from st_spark.join.products import factors
 from st_spark.join.scores import leveled
 from st_spark.join.vectors import Matrix
@@ -23,7 +25,8 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_PAIRS", "_MANY"):
         monkeypatch.setattr(nearby, name, 0)
     monkeypatch.setattr(nearby, "_SHARE", 1.0)
-    monkeypatch.setattr(nearby, "expected_share", lambda *given: 0.0)
+    monkeypatch.setattr(nearby, "_COST", np.inf)
+    monkeypatch.setattr(nearby, "expected", lambda *given: (0.0, 1.0))
     monkeypatch.setattr(kernel, "_HELD", 50)
 
 
@@ -35,15 +38,21 @@ def clustered(count: int, seed: int, noise: float = 0.2) -> Matrix:
 
 
 @pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("wide", [0.25, 2.0])
 @pytest.mark.parametrize("form", ["int8", "float32", "bfloat16"])
 @pytest.mark.parametrize("score", ["cosine", "dot"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_best_by_caps_are_those_of_float64(
-    score: str, kind: str, form: str, monkeypatch: pytest.MonkeyPatch
+    score: str, kind: str, form: str, wide: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where shells that all rows look into are not left to others."""
+    monkeypatch.setattr(nearby, "_WIDE", wide)
     monkeypatch.setattr(nearby, "fastest", lambda device: getattr(torch, form))
     left, right = vectors(kind, 120, 24, 1), vectors(kind, 900, 24, 2)
     assert triples(top_k(left, right, 10, score)) == best(left, right, 10, score)
+    forward, backward = top_k_both(left, right, 4, score)
+    assert triples(forward) == best(left, right, 4, score)
+    assert triples(backward) == best(right, left, 4, score)
 
 
 @pytest.mark.usefixtures("always")
@@ -64,6 +73,9 @@ def test_the_best_by_caps_are_those_of_float64_for_all_shapes(
     threshold = None if share is None else float(np.quantile([value for *_, value in everything], share))
     expected = best(left, right, k, score, -np.inf if threshold is None else threshold)
     assert triples(top_k(left, right, k, score, threshold=threshold)) == expected
+    forward, backward = top_k_both(left, right, k, score)
+    assert triples(forward) == best(left, right, k, score)
+    assert triples(backward) == best(right, left, k, score)
     if threshold is not None:
         assert triples(above(left, right, threshold, score)) == best(left, right, None, score, threshold)
 
@@ -92,15 +104,23 @@ def test_a_table_with_itself_gives_each_pair_once_by_caps(count: int, share: flo
 )
 def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float, form: str) -> None:
     left, right, _ = leveled(vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6), score)
-    caps = Caps(right, score, getattr(torch, form))
-    scale = factors(left, score)
+    caps = Caps(right, score, pivots_of(right, units_of(right), 70), getattr(torch, form))
     true = scores(left, right, score)[:, caps.rows.order]
     need = np.quantile(true, share, axis=1)
-    codes = encoded(left, Plan(np.arange(20), scale), getattr(torch, form))
-    opened = caps.open(codes, slice(0, 20), need)
-    for shell, closed in enumerate(~opened.T):
-        start, stop = caps.shells[shell : shell + 2]
-        assert (true[closed, start:stop] < need[closed, None]).all()
+    codes = encoded(left, Plan(np.arange(20), factors(left, score)), getattr(torch, form))
+    assert_closed(caps, caps.opened(codes, slice(0, 20), need), true < need[:, None])
+    # And none that needs the row.
+    back = np.quantile(true, share, axis=0)
+    shells = [back[start:stop].min(initial=np.inf) for start, stop in zip(caps.shells, caps.shells[1:], strict=False)]
+    opened = caps.opened(codes, slice(0, 20), need, np.array(shells))
+    assert_closed(caps, opened, (true < need[:, None]) & (true < back))
+
+
+def assert_closed(caps: Caps, opened: npt.NDArray[np.uint8], hopeless: npt.NDArray[np.bool_]) -> None:
+    """Where rows do not look there is nothing for them."""
+    for place, (start, stop) in enumerate(zip(caps.shells, caps.shells[1:], strict=False)):
+        cap, shell = divmod(place, SHELLS)
+        assert hopeless[opened[:, cap] > shell, start:stop].all()
 
 
 def test_clusters_leave_few_pairs_open_and_noise_leaves_caps_unused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +129,7 @@ def test_clusters_leave_few_pairs_open_and_noise_leaves_caps_unused(monkeypatch:
     nothing = np.full(300, -np.inf)
     caps = nearby.caps_for(left, right, 10, "cosine", nothing)
     assert caps is not None
-    assert nearby.Nearby(caps, left, 10, nothing).share() < 0.05
+    assert nearby.Nearby(caps, left, 10, nothing).cost() < 0.2
     found = top_k(left, right, 10, "cosine")
     assert triples(found.taken(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
     assert nearby.caps_for(clustered(300, 2, 10), clustered(9000, 3, 10), 10, "cosine", nothing) is None
