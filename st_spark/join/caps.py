@@ -76,7 +76,7 @@ class Caps:
         self.scales = torch.from_numpy(self.rows.codes.scales).float()
         ends = self.rows.starts[:-1, None] + np.ceil(np.diff(self.rows.starts)[:, None] * _ENDS).astype(np.int64)
         self.shells = np.concatenate(([0], ends.ravel()))
-        # For each shell [4, caps]: what the caps add to the least product with their direction, see open().
+        # For each shell [4, caps]: what the caps add to the least product with their direction, see opened().
         self._terms = [_terms(along[order][each - 1]) for each in ends.T]
 
     @property

@@ -60,7 +60,7 @@ def top_k(
 def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
     """The k best right rows of each left row, and the k best left rows of each right row, which is `left` there.
 
-    Where no pair can be left out, all products are computed once for both.
+    Products are computed once for both.
     """
     left, right, unit = leveled(left, right, score)
     rows, columns = distinct(left), distinct(right)
@@ -133,25 +133,26 @@ def _best(left: Matrix, right: Matrix, k: int, score: str, need: Scores, back: S
         ours, theirs = nearby.candidates()
         ahead = Best(k, nearby.need, Pairing(rescore, rows, order))
         ahead.add(ours)
-        far = _of_wide(nearby, left[rows], right, k)
-        forward += [ahead.result(), replace(far[0], left=rows[far[0].left])]
+        far = _of_wide(nearby, left, right, rows, k)
+        forward += [ahead.result(), far[0]]
         if nearby.back is not None:
             np.maximum(behind.need, nearby.back, out=behind.need)
             behind.add(replace(theirs, columns=rows[theirs.columns]))
             behind.tighten()
-            backward.append(replace(far[1], right=rows[far[1].right]))
+            backward.append(far[1])
     return Pairs.joined(forward), Pairs.joined([*backward, behind.result()])
 
 
-def _of_wide(nearby: Nearby, left: Matrix, right: Matrix, k: int) -> tuple[Pairs, Pairs]:
-    """The best of the rows of a look around among the columns that have no candidates there, and of these."""
+def _of_wide(nearby: Nearby, left: Matrix, right: Matrix, rows: Places, k: int) -> tuple[Pairs, Pairs]:
+    """The best of some rows, which looked nearby, among the columns that have no candidates there; and of these."""
     places = nearby.wide()
     if not len(places):
         return Pairs.joined([]), Pairs.joined([])
     columns = nearby.caps.rows.order[places]
     back = None if nearby.back is None else nearby.back[places]
-    ahead, behind = sweep.nearest(left, right[columns], k, nearby.caps.score, nearby.need, back)
-    return replace(ahead, right=columns[ahead.right]), replace(behind, left=columns[behind.left])
+    ahead, behind = sweep.nearest(left[rows], right[columns], k, nearby.caps.score, nearby.need, back)
+    forward = Pairs(rows[ahead.left], columns[ahead.right], ahead.score)
+    return forward, Pairs(columns[behind.left], rows[behind.right], behind.score)
 
 
 def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Iterator[Pairs]:

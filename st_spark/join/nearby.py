@@ -19,6 +19,7 @@ from st_spark.join.vectors import Matrix
 # Columns for each of the k wanted that tell at first what a row needs, and rows that meet a shell at a time.
 _FIRST, _MET = 6, 4096
 _TINY = np.finfo(np.float64).tiny
+_NONE = Candidates.joined([])
 # Fewer pairs are all multiplied in less time than it takes to find caps; so are columns of which the k best are a large
 # share.
 _PAIRS, _MANY = 1 << 30, 64
@@ -105,9 +106,11 @@ class Nearby:
         self._buffer = torch.empty((min(_MET, len(left)), left.shape[1]), dtype=rows.codes.codes.dtype)
         self.need = need[rows.order].astype(np.float64)
         self.back = None if back is None else back.copy()
-        self._narrow = np.full(caps.count, SHELLS)
+        # What columns of each shell need at least; and how many shells of each cap are looked into here.
+        self._least, self._narrow = None, np.full(caps.count, SHELLS)
         if k is not None:
             self._raise_needs(k)
+            self._least = None if self.back is None else self._least_of_shells(self.back)
             some = np.random.default_rng(6).permutation(len(left))[:ROWS]
             self._narrow = (self._shares(some).reshape(-1, SHELLS) < _WIDE).sum(axis=1)
 
@@ -184,12 +187,13 @@ class Nearby:
 
     def _opened(self, part: slice | Places) -> npt.NDArray[np.uint8]:
         """[part, caps] see Caps.opened."""
-        back = None
-        if self.back is not None:
-            back = np.minimum.reduceat(np.append(self.back, np.inf), self.caps.shells[:-1])
-            back[np.diff(self.caps.shells) == 0] = np.inf
-        opened = self.caps.opened(self.codes, part, self.need[part], back)
+        opened = self.caps.opened(self.codes, part, self.need[part], self._least)
         return np.where(opened < self._narrow, opened, SHELLS).astype(np.uint8)
+
+    def _least_of_shells(self, back: Scores) -> Scores:
+        """[caps * shells] the least that any column of a shell needs; of no columns infinity."""
+        least = np.minimum.reduceat(np.append(back, np.inf), self.caps.shells[:-1])
+        return np.where(np.diff(self.caps.shells) == 0, np.inf, least)
 
     def _shares(self, part: slice | Places) -> Scores:
         """[caps * shells] the share of some rows that look into each shell."""
@@ -208,7 +212,7 @@ class Nearby:
         value = near[which, place].astype(np.float64) * scale[which]
         found = Candidates.near(rows[which], place + columns.start, value, off[which])
         if self.back is None:
-            return found, Candidates.joined([])
+            return found, _NONE
         near *= scale[:, None].astype(np.float32)
         off = _off(theirs, columns, ours, some, relative)
         which, place = _reaching(near, self.back[columns] - off)
