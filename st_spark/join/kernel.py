@@ -12,10 +12,11 @@ from st_spark.join import sweep
 from st_spark.join.candidates import Best, Pairing
 from st_spark.join.codes import pieces
 from st_spark.join.distinct import Distinct, distinct
-from st_spark.join.nearby import Nearby, caps_for
+from st_spark.join.nearby import Nearby
 from st_spark.join.pairs import Pairs
 from st_spark.join.products import lowered
 from st_spark.join.scores import Places, Rescorer, Scores, leveled
+from st_spark.join.trial import caps_for
 from st_spark.join.vectors import Matrix
 
 # Rows that are met by caps at a time.

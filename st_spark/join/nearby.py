@@ -1,6 +1,5 @@
 """The best columns of rows by caps: those around a row's own cap tell what it needs, most others cannot give it."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,77 +8,18 @@ import numpy.typing as npt
 import torch
 
 from st_spark.join.candidates import Candidates
-from st_spark.join.caps import ROWS, SHELLS, Caps, product, units_of
-from st_spark.join.codes import Codes, fastest, pieces, scaled
-from st_spark.join.pivots import pivots_of
+from st_spark.join.caps import ROWS, SHELLS, Caps, product
+from st_spark.join.codes import Codes, pieces, scaled
 from st_spark.join.products import factors
-from st_spark.join.scores import Places, Scores, lengths
+from st_spark.join.scores import Places, Scores
 from st_spark.join.vectors import Matrix
 
 # Columns for each of the k wanted that tell at first what a row needs, and rows that meet a shell at a time.
 _FIRST, _MET = 6, 4096
 _TINY = np.finfo(np.float64).tiny
 _NONE = Candidates.joined([])
-# Fewer pairs are all multiplied in less time than it takes to find caps; so are columns of which the k best are a large
-# share.
-_PAIRS, _MANY = 1 << 30, 64
-# Rows and columns of a trial, the share of pairs that may be left for caps to pay, and that of all time.
-_TRIED, _DRAWN, _SHARE, _COST = 256, 16384, 0.1, 0.4
 # Where this share of the rows looks into a shell, it takes no more time that all do.
 _WIDE = 0.25
-# Caps for each group that columns seem to form (of fewer some columns would lie far from all directions), and for the
-# root of each column at least and at most.
-_CAPS, _LEAST, _MOST = 1.3, 4, 9
-# The share of the score that is needed that rows of a group have with each other.
-_GROUP = 0.8
-
-
-def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> Caps | None:
-    """The caps of the columns; None where meeting by caps would cost more than it saves.
-
-    Args:
-        left: [n, d] vectors.
-        right: [m, d] vectors.
-        k: How many are wanted of each row; None for all with the score that is needed.
-        score: One of vectors.SCORES.
-        need: [n] least score that a pair is wanted for.
-    """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    few = len(left) * len(right) < _PAIRS or len(right) < _MANY * (k or 0)
-    # Of euclidean products are no scores; CUDA multiplies all in less time than many small products take.
-    if few or score == "euclidean" or device.type == "cuda":
-        return None
-    tried = np.random.default_rng(2).permutation(len(left))[:_TRIED]
-    rows, needed = left[tried], need[tried]
-    share, groups = expected(rows, right, k, score, needed)
-    if share > _SHARE:
-        return None
-    root = math.sqrt(len(right))
-    count = round(min(max(_CAPS * groups, _LEAST * root), _MOST * root))
-    caps = Caps(right, score, pivots_of(right, units_of(right), count), fastest(device))
-    return caps if Nearby(caps, rows, k, needed).cost() <= _COST else None
-
-
-def expected(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> tuple[float, float]:
-    """About the share of pairs that caps would leave, told from some columns, and how many groups these form.
-
-    In a cluster whose rows have a cosine of v with each other, each has one of about the root of v with the middle. So
-    that is how wide a cap would be around the neighbours that a row needs, and other columns stand for other caps.
-    """
-    random = np.random.default_rng(3)
-    some = random.permutation(len(right))[:_DRAWN]
-    longest = 1.0 if score == "cosine" else float(lengths(right).max())
-    sizes = np.maximum(lengths(left), np.finfo(np.float32).tiny)
-    x, y = scaled(left, 1 / sizes, slice(None)), scaled(right, factors(right, score) / longest, some)
-    products = (x @ y.t()).numpy()
-    wanted = need if score == "cosine" else need / (sizes * longest)
-    if k is not None:
-        rank = max(round(k * len(some) / len(right)), 1)
-        wanted = np.maximum(wanted, np.partition(products, -rank, axis=1)[:, -rank])
-    v = np.clip(wanted, 1e-6, 1.0)
-    least = v**1.5 - np.sqrt((1 - v**2) * (1 - v))
-    near = float((products >= (_GROUP * v)[:, None]).mean())
-    return float((products >= (least * np.sqrt(v))[:, None]).mean()), 1 / max(near, 1 / len(right))
 
 
 class Nearby:

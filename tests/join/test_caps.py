@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.join import kernel, nearby
+from st_spark.join import kernel, nearby, trial
 from st_spark.join.caps import SHELLS, Caps, units_of
 from st_spark.join.codes import Plan, encoded
 from st_spark.join.kernel import above, top_k, top_k_both
@@ -23,10 +23,10 @@ from tests.join.test_kernel import KINDS, vectors
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Caps for however few rows, however little they leave out."""
     for name in ("_PAIRS", "_MANY"):
-        monkeypatch.setattr(nearby, name, 0)
-    monkeypatch.setattr(nearby, "_SHARE", 1.0)
-    monkeypatch.setattr(nearby, "_COST", np.inf)
-    monkeypatch.setattr(nearby, "expected", lambda *given: (0.0, 1.0))
+        monkeypatch.setattr(trial, name, 0)
+    monkeypatch.setattr(trial, "_SHARE", 1.0)
+    monkeypatch.setattr(trial, "_COST", np.inf)
+    monkeypatch.setattr(trial, "expected", lambda *given: (0.0, 1.0))
     monkeypatch.setattr(kernel, "_HELD", 50)
 
 
@@ -47,7 +47,7 @@ def test_the_best_by_caps_are_those_of_float64(
 ) -> None:
     """Also where shells that all rows look into are not left to others."""
     monkeypatch.setattr(nearby, "_WIDE", wide)
-    monkeypatch.setattr(nearby, "fastest", lambda device: getattr(torch, form))
+    monkeypatch.setattr(trial, "fastest", lambda device: getattr(torch, form))
     left, right = vectors(kind, 120, 24, 1), vectors(kind, 900, 24, 2)
     assert triples(top_k(left, right, 10, score)) == best(left, right, 10, score)
     forward, backward = top_k_both(left, right, 4, score)
@@ -124,12 +124,12 @@ def assert_closed(caps: Caps, opened: npt.NDArray[np.uint8], hopeless: npt.NDArr
 
 
 def test_clusters_leave_few_pairs_open_and_noise_leaves_caps_unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearby, "_PAIRS", 100)
+    monkeypatch.setattr(trial, "_PAIRS", 100)
     left, right = clustered(300, 2), clustered(9000, 3)
     nothing = np.full(300, -np.inf)
-    caps = nearby.caps_for(left, right, 10, "cosine", nothing)
+    caps = trial.caps_for(left, right, 10, "cosine", nothing)
     assert caps is not None
     assert nearby.Nearby(caps, left, 10, nothing).cost() < 0.2
     found = top_k(left, right, 10, "cosine")
     assert triples(found.taken(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
-    assert nearby.caps_for(clustered(300, 2, 10), clustered(9000, 3, 10), 10, "cosine", nothing) is None
+    assert trial.caps_for(clustered(300, 2, 10), clustered(9000, 3, 10), 10, "cosine", nothing) is None
