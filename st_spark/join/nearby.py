@@ -42,7 +42,7 @@ class Nearby:
         self.caps, self.left = caps, left
         self.factors = factors(left, caps.score)
         rows = caps.gathered(left, self.factors)
-        self.order, self.codes, self._starts = rows.order, rows.codes, rows.starts
+        self.order, self.codes, self._starts, self._own = rows.order, rows.codes, rows.starts, rows.own
         self._buffer = torch.empty((min(_MET, len(left)), left.shape[1]), dtype=rows.codes.codes.dtype)
         self.need = need[rows.order].astype(np.float64)
         self.back = None if back is None else back.copy()
@@ -127,7 +127,7 @@ class Nearby:
 
     def _opened(self, part: slice | Places) -> npt.NDArray[np.uint8]:
         """[part, caps] see Caps.opened."""
-        opened = self.caps.opened(self.codes, part, self.need[part], self._least)
+        opened = self.caps.opened(self.codes, part, self._own[part], self.need[part], self._least)
         return np.where(opened < self._narrow, opened, SHELLS).astype(np.uint8)
 
     def _least_of_shells(self, back: Scores) -> Scores:
@@ -145,9 +145,9 @@ class Nearby:
         theirs, some = self.caps.rows.codes, slice(0, len(rows))
         values = product(ours.codes[some], theirs.codes[columns])
         near = torch.mul(values, self.caps.scales[columns]).numpy()
-        relative = self.caps.rounding + (2.0**-8 if values.dtype == torch.bfloat16 else 0.0)
+        # What float32 rounds here, this has room for.
+        relative = self.caps.rounding
         off, scale = _off(ours, some, theirs, columns, relative), ours.scales[some]
-        # What float32 rounds here, `relative` has room for.
         which, place = _reaching(near, ((self.need[rows] - off) / scale)[:, None])
         value = near[which, place].astype(np.float64) * scale[which]
         found = Candidates.near(rows[which], place + columns.start, value, off[which])

@@ -19,10 +19,11 @@ _PAIRS, _INT8, _MANY = 1 << 28, 4, 64
 # Rows and columns of a trial, the share of pairs that may be left for caps to pay, and that of all time.
 _TRIED, _DRAWN, _SHARE, _COST = 256, 16384, 0.1, 0.4
 # Caps for each group that columns seem to form (of fewer some columns would lie far from all directions), and for the
-# root of each column at least and at most.
-_CAPS, _LEAST, _MOST = 1.3, 4, 9
-# The share of the score that is needed that rows of a group have with each other.
-_GROUP = 0.8
+# root of each column at least and at most; and the most of all, for there are tables of all pairs of them.
+_CAPS, _LEAST, _MOST, _ALL = 1.1, 4, 9, 4096
+# The share of the score that is needed that rows of a group have with each other; and how far the columns of a cap go
+# at most along another direction, in standard deviations of the products of other pairs.
+_GROUP, _REACH = 0.8, 2.5
 
 
 def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> Caps | None:
@@ -48,7 +49,7 @@ def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Score
     if share > _SHARE:
         return None
     root = math.sqrt(len(right))
-    count = round(min(max(_CAPS * groups, _LEAST * root), _MOST * root))
+    count = round(min(max(_CAPS * groups, _LEAST * root), _MOST * root, _ALL))
     caps = Caps(right, score, pivots_of(right, units_of(right), count), dtype)
     return caps if Nearby(caps, rows, k, needed).cost() <= _COST else None
 
@@ -56,8 +57,8 @@ def caps_for(left: Matrix, right: Matrix, k: int | None, score: str, need: Score
 def expected(left: Matrix, right: Matrix, k: int | None, score: str, need: Scores) -> tuple[float, float]:
     """About the share of pairs that caps would leave, told from some columns, and how many groups these form.
 
-    In a cluster whose rows have a cosine of v with each other, each has one of about the root of v with the middle. So
-    that is how wide a cap would be around the neighbours that a row needs, and other columns stand for other caps.
+    The rows of a group have a cosine of w with each other, so each has one of about the root of w with the middle: the
+    bound of planes is then x y + |x e| |y e| + 1 - w, with other columns for the middles of other groups.
     """
     random = np.random.default_rng(3)
     some = random.permutation(len(right))[:_DRAWN]
@@ -69,7 +70,9 @@ def expected(left: Matrix, right: Matrix, k: int | None, score: str, need: Score
     if k is not None:
         rank = max(round(k * len(some) / len(right)), 1)
         wanted = np.maximum(wanted, np.partition(products, -rank, axis=1)[:, -rank])
-    v = np.clip(wanted, 1e-6, 1.0)
-    least = v**1.5 - np.sqrt((1 - v**2) * (1 - v))
-    near = float((products >= (_GROUP * v)[:, None]).mean())
-    return float((products >= (least * np.sqrt(v))[:, None]).mean()), 1 / max(near, 1 / len(right))
+    near = products >= _GROUP * np.clip(wanted, 1e-6, 1.0)[:, None]
+    w = np.where(near, products, 0.0).sum(axis=1) / np.maximum(near.sum(axis=1), 1)
+    w = np.clip(w, 1e-6, 1.0)[:, None]
+    reach = _REACH * np.sqrt(np.var(products[~near]) / w) if not near.all() else 0.0
+    most = products + np.sqrt(np.maximum(w - products**2 / w, 0.0)) * reach + 1 - w
+    return float((most >= wanted[:, None]).mean()), 1 / max(float(near.mean()), 1 / len(right))

@@ -39,7 +39,7 @@ def clustered(count: int, seed: int, noise: float = 0.2) -> Matrix:
 
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("wide", [0.25, 2.0])
-@pytest.mark.parametrize("form", ["int8", "float32", "bfloat16"])
+@pytest.mark.parametrize("form", ["int8", "float32"])
 @pytest.mark.parametrize("score", ["cosine", "dot"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_best_by_caps_are_those_of_float64(
@@ -100,19 +100,22 @@ def test_a_table_with_itself_gives_each_pair_once_by_caps(count: int, share: flo
     kind=st.sampled_from(KINDS),
     score=st.sampled_from(["cosine", "dot"]),
     share=st.floats(0, 1),
-    form=st.sampled_from(["int8", "float32", "bfloat16"]),
+    form=st.sampled_from(["int8", "float32"]),
+    seed=st.integers(0, 9),
 )
-def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float, form: str) -> None:
+def test_a_closed_shell_has_nothing_that_a_row_needs(kind: str, score: str, share: float, form: str, seed: int) -> None:
+    """Whatever cap a row is said to be near to."""
     left, right, _ = leveled(vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6), score)
     caps = Caps(right, score, pivots_of(right, units_of(right), 70), getattr(torch, form))
     true = scores(left, right, score)[:, caps.rows.order]
     need = np.quantile(true, share, axis=1)
     codes = encoded(left, Plan(np.arange(20), factors(left, score)), getattr(torch, form))
-    assert_closed(caps, caps.opened(codes, slice(0, 20), need), true < need[:, None])
+    own = np.random.default_rng(seed).integers(0, caps.count, 20)
+    assert_closed(caps, caps.opened(codes, slice(0, 20), own, need), true < need[:, None])
     # And none that needs the row.
     back = np.quantile(true, share, axis=0)
     shells = [back[start:stop].min(initial=np.inf) for start, stop in zip(caps.shells, caps.shells[1:], strict=False)]
-    opened = caps.opened(codes, slice(0, 20), need, np.array(shells))
+    opened = caps.opened(codes, slice(0, 20), own, need, np.array(shells))
     assert_closed(caps, opened, (true < need[:, None]) & (true < back))
 
 
