@@ -70,9 +70,11 @@ def expected(left: Matrix, right: Matrix, k: int | None, score: str, need: Score
     if k is not None:
         rank = max(round(k * len(some) / len(right)), 1)
         wanted = np.maximum(wanted, np.partition(products, -rank, axis=1)[:, -rank])
-    near = products >= _GROUP * np.clip(wanted, 1e-6, 1.0)[:, None]
+    v = np.clip(wanted, 1e-6, 1.0)
+    near = products >= (_GROUP * v)[:, None]
+    # Where nothing is near, as where few rows have what a threshold asks for, groups may be as close as that.
     w = np.where(near, products, 0.0).sum(axis=1) / np.maximum(near.sum(axis=1), 1)
-    w = np.clip(w, 1e-6, 1.0)[:, None]
+    w = np.clip(np.where(near.any(axis=1), w, v), 1e-6, 1.0)[:, None]
     reach = _REACH * np.sqrt(np.var(products[~near]) / w) if not near.all() else 0.0
     most = products + np.sqrt(np.maximum(w - products**2 / w, 0.0)) * reach + 1 - w
     return float((most >= wanted[:, None]).mean()), 1 / max(float(near.mean()), 1 / len(right))

@@ -136,3 +136,12 @@ def test_clusters_leave_few_pairs_open_and_noise_leaves_caps_unused(monkeypatch:
     found = top_k(left, right, 10, "cosine")
     assert triples(found.taken(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
     assert trial.caps_for(clustered(300, 2, 10), clustered(9000, 3, 10), 10, "cosine", nothing) is None
+
+
+def test_a_threshold_that_few_pairs_of_a_cluster_have_leaves_few_pairs_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_PAIRS", 100)
+    left, right = clustered(300, 2, 0.7), clustered(9000, 3, 0.7)
+    needed = np.full(300, 0.95)
+    caps = trial.caps_for(left, right, None, "cosine", needed)
+    assert caps is not None
+    assert nearby.Nearby(caps, left, None, needed).cost() < 0.1
