@@ -142,13 +142,13 @@ class Caps:
         over = self._planes.over(self._cosines(codes, part, 1 / lengths), own, self.rounding)
         room = 4 * self.rounding + _ROOM
         wanted = _wanted(need - errors * self.longest, lengths * self.longest, room)[:, None]
+        theirs = None
+        if back is not None:
+            most = np.full(len(back), float(lengths.max()) * self.longest)
+            theirs = _wanted(back - float(errors.max()) * self.longest, most, room)
         found = torch.full(over.rest.shape, SHELLS, dtype=torch.uint8)
         for shell in reversed(range(SHELLS)):
-            least = wanted
-            if back is not None:
-                most = np.full(self.count, float(lengths.max()) * self.longest)
-                theirs = _wanted(back[shell::SHELLS] - float(errors.max()) * self.longest, most, room)
-                least = torch.minimum(wanted, theirs)
+            least = wanted if theirs is None else torch.minimum(wanted, theirs[shell::SHELLS])
             found.masked_fill_(over.below(least, *self._shells[shell]).logical_not_(), shell)
         return found.numpy()
 
