@@ -25,7 +25,7 @@ install: $(INSTALLED) ## Makes .venv with everything pinned (does nothing when u
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed; $(PYTHON) is another version. Cure: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  { echo "Python 3.11 is needed; $(PYTHON) is another version. Fix: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --build-constraints constraints.txt \
@@ -57,12 +57,12 @@ bench: install java ## Runs every benchmark and prints its table
 	@for name in encode spark_encode word_embeddings sts join join_native join_scale join_lsh febrl bitext; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 $(MPNET): | $(INSTALLED)
-	$(BIN)/python tests/fetch_mpnet.py
+	$(BIN)/python tests/support/fetch_mpnet.py
 
 java:
 	@version=$$({ "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 || true; } | sed -nE 's/.* version "([0-9]+).*/\1/p'); \
 	case "$$version" in 17|21) ;; *) \
-	  echo "Spark needs Java 17 or 21; found: $${version:-none}. Cure: sudo apt-get install -y openjdk-17-jre-headless" >&2; \
+	  echo "Spark needs Java 17 or 21; found: $${version:-none}. Fix: sudo apt-get install -y openjdk-17-jre-headless" >&2; \
 	  exit 1;; esac
 
 clean: ## Removes what builds and runs left behind (not .venv, not .cache)

@@ -148,8 +148,9 @@ def _keep(pairs: list[tuple[int, int]], where: Path) -> None:
 
 def from_texts(count: int) -> list[str]:
     """`st-spark mine` of so many texts on each side; gives a line of a table."""
-    from st_spark import jobs, session
-    from st_spark.spec import MineJob
+    from st_spark.jobs import runner
+    from st_spark.spark import session
+    from st_spark.specs.jobs import MineJob
 
     folder = scratch()
     texts = phrases(2 * count)
@@ -164,7 +165,7 @@ def from_texts(count: int) -> list[str]:
         model=str(labse.write(folder / "model")),
     )
     spark = session.start()
-    result = jobs.run(job, spark)
+    result = runner.run(job, spark)
     spark.stop()
     seconds = result["seconds"]
     parts = {name: seconds.get(name, 0.0) for name in ("load", "encode", "survey", "mine_and_write", "total")}

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from benchmarks.bitext_texts import Bitext, django, tatoeba, udhr
 from benchmarks.race import table
 from st_spark.bitext.retrieval import Neighbours, Rule, mined, nearest
-from st_spark.join.kernel import top_k_both
-from st_spark.join.pairs import Pairs
+from st_spark.topk.pairs import Pairs
+from st_spark.topk.search import top_k_both
 
 MARGINS = ("absolute", "distance", "ratio")
 LANGUAGES = ("deu", "rus", "cmn", "tur")

@@ -47,7 +47,7 @@ class Theirs:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        from st_spark.model.hub import resolve
+        from st_spark.model.checkpoint.hub import resolve
 
         torch.set_num_threads(2)
         model = SentenceTransformer(str(resolve(MODEL).folder), device=self.device)

@@ -94,7 +94,7 @@ class OnSpark:
         self.join(*few).collect()  # wakes the Python workers, and the compiler of the JVM
 
         def awake(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            import st_spark.join.kernel  # noqa: F401
+            import st_spark.topk.search  # noqa: F401
 
             time.sleep(1)  # until the other core has got a worker, too
             yield from batches

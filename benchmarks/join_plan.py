@@ -10,7 +10,7 @@ core, one after the other.
 import argparse
 
 from benchmarks.race import table
-from st_spark.join import grid
+from st_spark.join import block_plan
 
 ROWS = (10**6, 10**7, 10**8, 10**9)
 CORES = (8, 64, 512, 4096)
@@ -19,7 +19,7 @@ MOVED = 1e8
 
 def line(rows: int, cores: int, dimension: int, k: int, gflops: float) -> list[str]:
     """The plan of rows x rows."""
-    plan = grid.two_sides(rows, rows, dimension, cores, k)
+    plan = block_plan.two_sides(rows, rows, dimension, cores, k)
     flops = 2.0 * rows * rows * dimension
     moved = 4.0 * dimension * rows * (plan.left + plan.right)
     held = 5.0 * dimension * rows * (1 / plan.left + 1 / plan.right)

@@ -134,7 +134,7 @@ def batch_udf() -> "Column":
 
 
 def _folder() -> str:
-    from st_spark.model.hub import resolve
+    from st_spark.model.checkpoint.hub import resolve
 
     return str(resolve(MODEL).folder)
 

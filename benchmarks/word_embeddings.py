@@ -50,7 +50,7 @@ def write(folder: Path) -> None:
     """The layout of average_word_embeddings_glove.6B.300d."""
     import torch
 
-    from tests.checkpoints import write_json, write_modules, write_pooling
+    from tests.support.checkpoints import write_json, write_modules, write_pooling
 
     module = folder / "0_WordEmbeddings"
     tokenizer = "sentence_transformers.models.tokenizer.WhitespaceTokenizer.WhitespaceTokenizer"

@@ -41,7 +41,7 @@ RUN export PIP_CONSTRAINT=/opt/build/constraints.txt \
 
 ARG MODEL=
 RUN mkdir --parents "${HF_HOME}" \
- && if [ -n "${MODEL}" ]; then python -c "import sys; from st_spark.model.hub import resolve; resolve(sys.argv[1])" "${MODEL}"; fi
+ && if [ -n "${MODEL}" ]; then python -c "import sys; from st_spark.model.checkpoint.hub import resolve; resolve(sys.argv[1])" "${MODEL}"; fi
 
 # 185 is the user of Spark's own images. All that share the volume /data are this user.
 RUN useradd --uid 185 --gid 0 --create-home spark \

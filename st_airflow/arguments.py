@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from st_spark.errors import SpecError
-from st_spark.options import Job
+from st_spark.specs.base import Job
 
 _YES_AND_NO = {"true": True, "false": False}
 

@@ -8,11 +8,11 @@ from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.configuration import conf as settings
 from airflow.sdk.exceptions import AirflowException
 
-from st_airflow import arguments, assets, connection, failures, gate, results, shipment
+from st_airflow import arguments, assets, connection, failures, package, quality_gate, results
 from st_airflow.links import ReportLink
-from st_airflow.parent import dying_with_parent
+from st_airflow.process import dying_with_parent
 from st_spark.errors import PlatformError, StSparkError
-from st_spark.options import Job
+from st_spark.specs.base import Job
 
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -82,10 +82,10 @@ class JobOperator(SparkSubmitOperator):
         """Runs the job, or finds that it has run; then holds its result against the gate."""
         try:
             job = arguments.job(self.kind, self.job)
-            conditions = gate.parse(self.fail_if, job)
+            conditions = quality_gate.parse(self.fail_if, job)
             self._prepare(job, context)
             self.result = self._done(context) or self._run(context)
-            gate.check(conditions, self.result)
+            quality_gate.check(conditions, self.result)
         except StSparkError as error:
             raise failures.final(error) from None
         self._announce(context, self.result)
@@ -107,7 +107,7 @@ class JobOperator(SparkSubmitOperator):
         connection.require(self._conn_id)
         hook = super()._get_hook()
         connection.check(self._conn_id, hook._connection, self.env_vars)
-        ship = shipment.build()
+        ship = package.build()
         self.application = str(ship.script)
         self.py_files = ",".join(filter(None, [str(ship.package), self.py_files]))
         if not self.result_path:

@@ -7,13 +7,13 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from st_airflow.connection import ConnectionMissingError
-from st_airflow.gate import GateError
+from st_airflow.quality_gate import GateError
 from st_spark import errors
 from st_spark.errors import InputError, PlatformError, SpecError, StSparkError, TableError
 
 # What another try meets again, until somebody puts it right.
 _LASTING = (SpecError, InputError, TableError, GateError, ConnectionMissingError)
-_OURS = re.compile(r"st-spark: error: (.+?) Cure: (.+)")
+_OURS = re.compile(r"st-spark: error: (.+?) Fix: (.+)")
 _SIGNS = (
     (
         r"All masters are unresponsive",
@@ -55,9 +55,9 @@ def explain(error: Exception, result: Mapping[str, Any] | None) -> StSparkError:
     said = str(error)
     if ours := _OURS.findall(said):
         return SubmitError(*ours[-1])
-    for pattern, problem, cure in _SIGNS:
+    for pattern, problem, fix in _SIGNS:
         if found := re.search(pattern, said):
-            return PlatformError(problem.format(*found.groups()), cure)
+            return PlatformError(problem.format(*found.groups()), fix)
     return SubmitError(f"spark-submit failed: {_reason(said)}.", "read its lines above, from the first that is odd.")
 
 
@@ -65,7 +65,7 @@ def told(result: Mapping[str, Any]) -> StSparkError:
     """The error that a driver has written as its result."""
     said = result["error"]
     kind: type[StSparkError] = getattr(errors, said["kind"], SubmitError)
-    return kind(said["problem"], said["cure"])
+    return kind(said["problem"], said["fix"])
 
 
 def final(error: StSparkError) -> AirflowException:

@@ -15,8 +15,8 @@ from airflow.providers.common.compat.openlineage.facet import (
 from airflow.providers.openlineage.extractors import OperatorLineage
 
 from st_airflow.assets import uri
-from st_spark.options import Job
-from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.base import Job
+from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
 
 # An output column, and the (table, column) pairs that it is made of.
 Columns = dict[str, list[tuple[str, str]]]

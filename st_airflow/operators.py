@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from st_airflow.base import JobOperator
-from st_spark.options import Job
-from st_spark.spec import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.base import Job
+from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
 
 
 class EmbedOperator(JobOperator):

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.configuration import conf
 
-from st_airflow import shipment
+from st_airflow import package
 from st_spark.errors import PlatformError
 
 
@@ -31,7 +31,7 @@ def default_folder(remote: bool) -> str:
             "name a folder that both reach: results in the section [st_spark] of airflow.cfg, or result_path of the "
             "operator.",
         )
-    return str(shipment.folder() / "results")
+    return str(package.folder() / "results")
 
 
 def name(keys: Sequence[str], job: str) -> str:

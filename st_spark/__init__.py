@@ -3,19 +3,20 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from st_spark._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from st_spark import util
     from st_spark.bitext.mining import mine_bitext
     from st_spark.bitext.scoring import score_pairs
-    from st_spark.bitext.texts import TextFilters
-    from st_spark.calibration import calibrate
-    from st_spark.classification import classify
-    from st_spark.functions import encode, register
-    from st_spark.join.duplicates import near_duplicates
-    from st_spark.join.similarity import similarity_join
+    from st_spark.bitext.text_filters import TextFilters
+    from st_spark.embedding.calibrate import calibrate
+    from st_spark.embedding.classify import classify
+    from st_spark.embedding.encode import encode, register
+    from st_spark.join.near_duplicates import near_duplicates
+    from st_spark.join.similarity_join import similarity_join
     from st_spark.model.encoder import SentenceTransformer
 
-__version__ = "0.1.0"
 __all__ = [
     "SentenceTransformer",
     "TextFilters",
@@ -33,15 +34,15 @@ __all__ = [
 # Imported when first used: torch and pyspark take seconds, a DAG file or --help may not.
 _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
-    "calibrate": "st_spark.calibration",
-    "classify": "st_spark.classification",
-    "TextFilters": "st_spark.bitext.texts",
-    "encode": "st_spark.functions",
+    "calibrate": "st_spark.embedding.calibrate",
+    "classify": "st_spark.embedding.classify",
+    "TextFilters": "st_spark.bitext.text_filters",
+    "encode": "st_spark.embedding.encode",
     "mine_bitext": "st_spark.bitext.mining",
-    "near_duplicates": "st_spark.join.duplicates",
-    "register": "st_spark.functions",
+    "near_duplicates": "st_spark.join.near_duplicates",
+    "register": "st_spark.embedding.encode",
     "score_pairs": "st_spark.bitext.scoring",
-    "similarity_join": "st_spark.join.similarity",
+    "similarity_join": "st_spark.join.similarity_join",
     "util": "st_spark.util",
 }
 

@@ -1,4 +1,7 @@
-"""One base error; every message says what is wrong, with which value, and the cure."""
+"""One base error; every message says what is wrong, with which value, and the fix."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class StSparkError(Exception):
@@ -6,17 +9,17 @@ class StSparkError(Exception):
 
     Args:
         problem: What is wrong, with the value and the place.
-        cure: What the reader can do about it.
+        fix: What the reader can do about it.
     """
 
-    def __init__(self, problem: str, cure: str) -> None:
-        super().__init__(problem, cure)  # both as args, so that the error survives pickling to the driver
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(problem, fix)  # both as args, so that the error survives pickling to the driver
         self.problem = problem
-        self.cure = cure
+        self.fix = fix
 
     def __str__(self) -> str:
-        """One line: the problem, then the cure."""
-        return f"{self.problem} Cure: {self.cure}"
+        """One line: the problem, then the fix."""
+        return f"{self.problem} Fix: {self.fix}"
 
 
 class ModelError(StSparkError):
@@ -37,3 +40,8 @@ class SpecError(StSparkError, ValueError):
 
 class PlatformError(StSparkError):
     """Something missing around us: Java, a package of the workers, a jar, a device."""
+
+
+def close(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is nearest to a mistyped one, None if none is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)

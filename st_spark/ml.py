@@ -10,8 +10,8 @@ from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql.types import BinaryType, StringType
 
+from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
-from st_spark.functions import encode
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

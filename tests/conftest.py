@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import checkpoints, clip_checkpoints
+from tests.support import checkpoints, clip_checkpoints
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -50,12 +51,10 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="session")
 def mpnet() -> Path:
-    """The real all-mpnet-base-v2, which tests/fetch_mpnet.py has put beside the code."""
-    folder = Path(__file__).parent.parent / ".cache" / "all-mpnet-base-v2"
+    """The real all-mpnet-base-v2, which tests/support/fetch_mpnet.py has put beside the code."""
+    folder = ROOT / ".cache" / "all-mpnet-base-v2"
     if not (folder / "model.safetensors").is_file():
-        pytest.skip(
-            f"no {folder.name} in .cache: run `python tests/fetch_mpnet.py` (405 MB), or `make test`, which does"
-        )
+        pytest.skip(f"no {folder.name} in .cache: run `make test`, which fetches it (405 MB)")
     return folder
 
 

@@ -1,1 +1,1 @@
-"""Bitext mining: sentences of two tables that translate each other."""
+"""Bitext mining: find sentences of two tables that translate each other."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from st_spark.bitext.columns import LANGUAGE, TEXT
-from st_spark.columns import check_columns
 from st_spark.errors import InputError
 from st_spark.join.inputs import Sides, picked
-from st_spark.join.meetings import key_name
+from st_spark.join.shuffle import key_name
+from st_spark.tables.columns import check_columns
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -6,7 +6,7 @@ Artetxe and Schwenk, "Margin-based Parallel Corpus Mining with Multilingual Sent
 import numpy as np
 import numpy.typing as npt
 
-from st_spark.join.scores import Places, Scores
+from st_spark.topk.scores import Places, Scores
 
 Ranks = npt.NDArray[np.int32]
 

@@ -14,19 +14,19 @@ from st_spark.bitext import neighbours, spread
 from st_spark.bitext.columns import BACKWARD_RANK, COSINE, FORWARD, FORWARD_RANK, REFUSED, SCORE, SOURCE, TARGET, TEXT
 from st_spark.bitext.corpus import Corpus, sides_of
 from st_spark.bitext.one_to_one import one_to_one
-from st_spark.bitext.preparation import prepared
+from st_spark.bitext.prepare import prepared
 from st_spark.bitext.retrieval import Rule
 from st_spark.bitext.selection import NAMES, Selection
-from st_spark.bitext.texts import TextFilters, measures
-from st_spark.columns import FACTS
+from st_spark.bitext.text_filters import TextFilters, measures
 from st_spark.errors import InputError
 from st_spark.join.inputs import Sides
-from st_spark.join.meetings import ID
+from st_spark.join.shuffle import ID
+from st_spark.tables.columns import FACTS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.join.survey import Survey
+    from st_spark.join.input_stats import Survey
 
 # Neighbours that one task holds while it chooses pairs, some 100 bytes each.
 _FEW = 8_000_000

@@ -10,20 +10,20 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BooleanType, DoubleType, StructField, StructType
 
 from st_spark.bitext.columns import COSINE, FORWARD, SOURCE, TARGET
+from st_spark.choices import METHODS
 from st_spark.errors import InputError
-from st_spark.join import ivf, meetings
+from st_spark.join import ivf, shuffle
 from st_spark.join.exact import planned_for
+from st_spark.join.input_stats import Survey
 from st_spark.join.inputs import Sides
-from st_spark.join.kernel import top_k_both
-from st_spark.join.matches import batches
-from st_spark.join.request import Request
-from st_spark.join.survey import Survey
-from st_spark.spec import METHODS
+from st_spark.join.options import Request
+from st_spark.join.tasks.results import batches
+from st_spark.topk.search import top_k_both
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.join.sides import Meeting
+    from st_spark.join.tasks.blocks import Meeting
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def exact(sides: Sides, found: Survey, k: int) -> "tuple[DataFrame, int, dict[st
     """
     planned, _ = planned_for(sides, found, k)
     tagged = planned.tagged(sides, once=False)
-    made = meetings.hold(tagged, found.dimension, "cosine", Both(k), schema(sides))
+    made = shuffle.hold(tagged, found.dimension, "cosine", Both(k), schema(sides))
     lists = [max((getattr(cut.grid, side) for _, cut in planned.cuts), default=1) for side in ("right", "left")]
     return made, k * sum(n * m for n, m in zip(_sizes(found), lists, strict=True)), {"meetings": tagged.count}
 

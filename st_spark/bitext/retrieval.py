@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from st_spark.bitext.margins import Ranks, margins, means
+from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
 from st_spark.errors import InputError
-from st_spark.join.pairs import order_of
-from st_spark.join.scores import Places, Scores
-from st_spark.spec import CANDIDATES, MARGINS, RETRIEVALS
+from st_spark.topk.pairs import order_of
+from st_spark.topk.scores import Places, Scores
 
 Flags = npt.NDArray[np.bool_]
 

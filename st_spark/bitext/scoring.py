@@ -10,17 +10,17 @@ from pyspark.sql.types import DoubleType, StructField, StructType
 
 from st_spark.bitext import neighbours
 from st_spark.bitext.columns import COSINE, FORWARD, SCORE, SOURCE, TARGET
-from st_spark.bitext.preparation import prepared
+from st_spark.bitext.prepare import prepared
 from st_spark.bitext.retrieval import Rule
 from st_spark.bitext.spread import MEAN, RANK, SOURCE_MEAN, TARGET_MEAN, margin_column, ranked
-from st_spark.bitext.texts import TextFilters
-from st_spark.columns import exact
+from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
-from st_spark.join.copies import CONTENT, digested
+from st_spark.join.exact_copies import CONTENT, digested
 from st_spark.join.inputs import Sides, picked
-from st_spark.join.meetings import ID, VECTOR
-from st_spark.join.scores import exact_scores
-from st_spark.join.vectors import checked
+from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.tasks.vector_column import checked
+from st_spark.tables.columns import exact
+from st_spark.topk.scores import exact_scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

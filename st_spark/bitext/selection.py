@@ -19,7 +19,7 @@ from st_spark.bitext.columns import (
     TARGET,
 )
 from st_spark.bitext.retrieval import DIRECTIONS, Flags, Rule, Scored, mined, nearest
-from st_spark.join.scores import Places
+from st_spark.topk.scores import Places
 
 # The columns that are made.
 NAMES = (SOURCE, TARGET, SCORE, COSINE, DIRECTION, FORWARD_RANK, BACKWARD_RANK)

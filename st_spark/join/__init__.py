@@ -1,1 +1,1 @@
-"""Similarity joins of vectors: exact and approximate neighbours, pairs above a threshold, groups of near-duplicates."""
+"""Plan similarity joins and run them on Spark."""

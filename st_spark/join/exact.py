@@ -9,18 +9,18 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
-from st_spark.join import grid, keys, meetings, plan
-from st_spark.join.grid import Grid
-from st_spark.join.matches import Above, Each, Nearest
-from st_spark.join.pairs import Pairs
+from st_spark.join import block_plan, keys, plan, shuffle
+from st_spark.join.block_plan import Grid
 from st_spark.join.plan import Cut, Plan
+from st_spark.join.tasks.results import Above, Each, Nearest
+from st_spark.topk.pairs import Pairs
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from st_spark.join.input_stats import Survey
     from st_spark.join.inputs import Sides
-    from st_spark.join.request import Request
-    from st_spark.join.survey import Survey
+    from st_spark.join.options import Request
 
 # Rows of each side that tell beforehand how many pairs a threshold lets through.
 _SAMPLE = 2_000
@@ -33,8 +33,8 @@ def neighbours(sides: "Sides", found: "Survey", request: "Request", k: int) -> "
     alone = planned.alone if itself else frozenset()
     work = Nearest(k, request.score, request.threshold, itself, alone, ranked=not planned.merges)
     tagged = planned.tagged(sides, once=False)
-    made = meetings.hold(tagged, found.dimension, request.score, work, schema(sides, ranked=work.ranked))
-    return made if work.ranked else meetings.best(made, k), {"meetings": tagged.count}
+    made = shuffle.hold(tagged, found.dimension, request.score, work, schema(sides, ranked=work.ranked))
+    return made if work.ranked else shuffle.best(made, k), {"meetings": tagged.count}
 
 
 def pairs(
@@ -65,7 +65,7 @@ def pairs(
     work = Above(request.threshold, request.score, itself, planned.alone if itself else frozenset(), each)
     tagged = planned.tagged(sides, once=itself)
     facts["meetings"] = tagged.count
-    return meetings.hold(tagged, found.dimension, request.score, work, made or schema(sides)), facts
+    return shuffle.hold(tagged, found.dimension, request.score, work, made or schema(sides)), facts
 
 
 def planned_for(sides: "Sides", found: "Survey", k: int | None) -> tuple[Plan, int]:
@@ -73,9 +73,9 @@ def planned_for(sides: "Sides", found: "Survey", k: int | None) -> tuple[Plan, i
 
     def cut(left: int, right: int) -> Cut:
         if sides.right is None and k is None:
-            stripes = grid.one_side(left, found.dimension, found.cores)
+            stripes = block_plan.one_side(left, found.dimension, found.cores)
             return Cut(Grid(stripes, stripes), once=True)
-        return Cut(grid.two_sides(left, right, found.dimension, found.cores, k))
+        return Cut(block_plan.two_sides(left, right, found.dimension, found.cores, k))
 
     if sides.keys:
         return keys.plan(sides, found, cut)
@@ -94,7 +94,7 @@ def expected(sides: "Sides", found: "Survey", request: "Request") -> float:
     assert request.threshold is not None
     work = Above(request.threshold, request.score, itself, planned.alone if itself else frozenset(), _counted)
     tagged = planned.tagged(few, once=itself)
-    counts = meetings.hold(tagged, found.dimension, request.score, work, "pairs bigint")
+    counts = shuffle.hold(tagged, found.dimension, request.score, work, "pairs bigint")
     return (counts.agg(sf.sum("pairs")).collect()[0][0] or 0) / (shares[0] * shares[1])
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
-from st_spark.columns import check_columns, exact
 from st_spark.errors import InputError
-from st_spark.join.meetings import ID, VECTOR, key_name
+from st_spark.join.shuffle import ID, VECTOR, key_name
+from st_spark.tables.columns import check_columns, exact
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

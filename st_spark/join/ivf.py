@@ -8,20 +8,20 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
-from st_spark.join import exact, meetings
-from st_spark.join.meetings import ID, VECTOR, Tagged
-from st_spark.join.merging import merged
-from st_spark.join.searching import Searching
-from st_spark.join.sides import MEETING
-from st_spark.join.tagging import CELL, PROBES, SALT, Tagging
-from st_spark.join.tuning import Tuned, tune
+from st_spark.join import exact, shuffle
+from st_spark.join.ivf_tuning import Tuned, tune
+from st_spark.join.shuffle import ID, VECTOR, Tagged
+from st_spark.join.tasks.blocks import MEETING
+from st_spark.join.tasks.ivf_search import Searching
+from st_spark.join.tasks.list_assignment import CELL, PROBES, SALT, Tagging
+from st_spark.join.tasks.merging import merged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from st_spark.join.input_stats import Survey
     from st_spark.join.inputs import Sides
-    from st_spark.join.request import Request
-    from st_spark.join.survey import Survey
+    from st_spark.join.options import Request
 
 
 def pairs(sides: "Sides", found: "Survey", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
@@ -50,15 +50,15 @@ def pairs(sides: "Sides", found: "Survey", request: "Request") -> "tuple[DataFra
     itself = sides.right is None
     carried = (CELL, PROBES)
     columns = [*sides.keys, *carried]
-    rows = meetings.left_rows(_tagged(sides.left, sides.keys, tuned, left=True, right=itself), columns)
+    rows = shuffle.left_rows(_tagged(sides.left, sides.keys, tuned, left=True, right=itself), columns)
     if sides.right is not None:
         right = _tagged(sides.right, sides.keys, tuned, left=False, right=True)
-        rows = meetings.union(rows, meetings.right_rows(right, columns))
+        rows = shuffle.union(rows, shuffle.right_rows(right, columns))
     tagged = Tagged(rows, tuned.regions.meetings, sides.keys, carried)
     work = Searching(request.k, request.score, request.threshold, itself)
     left, right_id, score = exact.schema(sides).fields
     lists = [StructField(each.name, ArrayType(each.dataType)) for each in (right_id, score)]
-    made = meetings.hold(tagged, found.dimension, request.score, work, StructType([left, *lists]))
+    made = shuffle.hold(tagged, found.dimension, request.score, work, StructType([left, *lists]))
     return _best(made, request.k, exact.schema(sides, ranked=True)), tuned.facts(request)
 
 
@@ -67,7 +67,7 @@ def _tagged(side: "DataFrame", keys: tuple[str, ...], tuned: Tuned, *, left: boo
     tagging = Tagging(tuned.cells, tuned.regions, tuned.nprobe, VECTOR, MEETING, left, right)
 
     def tag(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from st_spark.worker import use_granted
+        from st_spark.spark.task_resources import use_granted
 
         use_granted()
         yield from tagging(batches)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
 
-from st_spark.join import grid
+from st_spark.join import block_plan
 from st_spark.join.plan import Cut, Plan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from st_spark.join.input_stats import Survey
     from st_spark.join.inputs import Sides
-    from st_spark.join.survey import Survey
 
 _LEFT, _RIGHT = "_left_rows", "_right_rows"
 # What a meeting costs beside its products, and what a task should last, in seconds.
@@ -35,9 +35,9 @@ def plan(sides: "Sides", found: "Survey", cut: Callable[[int, int], Cut]) -> tup
     rows = sf.col(_LEFT) + sf.col(_RIGHT)
     total = counts.agg(sf.count(sf.lit(1)), sf.sum(work), sf.sum(rows)).collect()[0]
     number, pairs, all_rows = total[0], total[1] or 0.0, total[2] or 0
-    per_pair = 2 * found.dimension / grid.FLOPS
+    per_pair = 2 * found.dimension / block_plan.FLOPS
     much = max(1.0 / per_pair, pairs / (2 * found.cores))
-    large = counts.where((work > much) | (rows > grid.rows_held(found.dimension))).orderBy(*sides.keys).collect()
+    large = counts.where((work > much) | (rows > block_plan.rows_held(found.dimension))).orderBy(*sides.keys).collect()
     rest = pairs - sum(row[_LEFT] * row[_RIGHT] for row in large)
     seconds = rest * per_pair + number * _START
     tasks = max(math.ceil(all_rows / _SORTED), min(_WAVES * found.cores, math.ceil(seconds / _LEAST)), 1)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as sf
 from pyspark.sql.types import IntegerType, StructField, StructType
 
-from st_spark.join import grid
-from st_spark.join.grid import Grid
-from st_spark.join.meetings import Tagged, both_rows, copies, left_rows, right_rows, stripe, union
-from st_spark.join.sides import MEETING
+from st_spark.join import block_plan
+from st_spark.join.block_plan import Grid
+from st_spark.join.shuffle import Tagged, both_rows, copies, left_rows, right_rows, stripe, union
+from st_spark.join.tasks.blocks import MEETING
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -38,13 +38,13 @@ class Cut:
     @property
     def meetings(self) -> int:
         """How many there are."""
-        return grid.diagonal(self.grid.left)[-1] if self.once else self.grid.meetings
+        return block_plan.diagonal(self.grid.left)[-1] if self.once else self.grid.meetings
 
     @property
     def alone(self) -> list[int]:
         """Those in which, if a table is joined with itself, rows of one stripe meet each other."""
         if self.once:
-            return grid.diagonal(self.grid.left)[:-1]
+            return block_plan.diagonal(self.grid.left)[:-1]
         return [0] if self.grid.meetings == 1 else []
 
 

@@ -1,1 +1,1 @@
-"""A checkpoint on disk to vectors: knows torch and transformers, never Spark."""
+"""A checkpoint on disk to vectors. Knows torch and transformers, never Spark."""

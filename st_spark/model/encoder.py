@@ -12,14 +12,16 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import InputError
-from st_spark.model import checkpoint, hub, images, lanes, prompts, quantization, similarity
+from st_spark.model import parallel, quantization, similarity
 from st_spark.model import precision as precisions
-from st_spark.model.assembly import Assembly, Pipeline
-from st_spark.model.tokens import Text
+from st_spark.model.checkpoint import checkpoint, hub
+from st_spark.model.inputs import images, prompts
+from st_spark.model.inputs.tokenizer import Text
+from st_spark.model.modules.registry import Assembly, Pipeline
 
 if TYPE_CHECKING:
-    from st_spark.model.images import Source
-    from st_spark.model.interfaces import Inputs
+    from st_spark.model.inputs.images import Source
+    from st_spark.model.modules.interfaces import Inputs
     from st_spark.model.similarity import Vectors
 
     Input = Text | Source
@@ -222,7 +224,7 @@ class SentenceTransformer:
                 batch = module(batch)
             return batch.sentence_embeddings()
 
-        yield from zip(runs, lanes.run(forward, runs, self.device), strict=True)
+        yield from zip(runs, parallel.run(forward, runs, self.device), strict=True)
 
 
 def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -5,30 +5,16 @@ on a busy machine. Measured GEMM rates of bfloat16 against float32: 2.1x on AMD 
 have avx512_bf16, and 0.25x on Intel Cascade Lake, which has not.
 """
 
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from st_spark.choices import DTYPES
 from st_spark.errors import InputError
+from st_spark.hardware import cpu_flags
 
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 _NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last one is Arm's name
-
-
-@lru_cache(maxsize=1)
-def cpu_flags() -> frozenset[str]:
-    """The processor's feature flags, or none where the system does not tell them."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return frozenset()
-    for line in info.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()
 
 
 def choose(dtype: str, device: "torch.device") -> "torch.dtype":

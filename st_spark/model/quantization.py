@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from st_spark.choices import PRECISIONS, RANGED
 from st_spark.errors import InputError
 
-PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Those whose bytes mean something only together with the ranges that they were made with.
-RANGED = ("int8", "uint8")
 
 Floats = npt.NDArray[np.floating[Any]]
 Ranges = npt.NDArray[np.float32]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from st_spark.choices import SIMILARITIES
 from st_spark.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 # Products of at most so many queries with so many vectors lie in memory at once: 200 MB.
 _QUERIES, _CORPUS = 100, 500_000
-
-FUNCTIONS = ("cosine", "dot", "euclidean", "manhattan")
 
 
 def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.Tensor":
@@ -45,9 +44,9 @@ def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.T
         return torch.nn.functional.normalize(x, dim=1) @ torch.nn.functional.normalize(y, dim=1).T
     if function == "dot":
         return x @ y.T
-    if function in FUNCTIONS:
+    if function in SIMILARITIES:
         return -torch.cdist(x, y, p=2.0 if function == "euclidean" else 1.0)
-    raise InputError(f"similarity function {function!r} is unknown.", f"choose one of {', '.join(FUNCTIONS)}.")
+    raise InputError(f"similarity function {function!r} is unknown.", f"choose one of {', '.join(SIMILARITIES)}.")
 
 
 def _rows(vectors: "Vectors") -> "torch.Tensor":

@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pyspark
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 _SPARK = Path(pyspark.__file__).parent
 _SECONDS = 60
 
@@ -90,7 +91,7 @@ def _start(log: Path, settings: list[str], name: str, *arguments: str) -> subpro
     environment = {
         **os.environ,
         **dict(setting.split("=", 1) for setting in settings),
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.end_to_end.airflow_server import Airflow, airflow, chromium, spark_settings, wait
-from tests.end_to_end.cluster import REPOSITORY, Cluster, cluster
+from tests.end_to_end.cluster import Cluster, cluster
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ MANY = 600
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that is /data in the example DAGs: a corpus by days, some rows twice, some again as German."""
     folder = tmp_path_factory.mktemp("data")
-    jargon = (REPOSITORY / "demo" / "jargon.jsonl").read_text(encoding="utf-8").splitlines()
+    jargon = (ROOT / "demo" / "jargon.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [str(json.loads(line)["text"]) for line in jargon]
     middle = [text for text in texts if 60 < len(text) < 400]
     german = [swapped(text) for text in middle[COPIES : 2 * COPIES]]
@@ -67,10 +68,10 @@ def running(tmp_path_factory: pytest.TempPathFactory, nodes: Cluster, data: Path
     folder = tmp_path_factory.mktemp("airflow")
     dags = folder / "dags"
     dags.mkdir()
-    for file in (REPOSITORY / "dags").glob("*.py"):
+    for file in (ROOT / "dags").glob("*.py"):
         source = file.read_text(encoding="utf-8").replace("/data/", f"{data}/")
         (dags / file.name).write_text(source.replace("all-MiniLM-L6-v2", str(minilm)), encoding="utf-8")
-    shutil.copy(REPOSITORY / "tests" / "end_to_end" / "airflow_dags.py", dags)
+    shutil.copy(ROOT / "tests" / "end_to_end" / "airflow_dags.py", dags)
     settings = {
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": nodes.master}),
         "AIRFLOW_CONN_SPARK_LOCAL": json.dumps({"conn_type": "spark", "host": "local[1]"}),
@@ -163,7 +164,7 @@ def failed(running: Airflow) -> str:
 
 
 @pytest.mark.parametrize(
-    ("task", "said", "cure"),
+    ("task", "said", "fix"),
     [
         ("no_connection", "There is no connection 'nobody'.", "make it (airflow connections add nobody"),
         ("no_model", "no-such-model'", "Give an existing model folder"),
@@ -171,12 +172,12 @@ def failed(running: Airflow) -> str:
     ],
 )
 def test_the_log_of_a_failed_task_ends_in_one_line_that_says_what_to_do(
-    running: Airflow, failed: str, task: str, said: str, cure: str
+    running: Airflow, failed: str, task: str, said: str, fix: str
 ) -> None:
     entries = [each for each in running.log("failing", failed, task) if not each["event"].startswith("::")]
     (error,) = entries[-1]["error_detail"]
     assert said in error["exc_value"]
-    assert f"Cure: {cure}" in error["exc_value"]
+    assert f"Fix: {fix}" in error["exc_value"]
     assert "\n" not in error["exc_value"]
     assert running.task("failing", failed, task)["try_number"] == 1
 

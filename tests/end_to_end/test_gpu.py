@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.end_to_end.cluster import REPOSITORY
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ spark = SparkSession.builder.master("local-cluster[1,2,1024]").config(map=settin
 spark.sparkContext.setLogLevel("OFF")
 
 def device(batches):
-    from st_spark.worker import task_device
+    from st_spark.spark.task_resources import task_device
     list(batches)
     time.sleep(3)  # so that both tasks run at the same time
     yield pa.RecordBatch.from_pydict({"device": [task_device()]})
@@ -58,7 +58,7 @@ def test_two_tasks_ask_for_the_two_devices_that_spark_gave_them(tiny_model: Path
     environment = {
         **os.environ,
         "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": str(ROOT),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(tmp_path / "local"),
         "SPARK_WORKER_DIR": str(tmp_path / "work"),
@@ -69,4 +69,4 @@ def test_two_tasks_ask_for_the_two_devices_that_spark_gave_them(tiny_model: Path
     found = json.loads(done.stdout.split("RESULT")[1])
     assert sorted(found["devices"]) == ["cuda:0", "cuda:1"]
     assert "PlatformError: Spark gave this task the device 'cuda:" in found["error"]
-    assert "Cure: install a CUDA build of torch" in found["error"]
+    assert "Fix: install a CUDA build of torch" in found["error"]

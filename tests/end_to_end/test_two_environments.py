@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.end_to_end.airflow_server import spark_settings
-from tests.end_to_end.cluster import REPOSITORY
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Environments
     make(spark, "--requirements", "pyproject.toml", "--extra", "spark")
     dags = folder / "dags"
     dags.mkdir()
-    for file in (REPOSITORY / "dags").glob("*.py"):
+    for file in (ROOT / "dags").glob("*.py"):
         source = file.read_text(encoding="utf-8").replace("/data/", f"{data}/")
         (dags / file.name).write_text(source.replace("all-MiniLM-L6-v2", str(minilm)), encoding="utf-8")
     for name, texts in {"tickets": TICKETS, "products": PRODUCTS}.items():
@@ -84,7 +84,7 @@ def make(folder: Path, *packages: str) -> None:
 def uv(*argv: str) -> None:
     """Runs uv in the repository."""
     env = {"UV_SYSTEM_CERTS": "1", **os.environ}
-    done = subprocess.run([str(_UV), *argv], cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(_UV), *argv], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -111,7 +111,7 @@ def test_airflow_knows_the_provider_and_reads_all_dags_without_torch(both: Envir
     assert "st-spark" in [each["package_name"] for each in listed]
     printed = both.run("airflow", "dags", "report", "--output", "json").splitlines()
     report = json.loads(next(line for line in printed if line.startswith("[{")))  # log lines stand before it
-    names = sorted(file.name for file in (REPOSITORY / "dags").glob("*.py"))
+    names = sorted(file.name for file in (ROOT / "dags").glob("*.py"))
     assert sorted(Path(each["file"]).name for each in report) == names
     assert [str(each["dag_num"]) for each in report] == ["1"] * len(names)
 

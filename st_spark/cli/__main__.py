@@ -1,0 +1,7 @@
+"""Run `python -m st_spark.cli`."""
+
+import sys
+
+from st_spark.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""One runner for each job of the command line."""

@@ -1,0 +1,105 @@
+"""A model folder to a plain description of its modules: every old and new spelling, no torch, no foreign code."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from st_spark.choices import SIMILARITIES
+from st_spark.errors import ModelError
+from st_spark.model.checkpoint.files import fingerprint, model_files
+from st_spark.model.checkpoint.json_files import read_json, read_object, shown, wrong
+from st_spark.model.checkpoint.module_spec import ModuleSpec, is_clip, read_module, submodules
+
+__all__ = ["Checkpoint", "ModuleSpec", "fingerprint", "model_files", "read", "submodules"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model folder in plain words.
+
+    Attributes:
+        folder: The absolute model folder.
+        modules: The modules in the order in which a text runs through them.
+        prompts: Prompt texts by name, as stored.
+        default_prompt_name: The prompt of a plain encode(), or None.
+        similarity: "cosine" (where nothing is stored), "dot", "euclidean" or "manhattan".
+        truncate_dim: The stored number of dimensions to keep, or None for all.
+        model_type: Always "SentenceTransformer" so far; other types are refused.
+    """
+
+    folder: Path
+    modules: tuple[ModuleSpec, ...]
+    prompts: Mapping[str, str]
+    default_prompt_name: str | None = None
+    similarity: str = "cosine"
+    truncate_dim: int | None = None
+    model_type: str = "SentenceTransformer"
+
+
+def read(folder: Path) -> Checkpoint:
+    """Reads the description of a model without loading it.
+
+    Args:
+        folder: A folder with modules.json, or a plain transformers folder, which gets mean pooling (a causal
+            language model gets last-token pooling).
+
+    Raises:
+        ModelError: The folder is no model, is broken, leads out of itself, or needs code that is not ours.
+    """
+    folder = Path(os.path.realpath(folder))
+    model_files(folder)  # refuses links that leave the folder before anything is opened
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return Checkpoint(folder, _plain_modules(folder), {})
+    entries = read_json(listing)
+    if not isinstance(entries, list) or not entries:
+        raise wrong(listing, "the whole file", entries, "a list of at least one module")
+    modules = tuple(read_module(folder, listing, position, entry) for position, entry in enumerate(entries))
+    names = [module.name for module in modules]
+    if len(set(names)) < len(names):
+        raise wrong(listing, "'name'", names, "a different name for each module")
+    return Checkpoint(folder, modules, **_settings(folder / "config_sentence_transformers.json"))
+
+
+def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
+    """The modules of a folder without modules.json: what sentence-transformers makes of a plain transformers model."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"The folder '{folder}' is no model: it has neither modules.json nor config.json.",
+            "Give the folder that holds modules.json (sentence-transformers) or config.json (transformers).",
+        )
+    config = read_object(folder / "config.json")
+    if is_clip(folder):
+        return (ModuleSpec("CLIPModel", folder, {}, "0"),)
+    architectures = config.get("architectures") or [""]
+    causal = isinstance(architectures, list) and str(architectures[0]).endswith("ForCausalLM")
+    mode = "lasttoken" if causal and config.get("is_causal", True) else "mean"
+    _log.warning("'%s' has no modules.json: it is read as a transformer with %s pooling", folder, mode)
+    return ModuleSpec("Transformer", folder, {}, "0"), ModuleSpec("Pooling", folder, {"pooling_mode": mode}, "1")
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    """The checked fields of config_sentence_transformers.json, as keyword arguments of Checkpoint."""
+    stored = read_object(file) if file.is_file() else {}
+    prompts = stored.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise wrong(file, "'prompts'", prompts, "an object of name to text")
+    default = stored.get("default_prompt_name")
+    # Every model has these two prompts, empty where none are stored.
+    if default is not None and default not in [*prompts, "query", "document"]:
+        raise wrong(file, "'default_prompt_name'", default, f"one of the stored prompts {shown(list(prompts))}")
+    similarity = stored.get("similarity_fn_name") or "cosine"
+    if similarity not in SIMILARITIES:
+        raise wrong(file, "'similarity_fn_name'", similarity, f"one of {', '.join(SIMILARITIES)}")
+    dim = stored.get("truncate_dim")
+    if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool) or dim < 1):
+        raise wrong(file, "'truncate_dim'", dim, "a number of dimensions, 1 or more")
+    kind = stored.get("model_type") or "SentenceTransformer"
+    if kind != "SentenceTransformer":
+        raise wrong(file, "'model_type'", kind, "SentenceTransformer: this model does not give one vector for a text")
+    return {"prompts": prompts, "default_prompt_name": default, "similarity": similarity, "truncate_dim": dim}

@@ -1,0 +1,1 @@
+"""The modules that a model is a sequence of: transformer, pooling, dense, ..."""

@@ -1,0 +1,1 @@
+"""The Spark session, task resources, progress, failures, file systems."""

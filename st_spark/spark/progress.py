@@ -1,0 +1,132 @@
+"""How far a Spark action is: a bar on a terminal, plain log lines elsewhere."""
+
+import logging
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from st_spark.spark.filesystem import is_connect
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_log = logging.getLogger(__name__)
+POLL_SECONDS = 0.3
+LINE_SECONDS = 5.0
+# (stage id, tasks, tasks done) of each stage of the action
+Stages = Iterable[tuple[int, int, int]]
+
+
+@contextmanager
+def follow(spark: "SparkSession", rows: int, tasks: int) -> Iterator[None]:
+    """Shows the rows done while the action inside runs.
+
+    Args:
+        spark: The session of the action, which must be started by this thread.
+        rows: Rows in all.
+        tasks: Tasks of the stage that does the work; rows done are told from the tasks done.
+    """
+    show = _Bar(rows) if sys.stderr.isatty() else _Lines(rows)
+    watch = _connect_tasks if is_connect(spark) else _classic_tasks
+    try:
+        with watch(spark, lambda stages: show.update(rows * tasks_done(stages, tasks) // max(tasks, 1))):
+            yield
+        show.update(rows)
+    finally:
+        show.close()
+
+
+def tasks_done(stages: Stages, tasks: int) -> int:
+    """Tasks done of the newest stage with so many tasks, 0 where it has not begun."""
+    return max(((stage, done) for stage, size, done in stages if size == tasks), default=(0, 0))[1]
+
+
+@contextmanager
+def _classic_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> Iterator[None]:
+    """Polls Spark's status tracker for the jobs that this thread starts."""
+    context: Any = spark.sparkContext  # its stubs do not know that a property may be None
+    group, stop = f"st-spark-{uuid.uuid4()}", threading.Event()
+    before = context.getLocalProperty("spark.jobGroup.id")
+    context.setLocalProperty("spark.jobGroup.id", group)
+    tracker = context.statusTracker()
+
+    def poll() -> None:
+        while not stop.wait(POLL_SECONDS):
+            jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]
+            stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+            report([(s.stageId, s.numTasks, s.numCompletedTasks) for s in stages if s])
+
+    thread = threading.Thread(target=poll, name="st-spark-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        context.setLocalProperty("spark.jobGroup.id", before)
+
+
+@contextmanager
+def _connect_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> Iterator[None]:
+    """Listens to the progress that a Spark Connect server tells."""
+    session: Any = spark
+
+    def handler(stages: Iterable[Any] | None, *_: object, **__: object) -> None:
+        report([(s.stage_id, s.num_tasks, s.num_completed_tasks) for s in stages or ()])
+
+    session.registerProgressHandler(handler)
+    try:
+        yield
+    finally:
+        session.removeProgressHandler(handler)
+
+
+class _Bar:
+    """A bar with rows, rows/s and the time left."""
+
+    def __init__(self, rows: int) -> None:
+        from tqdm import tqdm
+
+        shape = "{percentage:3.0f}% {bar} {n:,} of {total:,} rows, {rate_noinv_fmt}, {remaining} left"
+        self._bar = tqdm(total=rows, unit=" rows", smoothing=0, bar_format=shape, dynamic_ncols=True, mininterval=0)
+
+    def update(self, done: int) -> None:
+        """Moves the bar; also the time passes where no task has ended."""
+        self._bar.n = max(done, self._bar.n)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Leaves the bar as it is and ends its line."""
+        self._bar.close()
+
+
+class _Lines:
+    """A log line every few seconds."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows, self._start = rows, time.monotonic()
+        self._last = self._start
+
+    def update(self, done: int) -> None:
+        """Logs, unless it has just done so."""
+        now = time.monotonic()
+        if now - self._last < LINE_SECONDS:
+            return
+        self._last = now
+        _log.info(line(done, self._rows, now - self._start))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def line(done: int, rows: int, seconds: float) -> str:
+    """One progress line: "1,200 of 5,000 rows (24%), 400 rows/s, 10 s left"."""
+    share = f"{done:,} of {rows:,} rows ({done * 100 // max(rows, 1)}%)"
+    if not done or seconds <= 0:
+        return f"{share}, {seconds:.0f} s so far"
+    rate = done / seconds
+    return f"{share}, {rate:,.0f} rows/s, {(rows - done) / rate:,.0f} s left"

@@ -1,0 +1,239 @@
+"""Jobs: texts in, a table out, and a result that says what happened to every row."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from st_spark.errors import InputError, ModelError, StSparkError, TableError
+from st_spark.jobs import runner
+from st_spark.model.encoder import SentenceTransformer
+from st_spark.spark.failures import explain
+from st_spark.specs.jobs import EmbedJob
+from st_spark.tables import io
+from st_spark.tables.row_counts import Survey, survey
+from tests.support.checkpoints import write_bert
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.slow
+Embed = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
+    """Runs an embed job into tmp_path/out; the first argument is a file's text, or a path, or a name."""
+
+    def run(texts: str, suffix: str = ".csv", **options: Any) -> dict[str, Any]:
+        where = tmp_path / f"in{suffix}"
+        if "\n" in texts:
+            where.write_text(texts, encoding="utf-8")
+        given = {"input": str(where) if "\n" in texts else texts, "output": str(tmp_path / "out")}
+        job = EmbedJob(**{"model": str(tiny_model), "text_column": "text", **given, **options})
+        return runner.run(job, spark)
+
+    return run
+
+
+def written(spark: "SparkSession", tmp_path: Path, column: str = "embedding") -> dict[Any, Any]:
+    return {row["id"]: row[column] for row in io.read(spark, str(tmp_path / "out")).collect()}
+
+
+def test_the_table_keeps_its_columns_and_has_the_models_vectors(
+    spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path
+) -> None:
+    texts = [f"the cat {i} sat on the mat" for i in range(600)]
+    embed("id,text,other\n" + "".join(f"{i},{text},x\n" for i, text in enumerate(texts)))
+    out = io.read(spark, str(tmp_path / "out"))
+    assert out.dtypes == [("id", "string"), ("text", "string"), ("other", "string"), ("embedding", "array<float>")]
+    found = written(spark, tmp_path)
+    vectors = SentenceTransformer(tiny_model).encode(texts)
+    np.testing.assert_allclose([found[str(i)] for i in range(600)], vectors, atol=2e-2)
+
+
+def test_the_result_counts_every_kind_of_row(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
+    long = "word " * 200
+    result = embed(f'id,text\n1,a\n2,\n3,"  "\n4,a\n4,{long}\n,b\n7,too,many\n8,""\n', id_column="id")
+    assert result["rows"] == {
+        "in": 8,
+        "out": 7,
+        "null": 1,
+        "empty": 2,
+        "truncated": 1,
+        "corrupt": 1,
+        "zero": 0,
+        "nan": 0,
+        "null_id": 1,
+        "duplicate_id": 1,
+    }
+    assert result["duplicates"] == 1
+    assert result["tokens"] >= 64
+    assert written(spark, tmp_path)["2"] is None
+
+
+def test_the_result_says_what_was_used_and_is_plain_json(embed: Embed, tmp_path: Path) -> None:
+    result = embed("id,text\n1,a\n", dtype="float32", truncate_dim=8)
+    assert json.loads(json.dumps(result)) == result
+    assert result["model"]["dim"] == 8
+    assert result["model"]["dtype"] == "float32"
+    assert result["model"]["device"] in ("cpu", "cuda")
+    assert result["output"] == {
+        "path": str(tmp_path / "out"),
+        "format": "parquet",
+        "mode": "error",
+        "column": "embedding",
+        "version": None,
+    }
+    assert set(result["seconds"]) == {"read", "load", "encode_and_write", "total"}
+
+
+def test_a_pair_with_one_null_has_no_vector(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
+    text = '{"id": 1, "title": "a", "text": "b"}\n{"id": 2, "title": "a"}\n{"id": 3, "title": "", "text": ""}\n'
+    result = embed(text, ".jsonl", text_column=("title", "text"))
+    assert (result["rows"]["null"], result["rows"]["empty"]) == (1, 1)
+    found = written(spark, tmp_path)
+    assert found[2] is None
+    assert found[1] is not None
+
+
+def test_an_empty_table_and_one_of_nulls_only_give_tables(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
+    result = embed("id,text\n")
+    assert (result["rows"]["in"], result["rows"]["out"], result["tokens"]) == (0, 0, 0)
+    assert io.read(spark, str(tmp_path / "out")).columns == ["id", "text", "embedding"]
+    result = embed("id,text\n1,\n2,\n", mode="overwrite")
+    assert (result["rows"]["out"], result["rows"]["null"]) == (2, 2)
+    assert written(spark, tmp_path) == {"1": None, "2": None}
+
+
+def test_a_text_of_ten_megabytes_is_truncated_like_any_other(embed: Embed) -> None:
+    result = embed("id,text\n1," + "sun moon river " * 700_000 + "\n2,short\n")
+    assert (result["rows"]["out"], result["rows"]["truncated"]) == (2, 1)
+
+
+def test_a_table_can_be_embedded_into_itself(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
+    embed("id,text\n1,a\n2,b\n")
+    again = embed(str(tmp_path / "out"), mode="overwrite", output_column="second", prompt="query: ")
+    assert again["rows"]["out"] == 2
+    out = io.read(spark, str(tmp_path / "out"))
+    assert out.columns == ["id", "text", "embedding", "second"]
+
+
+def test_an_append_with_another_prompt_is_refused_before_any_work(
+    spark: "SparkSession", embed: Embed, tmp_path: Path
+) -> None:
+    embed("id,text\n1,a\n")
+    with pytest.raises(TableError, match="prompt is '' there, 'query: ' here"):
+        embed("id,text\n2,b\n", mode="append", prompt="query: ")
+    embed("id,text\n2,b\n", mode="append")
+    assert set(written(spark, tmp_path)) == {"1", "2"}
+
+
+def test_what_cannot_work_is_refused_before_any_work(embed: Embed, tmp_path: Path, tiny_model: Path) -> None:
+    table = "id,text,embedding\n1,a,b\n"
+    with pytest.raises(InputError, match="did you mean 'text'"):
+        embed(table, text_column="txt", output_column="e")
+    with pytest.raises(InputError, match="has no column 'key'"):
+        embed(table, id_column="key", output_column="e")
+    with pytest.raises(InputError, match="has a column 'embedding' already"):
+        embed(table)
+    with pytest.raises(InputError, match="no string column but bigint"):
+        embed('{"text": 1}\n', ".jsonl")
+    with pytest.raises(TableError, match="There is no path"):
+        embed("/no/such.csv")
+    with pytest.raises(InputError, match="prompt_name='nonsense'"):
+        embed(table, output_column="e", prompt_name="nonsense")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(TableError, match=r"exists\. Fix: choose --mode"):
+        embed(table, output_column="e")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_models_that_cannot_be_trusted_or_found_are_refused(embed: Embed, tmp_path: Path) -> None:
+    bare, foreign, outside = (tmp_path / name for name in ("bare", "foreign", "outside"))
+    for folder, modules in (
+        (bare, None),
+        (foreign, [{"idx": 0, "name": "0", "path": "", "type": "evil.module.Transformer"}]),
+        (outside, [{"idx": 0, "name": "0", "path": "../bare", "type": "sentence_transformers.models.Transformer"}]),
+    ):
+        folder.mkdir()
+        if modules is not None:
+            (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    for model, says in ((bare, "bare"), (foreign, "evil"), (outside, r"\.\."), (tmp_path / "none", "none")):
+        with pytest.raises(ModelError, match=says):
+            embed("id,text\n1,a\n", model=str(model))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_workers_that_load_the_model_first_serve_the_work(
+    spark: "SparkSession", embed: Embed, tmp_path: Path
+) -> None:
+    def loads(batches: Any) -> Any:
+        import os
+
+        import pyarrow as pa
+
+        from st_spark.embedding import model_cache
+
+        for _ in batches:
+            yield pa.record_batch({"pid": [os.getpid()], "loads": [model_cache.loads()]})
+
+    def count() -> int:
+        found = spark.range(40, numPartitions=20).mapInArrow(loads, "pid long, loads long").distinct().collect()
+        return sum(row["loads"] for row in found)
+
+    model = write_bert(tmp_path / "model", seed=17)
+    before = count()
+    embed("id,text\n" + "".join(f"{i},the cat {i}\n" for i in range(2_000)), model=str(model))
+    assert 1 <= count() - before <= 2
+
+
+def test_an_error_of_ours_in_a_worker_comes_back_as_it_was(spark: "SparkSession") -> None:
+    def failing(batches: Any) -> Any:
+        from st_spark.errors import ModelError
+
+        raise ModelError("The weights are damaged.", "fetch them again.")
+
+    with pytest.raises(Exception, match="damaged") as caught:
+        spark.range(1).mapInArrow(failing, "id long").collect()
+    told = explain(caught.value)
+    assert type(told) is ModelError
+    assert str(told) == "The weights are damaged. Fix: fetch them again."
+
+
+def test_another_error_in_a_worker_is_one_line(spark: "SparkSession") -> None:
+    def failing(batches: Any) -> Any:
+        raise ValueError("an odd value")
+
+    with pytest.raises(Exception, match="odd") as caught:
+        spark.range(1).mapInArrow(failing, "id long").collect()
+    told = explain(caught.value)
+    assert isinstance(told, StSparkError)
+    assert "ValueError: an odd value" in str(told)
+    assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("rows", "partitions", "cores", "wanted", "fits"),
+    [
+        (0, (), 4, 1, False),
+        (100, (100,), 4, 1, True),  # too few to share
+        (5_000, (5_000,), 2, 8, False),
+        (5_000, (625,) * 8, 2, 8, True),
+        (5_000, (4_300,) + (100,) * 7, 2, 8, False),
+        (1_000_000, (10_000,) * 100, 8, 100, True),
+    ],
+)
+def test_the_input_is_cut_so_that_every_core_has_work(
+    rows: int, partitions: tuple[int, ...], cores: int, wanted: int, fits: bool
+) -> None:
+    found = Survey(rows, partitions, cores)
+    assert (found.wanted, found.fits) == (wanted, fits)
+
+
+def test_the_survey_counts_what_is_there(spark: "SparkSession") -> None:
+    found = survey(spark.range(0, 1000, numPartitions=4))
+    assert found == Survey(1000, (250, 250, 250, 250), 2)

@@ -1,0 +1,114 @@
+"""Search: the nearest rows, exactly, whatever the partitions; rows without a usable vector are counted."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from st_spark.errors import InputError, ModelError
+from st_spark.jobs import runner
+from st_spark.jobs.search import score, score_batch, top_k
+from st_spark.specs.jobs import EmbedJob, SearchJob
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+VECTORS = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+VECTORS[40:50] = VECTORS[7]  # exact ties
+QUERY = VECTORS[7].astype(np.float64) + 0.1
+
+
+def vector_table(spark: "SparkSession", partitions: int) -> "DataFrame":
+    data = [(i, f"text {i}", VECTORS[i].tolist()) for i in range(len(VECTORS))]
+    data += [(100, "null", None), (101, "nan", [math.nan] * 5)]
+    return spark.createDataFrame(data, "id long, text string, embedding array<float>").repartition(partitions)
+
+
+@given(st.integers(1, 40), st.sampled_from(["cosine", "dot", "euclidean", "manhattan"]), st.integers(0, 100))
+@settings(deadline=None)
+def test_scores_are_those_of_the_models_similarity(n: int, function: str, seed: int) -> None:
+    from st_spark.model.similarity import similarity
+
+    random = np.random.default_rng(seed)
+    vectors, query = random.normal(size=(n, 6)), random.normal(size=6)
+    wanted = similarity(vectors, query, function).numpy()[:, 0]
+    np.testing.assert_allclose(score(vectors, query, function), wanted, atol=1e-5)
+
+
+def test_equal_vectors_tie_exactly_wherever_they_stand() -> None:
+    vectors = np.repeat(np.random.default_rng(1).normal(size=(1, 384)), 101, axis=0)
+    for function in ("cosine", "dot", "euclidean", "manhattan"):
+        assert len(set(score(vectors, np.ones(384), function))) == 1
+
+
+def test_a_zero_vector_scores_zero_by_cosine() -> None:
+    assert score(np.zeros((1, 3)), np.ones(3), "cosine").tolist() == [0.0]
+
+
+def test_a_vector_of_another_size_is_an_error() -> None:
+    batch = pa.record_batch({"id": [1, 2], "v": pa.array([[1.0, 2.0], [1.0]], pa.list_(pa.float32()))})
+    with pytest.raises(InputError, match="A vector has 1 values, others 2"):
+        score_batch(batch, np.ones(2), "cosine", {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["cosine", "euclidean"])
+def test_the_nearest_rows_do_not_depend_on_partitions(spark: "SparkSession", function: str) -> None:
+    scores = score(VECTORS.astype(np.float64), QUERY, function)
+    wanted = sorted(range(len(VECTORS)), key=lambda i: (-scores[i], i))[:8]
+    for partitions in (1, 7):
+        table = vector_table(spark, partitions)
+        hits, rows = top_k(table, "embedding", QUERY, 8, function, "id")
+        assert [row["id"] for _, row in hits] == wanted
+        assert rows == {"in": 62, "null": 1, "nan": 1}
+    hits, _ = top_k(vector_table(spark, 3), "embedding", QUERY, 1000, function, "id")
+    assert len(hits) == 60
+
+
+@pytest.fixture
+def table(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> str:
+    """A small embedded table of two texts and a null."""
+    (tmp_path / "in.csv").write_text("id,text\n1,the cat sat\n2,rain and sun\n3,\n", encoding="utf-8")
+    where = str(tmp_path / "table")
+    runner.run(EmbedJob(str(tmp_path / "in.csv"), where, str(tiny_model), "text", id_column="id"), spark)
+    return where
+
+
+@pytest.mark.slow
+def test_the_table_says_which_model_to_use(spark: "SparkSession", table: str) -> None:
+    result = runner.run(SearchJob("rain and sun", table), spark)
+    assert [hit["row"]["id"] for hit in result["hits"]] == ["2", "1"]
+    assert result["hits"][0]["score"] > 0.999
+    assert result["rows"] == {"in": 3, "null": 1, "nan": 0}
+
+
+@pytest.mark.slow
+def test_a_search_that_cannot_work_says_why(
+    spark: "SparkSession", table: str, tmp_path: Path, write_other: Callable[[], Any]
+) -> None:
+    with pytest.raises(InputError, match=r"have 32 values, those of the model .* have 16"):
+        runner.run(SearchJob("rain", table, model=write_other()), spark)
+    with pytest.raises(InputError, match="has no column 'vector'"):
+        runner.run(SearchJob("rain", table, column="vector"), spark)
+    with pytest.raises(InputError, match="holds string, no vectors"):
+        runner.run(SearchJob("rain", table, column="text"), spark)
+    with pytest.raises(ModelError, match="nowhere"):
+        runner.run(SearchJob("rain", table, model=str(tmp_path / "nowhere")), spark)
+    plain = str(tmp_path / "plain")
+    spark.sql("SELECT array(float(1), float(2)) AS v").write.parquet(plain)
+    with pytest.raises(InputError, match="does not say which model"):
+        runner.run(SearchJob("rain", plain), spark)
+
+
+@pytest.fixture
+def write_other(tmp_path: Path) -> Callable[[], str]:
+    """Writes a model of 16 dimensions."""
+    from tests.support.checkpoints import write_bert
+
+    return lambda: str(write_bert(tmp_path / "other", dim=16))

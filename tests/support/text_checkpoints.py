@@ -1,0 +1,236 @@
+"""More tiny checkpoints in the true layout of documented models: what differs from the families of checkpoints.py."""
+
+import json
+import shutil
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from tests.support.checkpoints import (
+    WORDS,
+    save_with_roberta_specials,
+    write_bert,
+    write_dense,
+    write_distilbert,
+    write_json,
+    write_modules,
+    write_pooling,
+)
+
+DIM = 32
+
+
+def unigram(specials: list[str], unknown: int) -> Tokenizer:
+    """A Unigram tokenizer over common words and characters, the special tokens first."""
+    pieces = [(token, 0.0) for token in specials] + [("▁", -3.0)]
+    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(WORDS))]
+    pieces += [(c, -8.0 - i / 50) for i, c in enumerate(string.ascii_letters + string.digits + ".,!?'éü中文日本аб")]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.add_special_tokens(specials)
+    return tokenizer
+
+
+def old_weights(folder: Path) -> None:
+    """Turns model.safetensors into the pytorch_model.bin of old saves."""
+    from safetensors.torch import load_file
+
+    file = folder / "model.safetensors"
+    torch.save(load_file(file), folder / "pytorch_model.bin")
+    file.unlink()
+
+
+def write_t5(folder: Path, feed: str = "relu", whole: bool = False, **settings: Any) -> Path:
+    """A T5 encoder, mean pooling, Dense without bias, Normalize: sentence-t5, gtr-t5, instructor.
+
+    Heads times their size is not the width, as in the xl ones; `whole` saves encoder and decoder, as plain T5 does.
+    """
+    from transformers import T5Config, T5EncoderModel, T5Model
+
+    tokenizer = unigram(["<pad>", "</s>", "<unk>"], 2)
+    end = [("</s>", 1)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=end
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "extra_ids": 0}
+    write_json(folder / "tokenizer_config.json", {**names, "tokenizer_class": "T5Tokenizer", "model_max_length": 512})
+    torch.manual_seed(5)
+    config = T5Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        d_model=DIM,
+        d_kv=16,
+        num_heads=4,
+        num_layers=2,
+        d_ff=64,
+        feed_forward_proj=feed,
+        **settings,
+    )
+    model: Any = (T5Model if whole else T5EncoderModel)(config)
+    for name, weight in model.named_parameters():
+        if "relative_attention_bias" in name or "layer_norm" in name:  # zeros and ones would hide a mistake
+            torch.nn.init.normal_(weight, mean=1.0)
+    model.save_pretrained(folder)
+    write_modules(
+        folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")
+    )
+    write_pooling(folder, DIM)
+    write_dense(folder / "2_Dense", DIM, 24, bias=False, activation="Identity")
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 256, "do_lower_case": False})
+    return folder
+
+
+def write_gated_t5(folder: Path) -> Path:
+    """A T5 v1.1 with gated GELU, saved whole, in the old weights format."""
+    write_t5(folder, "gated-gelu", whole=True)
+    old_weights(folder)
+    old_weights(folder / "2_Dense")
+    return folder
+
+
+def write_distiluse(folder: Path) -> Path:
+    """distiluse-base-multilingual-cased: DistilBERT, mean, Dense with bias and Tanh, all in old files."""
+    write_distilbert(folder, pooling="mean_tokens")
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"))
+    write_dense(folder / "2_Dense", DIM, 16)
+    old_weights(folder / "2_Dense")
+    (folder / "sentence_bert_config.json").rename(folder / "sentence_distilbert_config.json")
+    return folder
+
+
+def write_clip_multilingual(folder: Path) -> Path:
+    """clip-ViT-B-32-multilingual-v1: DistilBERT, mean, Dense without bias or activation."""
+    write_distiluse(folder)
+    shutil.rmtree(folder / "2_Dense")
+    write_dense(folder / "2_Dense", DIM, 16, bias=False, activation="Identity")
+    return folder
+
+
+def write_labse(folder: Path) -> Path:
+    """LaBSE: BERT, first token, Dense with bias and Tanh, and a Normalize that has no folder."""
+    write_bert(folder, max_seq_length=256)
+    write_modules(
+        folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")
+    )
+    write_pooling(folder, DIM, "cls_token")
+    write_dense(folder / "2_Dense", DIM, DIM)
+    return folder
+
+
+def write_dpr(folder: Path) -> Path:
+    """facebook-dpr-ctx_encoder, allenai-specter: BERT, first token, nothing behind it."""
+    write_bert(folder, max_seq_length=509)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    write_pooling(folder, DIM, "cls_token")
+    return folder
+
+
+def write_multilingual_minilm(folder: Path) -> Path:
+    """paraphrase-multilingual-MiniLM-L12-v2: BertModel and its padding id 0 under the Unigram tokenizer of XLM-R."""
+    from transformers import BertConfig, BertModel
+
+    tokenizer = unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], 3)
+    save_with_roberta_specials(tokenizer, folder, "XLMRobertaTokenizer")
+    torch.manual_seed(6)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=DIM,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=512,
+    )
+    BertModel(config).eval().save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    write_pooling(folder, DIM)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 128, "do_lower_case": False})
+    return folder
+
+
+def write_albert(folder: Path) -> Path:
+    """paraphrase-albert-small-v2: layers that share weights, embeddings narrower than they, a Unigram tokenizer."""
+    from transformers import AlbertConfig, AlbertModel
+
+    tokenizer = unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], 1)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.Lowercase()])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]", "pad_token": "<pad>"}
+    settings = {**names, "unk_token": "<unk>", "tokenizer_class": "AlbertTokenizer", "model_max_length": 512}
+    write_json(folder / "tokenizer_config.json", settings)
+    torch.manual_seed(7)
+    config = AlbertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        embedding_size=16,
+        hidden_size=DIM,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    AlbertModel(config).eval().save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    write_pooling(folder, DIM)
+    write_json(folder / "sentence_albert_config.json", {"max_seq_length": 100, "do_lower_case": False})
+    return folder
+
+
+def weigh_layers(folder: Path, layers: int, *kinds: str) -> None:
+    """Puts WeightedLayerPooling behind the Transformer of a saved model, and other modules behind the pooling."""
+    from safetensors.torch import save_file
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", {**config, "output_hidden_states": True})
+    behind = [(f"{place}_{kind}", kind) for place, kind in enumerate(kinds, 3)]
+    weighed = ("1_WeightedLayerPooling", "WeightedLayerPooling")
+    write_modules(folder, ("", "Transformer"), weighed, ("1_Pooling", "Pooling"), *behind)
+    settings = {"word_embedding_dimension": DIM, "layer_start": 1, "num_hidden_layers": layers}
+    write_json(folder / weighed[0] / "config.json", settings)
+    save_file({"layer_weights": torch.rand(layers)}, folder / weighed[0] / "model.safetensors")
+
+
+def write_layers(folder: Path) -> Path:
+    """BERT with the weighted mean of its layers, then LayerNorm and Dropout behind the pooling."""
+    from safetensors.torch import save_file
+
+    weigh_layers(write_bert(folder), 2, "LayerNorm", "Dropout")
+    write_json(folder / "3_LayerNorm" / "config.json", {"dimension": DIM})
+    norm = {"norm.weight": torch.randn(DIM), "norm.bias": torch.randn(DIM)}
+    save_file(norm, folder / "3_LayerNorm" / "model.safetensors")
+    write_json(folder / "4_Dropout" / "config.json", {"dropout": 0.5})
+    return folder
+
+
+def write_t5_layers(folder: Path) -> Path:
+    """T5 with the weighted mean of its layers, the last one normalised."""
+    weigh_layers(write_t5(folder), 2)
+    return folder
+
+
+def write_albert_layers(folder: Path) -> Path:
+    """ALBERT, which transformers itself runs, with the weighted mean of its layers."""
+    weigh_layers(write_albert(folder), 3)
+    return folder
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "t5": write_t5,
+    "gated-t5": write_gated_t5,
+    "distiluse": write_distiluse,
+    "clip-multilingual": write_clip_multilingual,
+    "labse": write_labse,
+    "dpr": write_dpr,
+    "multilingual-minilm": write_multilingual_minilm,
+    "albert": write_albert,
+    "layers": write_layers,
+    "t5-layers": write_t5_layers,
+    "albert-layers": write_albert_layers,
+}

@@ -1,0 +1,124 @@
+"""Retrieval: LASER's pairs and scores, one to one as a loop would choose, and symmetric in both sides."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from st_spark.bitext.margins import margins
+from st_spark.bitext.retrieval import Neighbours, Rule, Scored, mined, nearest, one_to_one
+from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
+from tests.spark.join.tables import random_vectors
+from tests.unit.bitext import laser
+
+
+def clustered(seed: int, rows: int, dimension: int = 8) -> npt.NDArray[Any]:
+    """Translations with noise, hubs and rows without a partner: the centres are the same for every seed."""
+    centers = np.random.default_rng(0).standard_normal((12, dimension))
+    rng = np.random.default_rng(seed)
+    return np.asarray(centers[np.arange(rows) % 12] + 0.4 * rng.standard_normal((rows, dimension)))
+
+
+DATA = {
+    "random": (random_vectors(1, 60, 5), random_vectors(2, 50, 5)),
+    "clustered": (clustered(1, 60), clustered(2, 45)),
+    "small": (clustered(3, 3), clustered(4, 2)),
+}
+
+
+def neighbours(similarity: npt.NDArray[np.float64], k: int) -> Neighbours:
+    """The k nearest of each row, in no order, by way of nearest()."""
+    places = np.random.default_rng(0).permutation(similarity.size)
+    row, other = np.divmod(places, similarity.shape[1])
+    return nearest(row, other, similarity[row, other], np.zeros(len(row), bool), k)
+
+
+def mine(similarity: npt.NDArray[np.float64], rule: Rule) -> Scored:
+    return mined(neighbours(similarity, rule.k), neighbours(similarity.T, rule.k), rule)
+
+
+def pairs(found: Scored) -> dict[tuple[int, int], float]:
+    rows = zip(found.source.tolist(), found.target.tolist(), found.score.tolist(), strict=True)
+    return {(i, j): score for i, j, score in rows}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize(("margin", "retrieval", "candidates"), itertools.product(MARGINS, RETRIEVALS, CANDIDATES))
+def test_pairs_and_scores_are_those_of_lasers_definition(
+    data: str, margin: str, retrieval: str, candidates: str
+) -> None:
+    similarity = laser.cosines(*DATA[data])
+    for k, threshold in ((1, -9.0), (4, {"ratio": 1.02, "distance": 0.02, "absolute": 0.5}[margin])):
+        found = pairs(mine(similarity, Rule(k, margin, retrieval, candidates, threshold)))
+        expected = laser.mine(similarity, k, margin, retrieval, threshold, candidates)
+        assert found.keys() == expected.keys()
+        assert found == pytest.approx(expected, abs=1e-9)
+    assert data == "small" or expected
+
+
+@pytest.mark.parametrize("retrieval", RETRIEVALS)
+def test_swapped_sides_give_swapped_pairs(retrieval: str) -> None:
+    similarity = laser.cosines(*DATA["clustered"])
+    swapped = {"forward": "backward", "backward": "forward"}.get(retrieval, retrieval)
+    one = pairs(mine(similarity, Rule(retrieval=retrieval, threshold=0.0)))
+    other = pairs(mine(similarity.T, Rule(retrieval=swapped, threshold=0.0)))
+    assert {(j, i): score for (i, j), score in other.items()} == one
+
+
+edges = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60)
+
+
+@given(edges)
+def test_one_to_one_takes_what_a_loop_over_the_best_first_would(ordered: list[tuple[int, int]]) -> None:
+    source, target = (np.array([pair[side] for pair in ordered], np.int64) for side in (0, 1))
+    kept: list[int] = []
+    for place, (i, j) in enumerate(ordered):
+        if all(ordered[k][0] != i and ordered[k][1] != j for k in kept):
+            kept.append(place)
+    assert one_to_one(source, target).tolist() == kept
+
+
+def test_equal_scores_are_decided_by_the_smaller_ids() -> None:
+    similarity = np.ones((3, 3))
+    assert pairs(mine(similarity, Rule(k=3, threshold=0.0))) == {(0, 0): 1.0}
+    every = mine(similarity, Rule(k=3, threshold=0.0, candidates="all"))
+    assert pairs(every) == {(i, i): 1.0 for i in range(3)}
+    assert every.forward_rank.tolist() == [1, 2, 3]
+
+
+def test_a_ratio_of_nothing_to_nothing_passes_no_threshold() -> None:
+    assert np.isnan(margins("ratio", *np.zeros((3, 1)))).all()
+    for retrieval, candidates in itertools.product(RETRIEVALS, CANDIDATES):
+        rule = Rule(retrieval=retrieval, candidates=candidates, threshold=-np.inf)
+        assert not pairs(mine(np.zeros((4, 5)), rule))
+    assert len(pairs(mine(np.zeros((4, 5)), Rule(margin="distance", candidates="all", threshold=-1.0)))) == 4
+
+
+def test_a_refused_pair_counts_for_the_means_and_gives_way_to_the_next() -> None:
+    similarity = np.array([[1.0, 0.8, 0.1], [0.2, 0.3, 0.9]])
+    lists = [neighbours(similarity, 2), neighbours(similarity.T, 2)]
+    marked = []
+    for place, each in enumerate(lists):
+        copy = (each.row == 0) & (each.other == 0)
+        assert copy.sum() == 1, place
+        marked.append(Neighbours(each.row, each.other, each.cosine, copy))
+    found = pairs(mined(marked[0], marked[1], Rule(k=2, threshold=0.0)))
+    expected = laser.mine(similarity, 2, retrieval="union", candidates="all")
+    assert found == {(0, 1): pytest.approx(expected[0, 1]), (1, 2): pytest.approx(expected[1, 2])}
+
+
+def test_the_threshold_is_strict_and_ranks_say_who_is_near_whom() -> None:
+    similarity = np.array([[0.9, 0.5], [0.6, 0.1], [0.8, 0.2]])
+    found = mine(similarity, Rule(2, "absolute", "union", "all", 0.2))
+    rows = zip(found.source, found.target, found.score, found.forward_rank, found.backward_rank, strict=True)
+    assert [tuple(map(float, row)) for row in rows] == [
+        (0, 0, 0.9, 1, 1),
+        (2, 0, 0.8, 1, 2),
+        (1, 0, 0.6, 1, 0),
+        (0, 1, 0.5, 2, 1),
+    ]
+    assert not mine(np.zeros((0, 3)), Rule()).source.size

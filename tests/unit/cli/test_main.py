@@ -1,0 +1,146 @@
+"""The command line: light help, one-line errors with exit codes, results as JSON, summaries that fit."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from st_spark.cli import main, summaries
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["embed", "--help"], ["search", "--help"]])
+def test_help_imports_nothing_heavy(argv: list[str]) -> None:
+    code = (
+        "import sys; from st_spark.cli.main import main; code = main(sys.argv[1:]); "
+        "loaded = [m for m in ('torch', 'pyspark', 'numpy', 'pyarrow', 'transformers') if m in sys.modules]; "
+        "sys.exit(code or (str(loaded) if loaded else 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "st-spark" in done.stdout
+
+
+def test_help_names_every_command_and_option(capsys: Capture) -> None:
+    main.main([])
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("embed", "search", "doctor", "--version"))
+    main.main(["embed", "--help"])
+    said = capsys.readouterr().out
+    assert all(flag in said for flag in ("--input", "--text-column", "--mode", "--spec", "--result", "--truncate-dim"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["embd"], "invalid choice: 'embd'"),
+        (["embed"], "embed needs input. Fix: give --input"),
+        (["embed", "--imput", "x"], "did you mean '--input'?"),
+        (["embed", "--mode", "merge"], "invalid choice: 'merge'"),
+        (["embed", "--spec", "/no/such.json"], "The spec /no/such.json cannot be read"),
+        (["search", "q"], "search needs table"),
+        (["search", "q", "--table", "t", "-k", "0"], "k is 0"),
+        (["search", "q", "--table", "t", "--result", "/no/such/r.json"], "There is no folder for the result"),
+    ],
+)
+def test_a_wrong_command_is_one_line_with_its_cure(capsys: Capture, argv: list[str], says: str) -> None:
+    assert main.main(argv) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("st-spark: error: ")
+    assert error.count("\n") == 1
+    assert says in error
+    assert "Fix: " in error
+
+
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> str:
+    """Three rows, one of them without a text."""
+    path = tmp_path / "in.csv"
+    path.write_text("id,text\n1,the cat sat\n2,\n3,rain and sun\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.slow
+def test_a_table_is_embedded_and_searched(
+    spark: "SparkSession", csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out, result = str(tmp_path / "out"), tmp_path / "r.json"
+    result.write_text("of an earlier run", encoding="utf-8")
+    argv = ["--input", csv, "--text-column", "text", "--id-column", "id", "--model", str(tiny_model), "--output", out]
+    assert main.main(["embed", *argv, "--result", str(result)]) == 0
+    said = capsys.readouterr()
+    assert "3 rows in" in said.out
+    assert "1 without a text" in said.out
+    assert f"table {out} (parquet)" in said.out
+    assert "Encoding 3 rows on" in said.err
+    assert json.loads(result.read_text(encoding="utf-8"))["rows"]["null"] == 1
+
+    assert main.main(["search", "rain and sun", "--table", out, "-k", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["rank", "score", "id", "text"]
+    assert lines[1].split() == ["1", "1.0000", "3", "rain", "and", "sun"]
+    assert "1 without a vector" in lines[2]
+
+
+@pytest.mark.slow
+def test_a_saved_spec_runs_and_flags_beside_it_win(
+    spark: "SparkSession", csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    spec = {"input": csv, "output": "/elsewhere", "model": str(tiny_model), "text_column": ["text"]}
+    (tmp_path / "job.json").write_text(json.dumps(spec), encoding="utf-8")
+    argv = ["embed", "--spec", str(tmp_path / "job.json"), "--output", str(tmp_path / "out"), "--result", "-"]
+    assert main.main(argv) == 0
+    assert json.loads(capsys.readouterr().out)["output"]["path"] == str(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_a_job_that_cannot_work_leaves_no_result_and_no_traceback(
+    spark: "SparkSession", csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    result = tmp_path / "r.json"
+    result.write_text("of an earlier run", encoding="utf-8")
+    argv = [
+        "embed",
+        "--input",
+        csv,
+        "--text-column",
+        "txt",
+        "--model",
+        str(tiny_model),
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert main.main([*argv, "--result", str(result)]) == 2
+    error = capsys.readouterr().err
+    assert "has no column 'txt'" in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not result.exists()
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=80)), max_size=5), st.integers(30, 120))
+def test_no_line_of_a_table_is_wider_than_the_terminal(rows: list[tuple[str, str]], width: int) -> None:
+    printable = [tuple("".join(c for c in cell if c.isprintable()) for cell in row) for row in rows]
+    for line in summaries.table(["id", "text"], printable, width).splitlines():
+        assert summaries.cells(line) <= width
+
+
+def test_wide_characters_take_two_cells_and_a_cut_text_ends_with_dots() -> None:
+    assert summaries.cells("日本") == 4
+    assert summaries.cells("e\u0301") == 1
+    assert summaries.cut("日本語の文", 6) == "日本…"
+    assert summaries.cut("short", 5) == "short"

@@ -1,0 +1,132 @@
+"""The catalog of documented models: complete, true to the documents, and found by names typed wrongly."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from st_spark.cli import main
+from st_spark.model import catalog
+from tests.support.paths import ROOT, SHARED
+
+# The documents that the catalog was made from; they are not part of the repository.
+SEEDS = SHARED / "seeds"
+ROW = re.compile(r"^\| \[(?P<name>[\w.-]+)\]\(\S+\) \|(?P<cells>.*)\|\s*$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def document() -> str:
+    file = SEEDS / "pretrained-models-docs.md"
+    if not file.is_file():
+        pytest.skip("the seed documents are not beside the repository")
+    return file.read_text(encoding="utf-8")
+
+
+def test_names_are_unique_and_tasks_and_measures_are_explained() -> None:
+    names = [model.hub_name.lower() for model in catalog.MODELS]
+    assert len(set(names)) == len(names) > 45
+    assert {model.task for model in catalog.MODELS} == set(catalog.TASKS)
+    assert {name for model in catalog.MODELS for name, _ in model.measures} == set(catalog.MEASURES)
+
+
+def test_every_number_in_the_documents_tables_is_in_the_catalog(document: str) -> None:
+    rows = list(ROW.finditer(document))
+    assert len(rows) == 15
+    for row in rows:
+        model = catalog.find(row["name"])
+        assert model is not None, row["name"]
+        speeds = re.search(r"([\d,]+) / ([\d,]+)", row["cells"])
+        scores = [float(score) for score in re.findall(r"\d+\.\d+", row["cells"])]
+        assert set(scores) <= {score for _, score in model.measures}, row["name"]
+        if speeds:
+            assert model.queries_per_second == tuple(int(speed.replace(",", "")) for speed in speeds.groups())
+
+
+def test_every_model_that_the_documents_name_in_bold_or_code_is_in_the_catalog(document: str) -> None:
+    named = set(re.findall(r"\*\*([A-Za-z][\w.-]+)\s?\*\*", document)) - {"Note", "DPR-Models", "all-"}
+    named |= set(re.findall(r"SentenceTransformer\('([\w-]+)'\)", document)) - {"model_name"}
+    site = (SEEDS / "pretrained-models-site.txt").read_text(encoding="utf-8")
+    named |= set(re.findall(r'SentenceTransformer\("([\w/-]+)"\)', site))
+    assert len(named) >= 19
+    assert {name for name in named if catalog.find(name) is None} == set()
+
+
+def test_the_models_that_the_documents_call_tuned_for_dot_are_marked_so(document: str) -> None:
+    for part in re.split(r"(?=Models? tuned to be used|These models )", document)[1:]:
+        names = [row["name"] for row in ROW.finditer(part.split("\n#")[0])]
+        dot, unit = "tuned to be used with dot" in part[:120], part.startswith("These models produce normalized")
+        for model in map(catalog.find, names if dot or unit else []):
+            assert model is not None
+            assert (model.score, model.unit_length) == (("dot", False) if dot else ("cosine", True))
+
+
+def test_the_catalog_agrees_with_a_real_checkpoint(minilm: Path) -> None:
+    model = catalog.find("sentence-transformers/all-MiniLM-L6-v2")
+    assert model is not None
+    assert model.dim == json.loads((minilm / "config.json").read_text())["hidden_size"]
+    assert model.max_length == json.loads((minilm / "sentence_bert_config.json").read_text())["max_seq_length"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("all-MiniLM-L6", "all-MiniLM-L6-v2"),
+        ("sentence-transformers/all-mpnet-base-v3", "all-mpnet-base-v2"),
+        ("labse2", "LaBSE"),
+        ("instructor-lrge", "hkunlp/instructor-large"),
+        ("clip-vit-b32", "clip-ViT-B-32"),
+    ],
+)
+def test_a_name_typed_wrongly_has_close_matches(typed: str, meant: str) -> None:
+    assert catalog.find(typed) is None
+    assert catalog.close_matches(typed)[0] == meant
+
+
+def test_a_name_of_another_kind_has_none() -> None:
+    assert catalog.close_matches("acme/our-own-thing") == []
+
+
+def test_upper_and_lower_case_and_the_organisation_do_not_matter() -> None:
+    assert catalog.find("ALL-minilm-l6-v2") is catalog.find("sentence-transformers/all-MiniLM-L6-v2") is not None
+
+
+def test_the_command_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["models"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[1:]] == [model.name for model in catalog.MODELS]
+
+
+def test_the_command_gives_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["models", "--json"]) == 0
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert len(listed) == len(catalog.MODELS)
+    tas_b = listed["msmarco-distilbert-base-tas-b"]
+    assert (tas_b["dim"], tas_b["max_length"], tas_b["score"]) == (768, 512, "dot")
+    assert tas_b["measures"] == {"search": 49.25, "msmarco": 34.43}
+    assert tas_b["queries_per_second"] == [7000, 350]
+
+
+def test_the_command_tells_of_one_model_and_refuses_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["models", "clip-ViT-B-32"]) == 0
+    assert "63.3% (zero-shot top-1 accuracy on ImageNet)" in capsys.readouterr().out
+    assert main.main(["models", "clip-ViT-B32"]) == 2
+    assert "did you mean 'clip-ViT-B-32'" in capsys.readouterr().err
+
+
+def test_an_unknown_name_that_cannot_be_had_is_answered_with_close_matches() -> None:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    from st_spark.model.checkpoint import hub_errors
+
+    told = str(hub_errors.explain(OfflineModeIsEnabled("offline"), "all-MiniLM-L6-v9", "x/y", None))
+    assert "did you mean 'all-MiniLM-L6-v2'" in told
+    assert "did you mean" not in str(hub_errors.explain(OfflineModeIsEnabled("offline"), "LaBSE", "x/LaBSE", None))
+
+
+def test_the_document_of_models_names_each_with_a_test_that_exists() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w./-]+) \| .* \| `(\w+\.py)::(\w+)(?:\[.*\])?` \|$", text, re.MULTILINE)
+    assert [name for name, _, _ in rows] == [model.name for model in catalog.MODELS]
+    for _, file, test in set(rows):
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(encoding="utf-8")

@@ -1,0 +1,106 @@
+"""float32 vectors equal sentence-transformers' to 1e-5, family by family, over nasty texts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from st_spark import SentenceTransformer
+from tests.support import checkpoints
+from tests.support.nasty import NASTY, PAIRS
+
+
+def oracle(folder: Path) -> Any:
+    """The same checkpoint in sentence-transformers."""
+    from sentence_transformers import SentenceTransformer as Peer
+
+    return Peer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
+
+
+@pytest.fixture(scope="module", params=checkpoints.WRITERS)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint of each family that the packed forward covers."""
+    return checkpoints.WRITERS[request.param](tmp_path_factory.mktemp(request.param) / "model")
+
+
+@pytest.fixture(scope="module")
+def both(family: Path) -> tuple[SentenceTransformer, Any]:
+    """Ours and theirs."""
+    return SentenceTransformer(family, device="cpu", dtype="float32"), oracle(family)
+
+
+def assert_close(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], tolerance: float = 1e-5) -> None:
+    """Same shape, and no element further off than the tolerance."""
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype == np.float32
+    assert np.abs(ours - theirs).max() <= tolerance
+
+
+def test_nasty_texts_give_the_oracles_vectors(both: tuple[SentenceTransformer, Any]) -> None:
+    """Each text of the list, encoded together."""
+    ours, theirs = both
+    assert_close(ours.encode(NASTY), theirs.encode(NASTY))
+
+
+def test_pairs_give_the_oracles_vectors(both: tuple[SentenceTransformer, Any]) -> None:
+    """[title, text], with an empty half and with both halves cut."""
+    ours, theirs = both
+    pairs = [list(pair) for pair in PAIRS]
+    assert_close(ours.encode(pairs), theirs.encode(pairs))
+
+
+def test_one_text_gives_one_vector(both: tuple[SentenceTransformer, Any]) -> None:
+    """A str, not a list."""
+    ours, theirs = both
+    assert_close(ours.encode("the cat sat"), theirs.encode("the cat sat"))
+
+
+@pytest.mark.parametrize("options", [{"prompt": "city: "}, {"prompt_name": "query"}, {"prompt": ""}])
+def test_prompts_give_the_oracles_vectors(both: tuple[SentenceTransformer, Any], options: dict[str, Any]) -> None:
+    """Also where the pooling leaves the prompt out, and where text and prompt are cut."""
+    ours, theirs = both
+    assert_close(ours.encode(NASTY, **options), theirs.encode(NASTY, **options))
+    pairs = [list(pair) for pair in PAIRS]
+    assert_close(ours.encode(pairs, **options), theirs.encode(pairs, **options))
+
+
+def test_query_and_document_give_the_oracles_vectors(both: tuple[SentenceTransformer, Any]) -> None:
+    """encode_query and encode_document."""
+    ours, theirs = both
+    assert_close(ours.encode_query(NASTY), theirs.encode_query(NASTY))
+    assert_close(ours.encode_document(NASTY), theirs.encode_document(NASTY))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_truncated_dimensions_give_the_oracles_vectors(both: tuple[SentenceTransformer, Any], normalize: bool) -> None:
+    """truncate_dim acts before normalize_embeddings."""
+    ours, theirs = both
+    options: dict[str, Any] = {"truncate_dim": 7, "normalize_embeddings": normalize}
+    assert_close(ours.encode(NASTY, **options), theirs.encode(NASTY, **options))
+
+
+def test_similarity_is_the_oracles(both: tuple[SentenceTransformer, Any]) -> None:
+    """By the model's own function."""
+    ours, theirs = both
+    vectors = theirs.encode(NASTY[:6])
+    assert_close(ours.similarity(vectors, vectors).numpy(), theirs.similarity(vectors, vectors).numpy())
+
+
+def test_the_limits_are_the_oracles(both: tuple[SentenceTransformer, Any]) -> None:
+    """Dimension and longest input."""
+    ours, theirs = both
+    assert ours.max_seq_length == theirs.max_seq_length
+    assert ours.get_sentence_embedding_dimension() == theirs.get_sentence_embedding_dimension()
+
+
+@pytest.mark.parametrize("name", ["minilm", "mpnet"])
+@pytest.mark.slow
+def test_real_models_give_the_oracles_vectors(name: str, request: pytest.FixtureRequest) -> None:
+    """all-MiniLM-L6-v2 and all-mpnet-base-v2, nasty texts, pairs and prompts."""
+    folder = request.getfixturevalue(name)
+    ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
+    pairs = [list(pair) for pair in PAIRS]
+    assert_close(ours.encode(NASTY), theirs.encode(NASTY))
+    assert_close(ours.encode(pairs), theirs.encode(pairs))
+    assert_close(ours.encode(NASTY, prompt="query: "), theirs.encode(NASTY, prompt="query: "))
