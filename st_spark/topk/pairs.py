@@ -36,9 +36,7 @@ class Pairs:
 
     def first(self, k: int) -> "Pairs":
         """The first k of each left row, of sorted pairs."""
-        starts = np.flatnonzero(np.diff(self.left, prepend=-1))
-        places = np.arange(len(self.left))
-        return self.taken(np.flatnonzero(places - np.repeat(starts, np.diff(starts, append=len(places))) < k))
+        return self.taken(np.flatnonzero(ranks(self.left) < k))
 
     @staticmethod
     def joined(parts: "Sequence[Pairs]") -> "Pairs":
@@ -47,6 +45,12 @@ class Pairs:
         parts = [none, *parts]
         left, right = (np.concatenate([getattr(part, side) for part in parts]) for side in ("left", "right"))
         return Pairs(left, right, np.concatenate([part.score for part in parts]))
+
+
+def ranks(rows: Places) -> Places:
+    """Return the index of each entry within its run of equal row numbers, from 0."""
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    return np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
 
 
 def order_of(left: Places, right: Places, score: Scores) -> Places:

@@ -1,4 +1,4 @@
-"""The exact neighbours of a few left rows, and the cells that these lie in: what a recall is measured by. No Spark."""
+"""The exact neighbours of a sample of left rows, and the inverted lists that hold them: recall is measured by these."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.tasks.blocks import places_of
-from st_spark.join.tasks.vector_column import checked
+from st_spark.join.tasks.blocks import self_index
+from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.topk.coarse_quantizer import Cells
-from st_spark.topk.scores import Matrix, Places
+from st_spark.topk.scores import Matrix, Places, Scores
 from st_spark.topk.search import top_k
 
-# Right rows that are looked through at once.
+# Right rows that are searched at a time.
 _ROWS = 32_768
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Some rows, drawn by the hashes of their ids.
+class Sample:
+    """A sample of rows.
 
     Attributes:
         ids: [n].
-        keys: [n] a hash of what must be equal in a pair.
+        keys: [n] a hash of the columns that must be equal in a pair.
         matrix: [n, d].
     """
 
@@ -32,81 +32,81 @@ class Drawn:
     keys: npt.NDArray[np.int64]
     matrix: Matrix
 
-    def part(self, first: int, stop: int | None = None) -> "Drawn":
-        """Some of them."""
-        return Drawn(self.ids[first:stop], self.keys[first:stop], self.matrix[first:stop])
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Places | slice) -> "Sample":
+        """Return some of the rows."""
+        places = np.arange(len(self))[rows]
+        return Sample(self.ids.take(pa.array(places)), self.keys[rows], self.matrix[rows])
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Looks through right rows.
+class GroundTruth:
+    """Searches right rows for the neighbours of the queries.
 
     Attributes:
-        queries: The left rows.
-        cells: The cells.
+        queries: A sample of left rows.
+        quantizer: Assigns rows to inverted lists.
         k: How many neighbours.
         threshold: Only pairs with this score or a higher one.
-        itself: Whether one table is joined with itself: a row is no neighbour of itself.
+        self_join: Whether one table is joined with itself: a row is no neighbour of itself.
         columns: The columns of id, vector and hash of the keys.
     """
 
-    queries: Drawn
-    cells: Cells
+    queries: Sample
+    quantizer: Cells
     k: int
     threshold: float | None
-    itself: bool
+    self_join: bool
     columns: tuple[str, str, str]
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Batches of left_id (the query's place), right_id, score, cell: among them the k best of each query."""
-        floor = np.full(len(self.queries.ids), -np.inf)
+        """Yield left_id (the row number of the query), right_id, score, list: the k best and others."""
+        thresholds = np.full(len(self.queries), -np.inf)
         held: list[pa.RecordBatch] = []
         for batch in batches:
             held.append(batch)
             if sum(map(len, held)) >= _ROWS:
-                yield from self._best(held, floor)
+                yield from self._search(held, thresholds)
                 held = []
         if held:
-            yield from self._best(held, floor)
+            yield from self._search(held, thresholds)
 
-    def _best(self, batches: list[pa.RecordBatch], floor: npt.NDArray[np.float64]) -> Iterator[pa.RecordBatch]:
-        """The best of some right rows; raises the floor of the queries."""
+    def _search(self, batches: list[pa.RecordBatch], thresholds: Scores) -> Iterator[pa.RecordBatch]:
+        """Yield the best pairs of some right rows, and raise the thresholds of the queries."""
         rows = pa.concat_batches(batches)
-        id_column, vector, key = self.columns
-        found = checked(rows.column(vector), self.queries.matrix.shape[1], self.cells.score)
-        kept = pa.array(found.kept)
-        # Of equal scores the smaller id is better, so they stand in that order.
-        ids = rows.column(id_column).filter(kept)
-        order = pc.sort_indices(ids).to_numpy()
-        ids, matrix = ids.take(pa.array(order)), found.matrix[order]
-        keys = rows.column(key).filter(kept).to_numpy()[order]
-        for value in np.unique(keys):
-            query = np.flatnonzero(self.queries.keys == value)
-            right = np.flatnonzero(keys == value)
+        ids, column, keys = (rows.column(name) for name in self.columns)
+        vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
+        kept = pa.array(vectors.kept)
+        right = Sample(ids.filter(kept), keys.filter(kept).to_numpy(), vectors.matrix)
+        right = right.take(pc.sort_indices(right.ids).to_numpy())  # of equal scores the smaller id is better
+        for key in np.unique(right.keys):
+            query = np.flatnonzero(self.queries.keys == key)
             if len(query):
-                yield self._pairs(query, ids.take(pa.array(right)), matrix[right], floor)
+                yield self._pairs(query, right.take(np.flatnonzero(right.keys == key)), thresholds)
 
-    def _pairs(self, query: Places, ids: pa.Array, matrix: Matrix, floor: npt.NDArray[np.float64]) -> pa.RecordBatch:
-        twins = places_of(self.queries.ids.take(pa.array(query)), ids) if self.itself else None
+    def _pairs(self, query: Places, right: Sample, thresholds: Scores) -> pa.RecordBatch:
+        left = self.queries.take(query)
         pairs = top_k(
-            self.queries.matrix[query],
-            matrix,
+            left.matrix,
+            right.matrix,
             self.k,
-            self.cells.score,
+            self.quantizer.score,
             threshold=self.threshold,
-            twins=twins,
-            floor=floor[query],
+            twins=self_index(left.ids, right.ids) if self.self_join else None,
+            floor=thresholds[query],
         )
         counts = np.bincount(pairs.left, minlength=len(query))
-        enough = np.flatnonzero(counts == self.k)
-        last = np.cumsum(counts)[enough] - 1
-        floor[query[enough]] = np.maximum(floor[query[enough]], pairs.score[last])
-        places, where = np.unique(pairs.right, return_inverse=True)
-        cell = self.cells.home(matrix[places])[where]
-        arrays = [
+        full = np.flatnonzero(counts == self.k)
+        kth_best = pairs.score[np.cumsum(counts)[full] - 1]
+        thresholds[query[full]] = np.maximum(thresholds[query[full]], kth_best)
+        found, which = np.unique(pairs.right, return_inverse=True)
+        lists = self.quantizer.home(right.matrix[found])[which]
+        columns = [
             pa.array(query[pairs.left].astype(np.int32)),
-            ids.take(pa.array(pairs.right)),
+            right.ids.take(pa.array(pairs.right)),
             pa.array(pairs.score),
-            pa.array(cell.astype(np.int32)),
+            pa.array(lists.astype(np.int32)),
         ]
-        return pa.RecordBatch.from_arrays(arrays, names=["left_id", "right_id", "score", "cell"])
+        return pa.RecordBatch.from_arrays(columns, names=["left_id", "right_id", "score", "list"])
