@@ -19,7 +19,7 @@ MOVED = 1e8
 
 def line(rows: int, cores: int, dimension: int, k: int, gflops: float) -> list[str]:
     """The plan of rows x rows."""
-    plan = block_plan.two_sides(rows, rows, dimension, cores, k)
+    plan = block_plan.choose_grid(rows, rows, dimension, cores, k)
     flops = 2.0 * rows * rows * dimension
     moved = 4.0 * dimension * rows * (plan.left + plan.right)
     held = 5.0 * dimension * rows * (1 / plan.left + 1 / plan.right)
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--gflops", type=float, default=250.0)
     given = parser.parse_args()
     lines = [line(rows, cores, given.dimension, given.k, given.gflops) for rows in ROWS for cores in CORES]
-    header = ["rows of each side", "cores", "meetings", "flops", "TB moved", "GB a task", "hours of work", "of moving"]
+    header = ["rows of each side", "cores", "tasks", "flops", "TB moved", "GB a task", "hours of work", "of moving"]
     print(table(header, lines))
 
 

@@ -6,5 +6,5 @@ FORWARD, SOURCE, TARGET, COSINE = "_forward", "source_id", "target_id", "cosine"
 # why it counts for the means alone (null for most).
 FORWARD_RANK, BACKWARD_RANK, REFUSED = "forward_rank", "backward_rank", "_refused"
 SCORE, DIRECTION = "score", "direction"
-# What a side has beside meetings.ID and VECTOR.
+# What a side has beside shuffle.ID and VECTOR.
 TEXT, LANGUAGE = "_text", "_language"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from st_spark.bitext.columns import LANGUAGE, TEXT
 from st_spark.errors import InputError
-from st_spark.join.inputs import Sides, picked
+from st_spark.join.inputs import TablePair, select_columns
 from st_spark.join.shuffle import key_name
 from st_spark.tables.columns import check_columns
 
@@ -38,12 +38,12 @@ class Corpus:
         named = {TEXT: self.text, LANGUAGE: self.language_column}
         others = {new: name for new, name in named.items() if name is not None}
         on = [] if document is None else [document]
-        made = picked(self.df, where, self.id_column, self.vector, on, others)
+        made = select_columns(self.df, where, self.id_column, self.vector, on, others)
         check_columns(self.df.schema, where, () if self.text is None else (self.text,))
         return made
 
 
-def sides_of(source: Corpus, target: Corpus, document: str | None) -> Sides:
+def sides_of(source: Corpus, target: Corpus, document: str | None) -> TablePair:
     """Both sides as a join knows them.
 
     Raises:
@@ -67,4 +67,4 @@ def sides_of(source: Corpus, target: Corpus, document: str | None) -> Sides:
             f"The document column {document!r} holds {kinds[0]} in the source table and {kinds[1]} in the target one.",
             "cast one of them.",
         )
-    return Sides(one, other, keys)
+    return TablePair(one, other, keys)

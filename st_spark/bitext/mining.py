@@ -19,14 +19,14 @@ from st_spark.bitext.retrieval import Rule
 from st_spark.bitext.selection import NAMES, Selection
 from st_spark.bitext.text_filters import TextFilters, measures
 from st_spark.errors import InputError
-from st_spark.join.inputs import Sides
+from st_spark.join.inputs import TablePair
+from st_spark.join.options import described
 from st_spark.join.shuffle import ID
-from st_spark.tables.columns import FACTS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.join.input_stats import Survey
+    from st_spark.join.input_stats import InputStats
 
 # Neighbours that one task holds while it chooses pairs, some 100 bytes each.
 _FEW = 8_000_000
@@ -39,13 +39,13 @@ class Mined:
     Attributes:
         pairs: See mine_bitext().
         survey: The rows of both sides, and those that were left out, by reason.
-        facts: How it was done: margin, k, ...; also in the metadata of the score column, but for the meetings.
+        facts: How it was done: margin, k, ...; also in the metadata of the score column, but for the number of tasks.
         refused: Pairs of neighbours that were no candidates, by reason; {} without texts.
         held: What is persisted for the pairs.
     """
 
     pairs: "DataFrame"
-    survey: "Survey"
+    survey: "InputStats"
     facts: dict[str, Any]
     refused: dict[str, int]
     held: "list[DataFrame]" = field(default_factory=list)
@@ -177,7 +177,7 @@ def mine(
     return Mined(labelled(pairs, facts), ready.survey, facts, refused, held)
 
 
-def _judged(pairs: "DataFrame", sides: Sides, filters: TextFilters) -> "DataFrame":
+def _judged(pairs: "DataFrame", sides: TablePair, filters: TextFilters) -> "DataFrame":
     """Pairs with REFUSED."""
     assert sides.right is not None
     measured = pairs
@@ -192,7 +192,7 @@ def _refused(pairs: "DataFrame") -> dict[str, int]:
     return {row[REFUSED]: row["rows"] for row in sorted(counts.collect())}
 
 
-def _chosen(found: "DataFrame", rule: Rule, sides: Sides) -> "DataFrame":
+def _chosen(found: "DataFrame", rule: Rule, sides: TablePair) -> "DataFrame":
     """The pairs, chosen by one task."""
     selection = Selection(rule)
 
@@ -216,7 +216,7 @@ def _spread(found: "DataFrame", rule: Rule, held: "list[DataFrame]", few: int) -
     return one_to_one(pairs, held, few // 4) if rule.retrieval == "max" else pairs
 
 
-def _with_texts(pairs: "DataFrame", sides: Sides) -> "DataFrame":
+def _with_texts(pairs: "DataFrame", sides: TablePair) -> "DataFrame":
     assert sides.right is not None
     for side, name, text in ((sides.left, SOURCE, "source_text"), (sides.right, TARGET, "target_text")):
         pairs = pairs.join(side.select(sf.col(ID).alias(name), sf.col(TEXT).alias(text)), name)
@@ -225,9 +225,7 @@ def _with_texts(pairs: "DataFrame", sides: Sides) -> "DataFrame":
 
 def labelled(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
     """Pairs whose score column says how they were made."""
-    said = {name: value for name, value in facts.items() if value is not None and name != "meetings"}
-    columns = [sf.col(SCORE).alias(SCORE, metadata={FACTS: said}) if name == SCORE else name for name in pairs.columns]
-    return pairs.select(*columns)
+    return pairs.select(*(described(sf.col(SCORE), facts) if name == SCORE else name for name in pairs.columns))
 
 
 def _said(rule: Rule) -> dict[str, Any]:

@@ -12,23 +12,23 @@ from pyspark.sql.types import BooleanType, DoubleType, StructField, StructType
 from st_spark.bitext.columns import COSINE, FORWARD, SOURCE, TARGET
 from st_spark.choices import METHODS
 from st_spark.errors import InputError
-from st_spark.join import ivf, shuffle
-from st_spark.join.exact import planned_for
-from st_spark.join.input_stats import Survey
-from st_spark.join.inputs import Sides
+from st_spark.join import ivf
+from st_spark.join.block_plan import plan_blocks
+from st_spark.join.input_stats import InputStats
+from st_spark.join.inputs import TablePair
 from st_spark.join.options import Request
-from st_spark.join.tasks.results import batches
+from st_spark.join.tasks.results import pair_batches
 from st_spark.topk.search import top_k_both
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.join.tasks.blocks import Meeting
+    from st_spark.join.tasks.blocks import TaskInput
 
 
 @dataclass(frozen=True)
 class Both:
-    """The work of a meeting: the k nearest of the rows of both sides.
+    """The work of a task: the k nearest of the rows of both sides.
 
     Attributes:
         k: How many, fewer where there are fewer.
@@ -36,14 +36,14 @@ class Both:
 
     k: int
 
-    def __call__(self, meeting: "Meeting") -> Iterator[pa.RecordBatch]:
+    def __call__(self, task: "TaskInput") -> Iterator[pa.RecordBatch]:
         """Batches of FORWARD, SOURCE, TARGET and COSINE."""
-        left, right = meeting.left, meeting.right
+        left, right = task.left, task.right
         if not len(left.ids) or not len(right.ids):
             return
         forward, backward = top_k_both(left.matrix, right.matrix, self.k, "cosine")
         for pairs, ids, way in ((forward, (left.ids, right.ids), True), (backward, (right.ids, left.ids), False)):
-            for batch in batches(*ids, pairs):
+            for batch in pair_batches(*ids, pairs):
                 own, other, cosine = batch.columns
                 source, target = (own, other) if way else (other, own)
                 ways = pa.array(np.full(len(batch), way))
@@ -58,12 +58,14 @@ def check_method(method: str) -> None:
         raise InputError(f"method={method!r} is unknown.", f"choose one of {', '.join(METHODS)}.")
 
 
-def nearest(sides: Sides, found: Survey, k: int, method: str, recall: float) -> "tuple[DataFrame, int, dict[str, Any]]":
+def nearest(
+    sides: TablePair, found: InputStats, k: int, method: str, recall: float
+) -> "tuple[DataFrame, int, dict[str, Any]]":
     """exact() or approximate(), as the method says."""
     return exact(sides, found, k) if method == "exact" else approximate(sides, found, k, recall)
 
 
-def exact(sides: Sides, found: Survey, k: int) -> "tuple[DataFrame, int, dict[str, Any]]":
+def exact(sides: TablePair, found: InputStats, k: int) -> "tuple[DataFrame, int, dict[str, Any]]":
     """All of them.
 
     Args:
@@ -72,17 +74,16 @@ def exact(sides: Sides, found: Survey, k: int) -> "tuple[DataFrame, int, dict[st
         k: How many nearest.
 
     Returns:
-        FORWARD, SOURCE, TARGET, COSINE; a row has its k nearest of each meeting that it goes to, so those of several
-        are yet to be merged; how many neighbours there are at most; and the number of meetings.
+        FORWARD, SOURCE, TARGET, COSINE; a row has its k nearest of each task that it goes to, so those of several
+        are yet to be merged; how many neighbours there are at most; and the number of tasks.
     """
-    planned, _ = planned_for(sides, found, k)
-    tagged = planned.tagged(sides, once=False)
-    made = shuffle.hold(tagged, found.dimension, "cosine", Both(k), schema(sides))
-    lists = [max((getattr(cut.grid, side) for _, cut in planned.cuts), default=1) for side in ("right", "left")]
-    return made, k * sum(n * m for n, m in zip(_sizes(found), lists, strict=True)), {"meetings": tagged.count}
+    plan, _ = plan_blocks(sides, found, k)
+    made = plan.run(sides, found.dimension, "cosine", Both(k), schema(sides))
+    lists = [max((getattr(grid, side) for _, grid in plan.grids), default=1) for side in ("right", "left")]
+    return made, k * sum(n * m for n, m in zip(_sizes(found), lists, strict=True)), {"tasks": plan.tasks}
 
 
-def approximate(sides: Sides, found: Survey, k: int, recall: float) -> "tuple[DataFrame, int, dict[str, Any]]":
+def approximate(sides: TablePair, found: InputStats, k: int, recall: float) -> "tuple[DataFrame, int, dict[str, Any]]":
     """Most of them; see exact(). The facts have the recall that was measured for each direction, if any rows are there.
 
     A row whose neighbours are missed has a smaller mean, and so its pairs have larger margins than they should.
@@ -95,7 +96,7 @@ def approximate(sides: Sides, found: Survey, k: int, recall: float) -> "tuple[Da
     facts: dict[str, Any] = {}
     parts = []
     for way, (one, seen) in ways.items():
-        made, told = ivf.pairs(one, seen, request)
+        made, told = ivf.top_k(one, seen, request)
         facts |= {
             f"{name}_{way}": value
             for name, value in told.items()
@@ -110,13 +111,13 @@ def approximate(sides: Sides, found: Survey, k: int, recall: float) -> "tuple[Da
     return parts[0].unionByName(parts[1]), k * sum(_sizes(found)), facts
 
 
-def schema(sides: Sides) -> StructType:
+def schema(sides: TablePair) -> StructType:
     """The columns of neighbours."""
     source, target = sides.id_types()
     kinds = {FORWARD: BooleanType(), SOURCE: source, TARGET: target, COSINE: DoubleType()}
     return StructType([StructField(name, kind) for name, kind in kinds.items()])
 
 
-def _sizes(found: Survey) -> tuple[int, int]:
+def _sizes(found: InputStats) -> tuple[int, int]:
     assert found.right is not None
     return found.left.kept, found.right.kept

@@ -10,17 +10,15 @@ from pyspark.sql import functions as sf
 
 from st_spark.bitext.columns import TEXT
 from st_spark.bitext.text_filters import TextFilters, same_text
-from st_spark.join.exact_copies import copies, digested
-from st_spark.join.input_stats import SideSurvey, Survey, survey
-from st_spark.join.inputs import Sides
+from st_spark.join.exact_copies import drop_rows, find_copies, hash_vectors
+from st_spark.join.input_stats import InputStats, TableStats, collect_stats
+from st_spark.join.inputs import TablePair
 from st_spark.join.shuffle import ID
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _SAME, _REASON = "_same_text", "_reason"
-# Ids that are sent to all tasks, so that the vectors need not be sorted by id.
-_BROADCAST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,12 @@ class Prepared:
         fewer: The survey of the rows that are mined alone.
     """
 
-    sides: Sides
-    survey: Survey
-    fewer: Survey
+    sides: TablePair
+    survey: InputStats
+    fewer: InputStats
 
 
-def prepared(sides: Sides, filters: TextFilters, languages: Sequence[str | None] = (None, None)) -> Prepared:
+def prepared(sides: TablePair, filters: TextFilters, languages: Sequence[str | None] = (None, None)) -> Prepared:
     """Counts the rows, and leaves those out that cannot or shall not be mined. Spark reads them here.
 
     Args:
@@ -52,17 +50,19 @@ def prepared(sides: Sides, filters: TextFilters, languages: Sequence[str | None]
     both = _both(sides)
     why = [_unfit(side, filters, language) for side, language in zip(both, languages, strict=True)]
     text = same_text() if TEXT in sides.left.columns else None
-    seen = survey(sides, "cosine", ("source", "target"), unfit=why, text=text, copies=True)
+    seen = collect_stats(sides, "cosine", ("source", "target"), reasons=why, text=text, copies=True)
     fit = [side.where(reason.isNull()) for side, reason in zip(both, why, strict=True)]
-    ready = _both(replace(sides, left=fit[0], right=fit[1]).ready())
+    ready = _both(replace(sides, left=fit[0], right=fit[1]).joinable())
     assert seen.right is not None
     again: list[dict[str, int]] = [{}, {}]
-    if seen.left.alike or seen.right.alike:
+    if seen.left.may_have_copies or seen.right.may_have_copies:
         twice = [_twice(side, sides.keys, seen.dimension) for side in ready]
         again = _counts(twice)
-        ready = _without(ready[0], twice[0], again[0]), _without(ready[1], twice[1], again[1])
+        drops = zip(ready, twice, again, strict=True)
+        one, other = (drop_rows(side, same.select(ID), sum(counts.values())) for side, same, counts in drops)
+        ready = one, other
     left, right = (_told(*each) for each in zip((seen.left, seen.right), again, strict=True))
-    few = [SideSurvey(each.kept, {}, each.dimension) for each in (left, right)]
+    few = [TableStats(each.kept, {}, each.dimension) for each in (left, right)]
     return Prepared(
         replace(sides, left=ready[0], right=ready[1]),
         replace(seen, left=left, right=right),
@@ -70,7 +70,7 @@ def prepared(sides: Sides, filters: TextFilters, languages: Sequence[str | None]
     )
 
 
-def _both(sides: Sides) -> "tuple[DataFrame, DataFrame]":
+def _both(sides: TablePair) -> "tuple[DataFrame, DataFrame]":
     assert sides.right is not None
     return sides.left, sides.right
 
@@ -85,8 +85,8 @@ def _twice(side: "DataFrame", keys: tuple[str, ...], dimension: int) -> "DataFra
     With k copies of a row, its k nearest would all be one: every ratio would be 1.
     """
     if TEXT not in side.columns:
-        return _same_vectors(digested(side, keys, dimension, "cosine"), keys)
-    known = digested(side.withColumn(_SAME, same_text()), (*keys, _SAME), dimension, "cosine")
+        return _same_vectors(hash_vectors(side, keys, dimension, "cosine"), keys)
+    known = hash_vectors(side.withColumn(_SAME, same_text()), (*keys, _SAME), dimension, "cosine")
     same = Window.partitionBy(_SAME, *keys)
     known = known.withColumn("_first", sf.min(ID).over(same))
     texts = known.where(sf.col(ID) != sf.col("_first")).select(ID, sf.lit("same text").alias(_REASON))
@@ -94,7 +94,7 @@ def _twice(side: "DataFrame", keys: tuple[str, ...], dimension: int) -> "DataFra
 
 
 def _same_vectors(digests: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
-    found = copies(digests, keys, float("-inf"))
+    found = find_copies(digests, keys, float("-inf"))
     return found.select(sf.col("right_id").alias(ID), sf.lit("same vector").alias(_REASON))
 
 
@@ -113,13 +113,5 @@ def _counts(parts: "Sequence[DataFrame]") -> list[dict[str, int]]:
     return found
 
 
-def _without(side: "DataFrame", same: "DataFrame", counts: dict[str, int]) -> "DataFrame":
-    count = sum(counts.values())
-    if not count:
-        return side
-    ids = same.select(ID)
-    return side.join(sf.broadcast(ids) if count <= _BROADCAST else ids, ID, "left_anti")
-
-
-def _told(seen: SideSurvey, again: dict[str, int]) -> SideSurvey:
-    return SideSurvey(seen.rows, seen.set_aside | dict(sorted(again.items())), seen.dimension)
+def _told(seen: TableStats, again: dict[str, int]) -> TableStats:
+    return TableStats(seen.rows, seen.set_aside | dict(sorted(again.items())), seen.dimension)

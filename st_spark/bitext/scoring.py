@@ -15,10 +15,10 @@ from st_spark.bitext.retrieval import Rule
 from st_spark.bitext.spread import MEAN, RANK, SOURCE_MEAN, TARGET_MEAN, margin_column, ranked
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
-from st_spark.join.exact_copies import CONTENT, digested
-from st_spark.join.inputs import Sides, picked
+from st_spark.join.exact_copies import VECTOR_HASH, hash_vectors
+from st_spark.join.inputs import TablePair, select_columns
 from st_spark.join.shuffle import ID, VECTOR
-from st_spark.join.tasks.vector_column import checked
+from st_spark.join.tasks.vector_column import read_vectors, score_column
 from st_spark.tables.columns import exact
 from st_spark.topk.scores import exact_scores
 
@@ -63,8 +63,8 @@ def score_pairs(
     taken = {SCORE, COSINE} & set(pairs.columns)
     if taken:
         raise InputError(f"The pairs have columns {', '.join(sorted(taken))} already.", "rename them before.")
-    both = [picked(pairs, "the table of pairs", id, vector, ()) for vector in (source_vector, target_vector)]
-    sides = Sides(both[0], both[1], ())
+    both = [select_columns(pairs, "the table of pairs", id, vector, ()) for vector in (source_vector, target_vector)]
+    sides = TablePair(both[0], both[1], ())
     ready = prepared(sides, TextFilters())
     found, _, _ = neighbours.nearest(ready.sides, ready.fewer, k, method, recall)
     dimension = ready.survey.dimension
@@ -74,13 +74,13 @@ def score_pairs(
     return pairs.join(scored, exact(id) == sf.col(_PAIR), "left").drop(_PAIR)
 
 
-def _means(sides: Sides, nearest: "DataFrame", dimension: int) -> "DataFrame":
+def _means(sides: TablePair, nearest: "DataFrame", dimension: int) -> "DataFrame":
     """ID, SOURCE_MEAN and TARGET_MEAN; those of a copy are those of the first row with its vector."""
     assert sides.right is not None
     firsts = []
     for side, way in ((sides.left, True), (sides.right, False)):
-        rows = digested(side.where(sf.col(ID).isNotNull()), (), dimension, "cosine")
-        first = sf.min(ID).over(Window.partitionBy(CONTENT)).alias(_FIRST)
+        rows = hash_vectors(side.where(sf.col(ID).isNotNull()), (), dimension, "cosine")
+        first = sf.min(ID).over(Window.partitionBy(VECTOR_HASH)).alias(_FIRST)
         firsts.append(rows.select(sf.lit(way).alias(FORWARD), ID, first))
     forward = sf.col(FORWARD)
     row = sf.when(forward, sf.col(SOURCE)).otherwise(sf.col(TARGET)).alias(_FIRST)
@@ -97,18 +97,18 @@ def _means(sides: Sides, nearest: "DataFrame", dimension: int) -> "DataFrame":
     )
 
 
-def _cosines(sides: Sides, dimension: int) -> "DataFrame":
+def _cosines(sides: TablePair, dimension: int) -> "DataFrame":
     """ID and COSINE of the pairs with two sound vectors."""
     assert sides.right is not None
     rows = sides.left.where(sf.col(ID).isNotNull()).join(sides.right.withColumnRenamed(VECTOR, _OTHER), ID)
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            sound = checked(batch.column(VECTOR), dimension, "cosine").kept
-            sound &= checked(batch.column(_OTHER), dimension, "cosine").kept
+            sound = read_vectors(batch.column(VECTOR), dimension, "cosine").kept
+            sound &= read_vectors(batch.column(_OTHER), dimension, "cosine").kept
             kept = batch.filter(pa.array(sound))
-            x, y = (checked(kept.column(name), dimension, "cosine").matrix for name in (VECTOR, _OTHER))
-            cosines = pa.array(exact_scores(x, y, "cosine") + 0.0)  # no -0.0
+            x, y = (read_vectors(kept.column(name), dimension, "cosine").matrix for name in (VECTOR, _OTHER))
+            cosines = score_column(exact_scores(x, y, "cosine"))
             yield pa.RecordBatch.from_arrays([kept.column(ID), cosines], names=[ID, COSINE])
 
     kind = sides.left.schema[ID].dataType

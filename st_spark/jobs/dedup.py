@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from st_spark.jobs.timings import Phases
-    from st_spark.join.near_duplicates import Found
+    from st_spark.join.near_duplicates import DuplicateGroups
     from st_spark.specs.jobs import DedupJob
 
 
@@ -43,12 +43,12 @@ def run(spark: "SparkSession", job: "DedupJob", phases: "Phases") -> dict[str, A
             io.check_append(spark, found.groups.schema, job.output, job.output_format, "score")
         counts = Observation("st_spark")
         out = found.groups.observe(counts, *_counted())
-        told = f"Comparing {found.survey.kept - found.copies:,} rows"
-        with phases("group_and_write", told), follow(spark, found.survey.kept, found.facts.get("meetings", 1)):
+        told = f"Comparing {found.stats.kept - found.copies:,} rows"
+        with phases("group_and_write", told), follow(spark, found.stats.kept, found.facts.get("tasks", 1)):
             version = io.write(out, job.output, job.output_format, job.mode)
     seen = {name: value or 0 for name, value in counts.get.items()}
     return {
-        "input": source.told(found.survey),
+        "input": source.told(found.stats),
         "groups": {name: seen[name] for name in ("all", "of_several", "largest")},
         "duplicates": seen["rows"] - seen["all"],
         "copies": found.copies,
@@ -58,9 +58,9 @@ def run(spark: "SparkSession", job: "DedupJob", phases: "Phases") -> dict[str, A
     }
 
 
-def _found(job: "DedupJob", source: Source) -> "Found":
+def _found(job: "DedupJob", source: Source) -> "DuplicateGroups":
     request = Request(None, job.threshold, source.score(job.score), job.method, job.recall, job.max_pairs)
-    return near_duplicates.find(
+    return near_duplicates.find_groups(
         source.df, request, job.linkage, id_column=job.id_column, vector=source.vector, on=job.keys, where=job.input
     )
 

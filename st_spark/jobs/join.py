@@ -8,7 +8,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.jobs.vector_input import Source, check_same_model, opened
 from st_spark.join import similarity_join
-from st_spark.join.inputs import sides_of
+from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
 from st_spark.spark.progress import follow
 from st_spark.tables import io
@@ -45,14 +45,14 @@ def run(spark: "SparkSession", job: "JoinJob", phases: "Phases") -> dict[str, An
             io.check_append(spark, done.pairs.schema, job.output, job.output_format, "score")
         counts = Observation("st_spark")
         out = done.pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
-        sizes = [done.survey.left.kept, (done.survey.right or done.survey.left).kept]
+        sizes = [done.stats.left.kept, (done.stats.right or done.stats.left).kept]
         told = f"Joining {sizes[0]:,} rows with {sizes[1]:,}"
-        with phases("join_and_write", told), follow(spark, sizes[0], done.facts.get("meetings", 1)):
+        with phases("join_and_write", told), follow(spark, sizes[0], done.facts.get("tasks", 1)):
             version = io.write(out, job.output, job.output_format, job.mode)
     pairs, seconds = counts.get["pairs"], phases.seconds["join_and_write"]
-    others = {"right": right.told(done.survey.right)} if right and done.survey.right else {}
+    others = {"right": right.told(done.stats.right)} if right and done.stats.right else {}
     return {
-        "left": left.told(done.survey.left),
+        "left": left.told(done.stats.left),
         **others,
         "pairs": pairs,
         "pairs_per_second": round(pairs / seconds, 1) if seconds else 0.0,
@@ -93,7 +93,7 @@ def _sources(spark: "SparkSession", job: "JoinJob", phases: "Phases", stack: Exi
     return left, right
 
 
-def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity_join.Joined:
+def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity_join.PlannedJoin:
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
         columns["right"] = (job.right_id_column or job.id_column, right.vector)
@@ -101,5 +101,5 @@ def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity_j
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)
-    sides = sides_of(left.df, None if right is None else right.df, columns, job.keys)
-    return similarity_join.join(sides, request)
+    sides = table_pair(left.df, None if right is None else right.df, columns, job.keys)
+    return similarity_join.plan_join(sides, request)

@@ -61,7 +61,7 @@ def run(spark: "SparkSession", job: "MineJob", phases: "Phases") -> dict[str, An
         assert found.survey.right is not None
         sizes = found.survey.left.kept, found.survey.right.kept
         told = f"Mining {sizes[0]:,} rows and {sizes[1]:,}"
-        with phases("mine_and_write", told), follow(spark, sizes[0], facts.get("meetings", 1)):
+        with phases("mine_and_write", told), follow(spark, sizes[0], facts.get("tasks", 1)):
             version = io.write(out, job.output, job.output_format, job.mode)
             count = pairs.count()
         more = _beside(job, pairs, every, files, phases)

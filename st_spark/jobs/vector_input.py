@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Phases
-    from st_spark.join.input_stats import SideSurvey
+    from st_spark.join.input_stats import TableStats
     from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
 
 _VECTOR = "_st_spark_vector"
@@ -59,7 +59,7 @@ class Source:
             )
         return found
 
-    def told(self, found: "SideSurvey") -> dict[str, Any]:
+    def told(self, found: "TableStats") -> dict[str, Any]:
         """What a job's result says of the table: path, rows, kept (those to be joined), set_aside and dimension."""
         aside = found.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
         rows = {"rows": found.rows + self.corrupt, "kept": found.kept, "set_aside": aside}

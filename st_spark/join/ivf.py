@@ -60,7 +60,7 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
     left_id, right_id, score = exact.pair_schema(tables).fields
     lists = [StructField(each.name, ArrayType(each.dataType)) for each in (right_id, score)]
     schema = StructType([left_id, *lists])
-    pairs = run_tasks(rows, tuned.list_tasks.tasks, reader, work, schema, request.settings.max_tasks)
+    pairs = run_tasks(rows, int(tuned.list_tasks.first[-1]), reader, work, schema, request.settings.max_tasks)
     return _merged(pairs, request.k, exact.pair_schema(tables, ranked=True)), tuned.facts(request)
 
 

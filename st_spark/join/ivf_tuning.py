@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import functions as sf
 
 from st_spark.join.shuffle import ID, VECTOR, best_k
-from st_spark.join.tasks.ground_truth import GroundTruth, Sample
+from st_spark.join.tasks.blocks import Block
+from st_spark.join.tasks.ground_truth import KEY_HASH, GroundTruth
 from st_spark.join.tasks.list_assignment import ROW_HASH, ListTasks, partition_lists
 from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.topk.coarse_quantizer import Cells, Recall, cell_count, choose_nprobe, found_within, recall_of
@@ -31,7 +31,6 @@ _QUERIES, _PROBING = 1_000, 5_000
 # What comes to the driver, in bytes: Spark lets a job bring a gigabyte.
 _DRIVER_BYTES = 1 << 28
 _TASKS_PER_CORE = 4
-_KEY = "_key"
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,8 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     probing = sample if self_join else draw(tables.left, left_rows, _PROBING, tables.keys, *size)
     trained = sample.matrix[queries:]
     quantizer = Cells(centroids(trained, cell_count(right_rows, len(trained)), request.score), request.score)
-    nprobe, recall = _choose_nprobe(
-        right, probing.take(slice(queries if self_join else _QUERIES)), quantizer, request, k, tables
-    )
+    chosen = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
+    nprobe, recall = _choose_nprobe(right, chosen, quantizer, request, k, tables)
     lists = len(quantizer)
     right_weights = np.bincount(quantizer.home(trained), minlength=lists) * (right_rows / len(trained))
     probes = quantizer.probes(probing.matrix[:_PROBING], nprobe)
@@ -85,7 +83,7 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     return TunedIvf(quantizer, nprobe, recall, list_tasks)
 
 
-def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Sample:
+def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
     """Return the rows whose ids have the smallest hashes: the same rows for any partitions.
 
     Args:
@@ -98,19 +96,18 @@ def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimen
     """
     share = min(1.0, (count + 5 * count**0.5 + 20) / max(rows, 1))
     limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
-    drawn = table.select(ID, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH), VECTOR).where(sf.col(ROW_HASH) <= limit)
+    drawn = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
     # Spark before 4.0 has no toArrow().
     arrow = drawn.toArrow() if hasattr(drawn, "toArrow") else pa.Table.from_pandas(drawn.toPandas())
-    ids, key, row_hash, column = (column.combine_chunks() for column in arrow.columns)
+    ids, column, keys_hash, row_hash = (column.combine_chunks() for column in arrow.columns)
     vectors = read_vectors(column, dimension, score)
-    kept = np.flatnonzero(vectors.kept)
-    sample = Sample(ids.take(pa.array(kept)), key.to_numpy()[kept], vectors.matrix)
-    by_id = pc.rank(sample.ids, tiebreaker="first").to_numpy()
-    return sample.take(np.lexsort((by_id, row_hash.to_numpy()[kept]))[:count])
+    kept = pa.array(vectors.kept)
+    sample = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys_hash.filter(kept)})
+    return sample.take(np.argsort(row_hash.filter(kept).to_numpy(), kind="stable")[:count])
 
 
 def _choose_nprobe(
-    right: "DataFrame", queries: Sample, quantizer: Cells, request: "Request", k: int, tables: "TablePair"
+    right: "DataFrame", queries: Block, quantizer: Cells, request: "Request", k: int, tables: "TablePair"
 ) -> tuple[int, Recall]:
     """Return how many lists to search, and the recall."""
     lists, rows = len(quantizer), len(queries)
@@ -129,13 +126,13 @@ def _choose_nprobe(
 
 
 def _true_ranks(
-    right: "DataFrame", queries: Sample, quantizer: Cells, request: "Request", k: int, tables: "TablePair"
+    right: "DataFrame", queries: Block, quantizer: Cells, request: "Request", k: int, tables: "TablePair"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each true pair the query, and the rank of the right row's list among the query's lists.
 
     One pass over the right rows finds the true neighbours.
     """
-    truth = GroundTruth(queries, quantizer, k, request.threshold, tables.right is None, (ID, VECTOR, _KEY))
+    truth = GroundTruth(queries, quantizer, k, request.threshold, tables.right is None)
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from st_spark.spark.task_resources import use_granted
@@ -152,7 +149,7 @@ def _true_ranks(
 
 
 def _key_hash(keys: tuple[str, ...]) -> "Column":
-    return (sf.xxhash64(*keys) if keys else sf.lit(0).cast("bigint")).alias(_KEY)
+    return (sf.xxhash64(*keys) if keys else sf.lit(0).cast("bigint")).alias(KEY_HASH)
 
 
 def _partition_rows(rows: int, stats: "InputStats", request: "Request") -> float:

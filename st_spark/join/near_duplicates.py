@@ -139,9 +139,7 @@ def checked_threshold(request: Request, linkage: str) -> float:
     return threshold
 
 
-def _pairs(
-    table: TablePair, stats: InputStats, request: Request, linkage: str
-) -> "tuple[DataFrame, dict[str, Any]]":
+def _pairs(table: TablePair, stats: InputStats, request: Request, linkage: str) -> "tuple[DataFrame, dict[str, Any]]":
     """Return left_id and right_id of all pairs, with score for leaders; or fewer pairs with the same components."""
     if request.method == "ivf":
         pairs, facts = ivf.top_k(table, stats, replace(request, k=_NEIGHBOURS))

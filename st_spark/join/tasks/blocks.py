@@ -32,6 +32,15 @@ class Block:
     matrix: Matrix
     extra: dict[str, pa.Array] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Places) -> "Block":
+        """Return some rows, in their order."""
+        places = pa.array(rows)
+        extra = {name: column.take(places) for name, column in self.extra.items()}
+        return Block(self.ids.take(places), self.matrix[rows], extra)
+
 
 @dataclass(frozen=True)
 class TaskInput:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from st_spark.join.tasks.blocks import Block, TaskInput, self_index
+from st_spark.join.tasks.blocks import TaskInput, self_index
 from st_spark.join.tasks.list_assignment import LIST, PROBES
 from st_spark.join.tasks.results import left_slices, list_batch
 from st_spark.topk.inverted_lists import Visits, nearest
@@ -35,7 +35,9 @@ class IvfSearch:
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id and the lists right_id and score; see results.list_batch()."""
-        left, right = task.left, _rows_with_list(task.left) if self.self_join else task.right
+        left, right = task.left, task.right
+        if self.self_join and left.extra[LIST].null_count:
+            right = left.take(np.flatnonzero(left.extra[LIST].is_valid().to_numpy(zero_copy_only=False)))
         lists = right.extra[LIST].to_numpy(zero_copy_only=False).astype(np.int64)
         own = self_index(left.ids, right.ids) if self.self_join else None
         for rows in left_slices(TaskInput(left, right), max(_PAIRS // self.k, 1)):
@@ -50,14 +52,6 @@ class IvfSearch:
                 twins=None if own is None else own[rows],
             )
             yield list_batch(left.ids[rows], right.ids, pairs)
-
-
-def _rows_with_list(block: Block) -> Block:
-    if not block.extra[LIST].null_count:
-        return block
-    rows = np.flatnonzero(block.extra[LIST].is_valid().to_numpy(zero_copy_only=False))
-    chosen = pa.array(rows)
-    return Block(block.ids.take(chosen), block.matrix[rows], {LIST: block.extra[LIST].take(chosen)})
 
 
 def _probes(lists: pa.Array) -> Visits:

@@ -6,6 +6,7 @@ lists, then goes to few tasks.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,23 +31,24 @@ _POWER_ROUNDS = 8
 class ListTasks:
     """Which tasks the rows of a list go to.
 
-    A list larger than a partition is split: each right row goes to one split, a left row that probes it to every split.
-    A partition with too many left rows has several tasks: right rows go to each of them, a left row to one.
+    A partition is divided into blocks as an exact join is: each left block meets each right block in a task. Most
+    partitions are one task. A list larger than a partition has several right blocks, and one that many left rows probe
+    has several left blocks.
 
     Attributes:
-        partition: [lists] the partition of a list, or of its first split.
-        splits: [lists] number of splits, each a partition of its own; 1 for most lists.
-        first_task: [partitions + 1] the first task of each partition.
+        partition: [lists] the partition of a list.
+        left: [partitions] left blocks.
+        right: [partitions] right blocks.
     """
 
     partition: Places
-    splits: Places
-    first_task: Places
+    left: Places
+    right: Places
 
-    @property
-    def tasks(self) -> int:
-        """Number of tasks."""
-        return int(self.first_task[-1])
+    @cached_property
+    def first(self) -> Places:
+        """The first task of each partition, and the number of all tasks."""
+        return np.concatenate(([0], np.cumsum(self.left * self.right)))
 
     def of_right(self, lists: Places, row_hash: Places) -> tuple[Places, Places]:
         """Return the tasks of right rows: for each copy of a row the row number and the task.
@@ -55,9 +57,10 @@ class ListTasks:
             lists: [n] the list of each row.
             row_hash: [n] evenly distributed, and fixed for a row.
         """
-        partition = self.partition[lists] + row_hash % self.splits[lists]
-        row, copy = _repeated(np.diff(self.first_task)[partition])
-        return row, self.first_task[partition[row]] + copy
+        row, block = _repeated(self.left[self.partition[lists]])
+        partition = self.partition[lists[row]]
+        right = self.right[partition]
+        return row, self.first[partition] + block * right + row_hash[row] % right
 
     def of_left(self, probes: Places, row_hash: Places) -> tuple[Places, Places, Places]:
         """Return the tasks of left rows: for each list to search the row number, the task and the list.
@@ -66,12 +69,11 @@ class ListTasks:
             probes: [n, nprobe] the lists of each row.
             row_hash: [n] evenly distributed, and fixed for a row.
         """
-        lists = probes.ravel()
-        probe, split = _repeated(self.splits[lists])
-        row, lists = probe // probes.shape[1], lists[probe]
-        partition = self.partition[lists] + split
-        copies = np.diff(self.first_task)[partition]
-        return row, self.first_task[partition] + row_hash[row] % copies, lists
+        probe, block = _repeated(self.right[self.partition[probes.ravel()]])
+        row, lists = probe // probes.shape[1], probes.ravel()[probe]
+        partition = self.partition[lists]
+        left_block = row_hash[row] % self.left[partition]
+        return row, self.first[partition] + left_block * self.right[partition] + block, lists
 
 
 def partition_lists(
@@ -86,18 +88,14 @@ def partition_lists(
         target: Rows of a partition, left and right.
         max_left: Left rows of a task.
     """
-    splits = np.maximum(np.ceil(right_rows / target), 1).astype(np.int64)
-    groups = _bisect(np.flatnonzero(splits == 1), centroids.astype(np.float64), left_rows + right_rows, target)
-    partition, count = np.empty(len(centroids), np.int64), len(groups)
+    right = np.maximum(np.ceil(right_rows / target), 1).astype(np.int64)
+    small = _bisect(np.flatnonzero(right == 1), centroids.astype(np.float64), left_rows + right_rows, target)
+    groups = [*small, *np.flatnonzero(right > 1)[:, None]]
+    partition = np.empty(len(centroids), np.int64)
     for number, group in enumerate(groups):
         partition[group] = number
-    large = np.flatnonzero(splits > 1)
-    partition[large] = count + np.cumsum(splits[large]) - splits[large]
-    probing = np.zeros(count + splits[large].sum())
-    list_number, split = _repeated(splits)
-    np.add.at(probing, partition[list_number] + split, left_rows[list_number])
-    tasks = np.maximum(np.ceil(probing / max_left), 1)
-    return ListTasks(partition, splits, np.concatenate(([0], np.cumsum(tasks))).astype(np.int64))
+    left = np.maximum(np.ceil(np.bincount(partition, left_rows) / max_left), 1).astype(np.int64)
+    return ListTasks(partition, left, right[[group[0] for group in groups]])
 
 
 @dataclass(frozen=True)

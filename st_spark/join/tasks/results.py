@@ -74,9 +74,7 @@ class Above:
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id, right_id, score; or what the reducer yields."""
-        found = above_by_parts(
-            task.left.matrix, task.right.matrix, self.threshold, self.score, upper=task.self_pairs
-        )
+        found = above_by_parts(task.left.matrix, task.right.matrix, self.threshold, self.score, upper=task.self_pairs)
         parts = (pairs for pairs in found if len(pairs.left))
         if self.reducer is not None:
             yield from self.reducer(task.left.ids, task.right.ids, parts)
