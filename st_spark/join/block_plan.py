@@ -1,6 +1,6 @@
 """How an exact join is divided into tasks: blocks of left rows times blocks of right rows.
 
-Each left row is copied once for each right block, and the other way round. So more blocks keep more cores busy with less
+Each left row is copied once for each right block, and the other way round. More blocks keep more cores busy with less
 memory each, and move more bytes. The result is the same for any blocks.
 """
 
@@ -106,9 +106,9 @@ class BlockPlan:
             schema: The columns that the work returns.
         """
         reader = BlockReader(dimension, score, self.keys)
-        return run_tasks(self._assign(tables), self.tasks, reader, work, schema, self.settings.max_tasks)
+        return run_tasks(self.assign(tables), self.tasks, reader, work, schema, self.settings.max_tasks)
 
-    def _assign(self, tables: "TablePair") -> "DataFrame":
+    def assign(self, tables: "TablePair") -> "DataFrame":
         """Return each row once for each of its tasks."""
         if tables.right is None:
             triangular = any(grid.triangular for _, grid in self.grids)

@@ -70,7 +70,7 @@ def run_tasks(
         max_tasks: Spark tasks at most. Of more, several run one after the other in one Spark task.
     """
     spark_tasks = min(tasks, max_tasks)
-    placed = _repartition(rows, spark_tasks)
+    placed = repartition_tasks(rows, spark_tasks)
     if reader.keys or tasks > spark_tasks:
         placed = placed.sortWithinPartitions(TASK, *reader.keys)
 
@@ -95,8 +95,8 @@ def best_k(pairs: DataFrame, k: int) -> DataFrame:
     return pairs.withColumn("rank", sf.row_number().over(order)).where(sf.col("rank") <= k)
 
 
-def _repartition(rows: DataFrame, spark_tasks: int) -> DataFrame:
-    """Return as many partitions. A task goes to the partition of its number, modulo their number."""
+def repartition_tasks(rows: DataFrame, spark_tasks: int) -> DataFrame:
+    """Return so many partitions. A task is in the partition of its number, modulo the number of partitions."""
     place = sf.pmod(TASK, sf.lit(spark_tasks)).cast("int")
     if hasattr(rows, "repartitionById"):  # PySpark 4.1
         return rows.repartitionById(spark_tasks, place)

@@ -18,8 +18,8 @@ Hashes = npt.NDArray[np.uint64]
 # set them aside ("" for none); the hashes of a bucket, 8 bytes each; or, without hashes, what is repeated.
 SIDE, SIZE, REASON, ROWS, WHAT, BUCKET, HASHES = "side", "size", "reason", "rows", "what", "bucket", "hashes"
 SCHEMA = pa.schema(
-    [(SIDE, pa.int32()), (SIZE, pa.int32()), (REASON, pa.string()), (ROWS, pa.int64())]
-    + [(WHAT, pa.string()), (BUCKET, pa.int32()), (HASHES, pa.binary())]
+    {SIDE: pa.int32(), SIZE: pa.int32(), REASON: pa.string(), ROWS: pa.int64(), WHAT: pa.string()}
+    | {BUCKET: pa.int32(), HASHES: pa.binary()}
 )
 # What may be repeated.
 IDS, VECTORS, TEXTS = "id", "vector", "text"

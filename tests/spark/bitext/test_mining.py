@@ -52,12 +52,12 @@ def scores(pairs: "DataFrame") -> dict[tuple[Any, Any], float]:
     return made
 
 
-@pytest.mark.parametrize("shape", [Grid(1, 1), Grid(3, 2)], ids=["one meeting", "3 x 2"])
+@pytest.mark.parametrize("shape", [Grid(1, 1), Grid(3, 2)], ids=["one task", "3 x 2"])
 @pytest.mark.parametrize("few", [10**6, 0], ids=["one task", "all tasks"])
 def test_pairs_are_lasers_however_the_rows_are_cut(
     sides: "tuple[DataFrame, DataFrame]", monkeypatch: pytest.MonkeyPatch, shape: Grid, few: int
 ) -> None:
-    monkeypatch.setattr(block_plan, "two_sides", lambda *_: shape)
+    monkeypatch.setattr(block_plan, "choose_grid", lambda *_, **__: shape)
     rule = Rule(3, threshold=1.02, candidates="all")
     mined = mine(Corpus(sides[0]), Corpus(sides[1]), rule, few=few)
     found = scores(mined.pairs)
@@ -267,7 +267,7 @@ def test_pairs_are_not_scored_by_an_unknown_method_or_over_their_scores(spark: "
 def test_ids_that_stand_twice_and_vectors_of_other_sizes_are_refused(spark: "SparkSession") -> None:
     vectors: npt.NDArray[Any] = VECTORS[0][:3]
     twice, fine = frame(spark, [1, 1, 2], vectors), frame(spark, range(3), vectors)
-    with pytest.raises(InputError, match="more than once in the target table: 1"):
+    with pytest.raises(InputError, match="Duplicate ids in the target table: 1"):
         st_spark.mine_bitext(fine, twice)
     with pytest.raises(InputError, match="source vectors have 6 values, the target ones 5"):
         st_spark.mine_bitext(fine, frame(spark, range(3), vectors[:, :5]))
