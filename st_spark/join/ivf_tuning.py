@@ -74,9 +74,9 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     chosen = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
     nprobe, recall = _choose_nprobe(right, chosen, quantizer, request, k, tables)
     lists = len(quantizer)
-    right_weights = np.bincount(quantizer.home(trained), minlength=lists) * (right_rows / len(trained))
+    right_weights = np.bincount(quantizer.home(trained), minlength=lists).astype(np.float64) * (right_rows / len(trained))
     probes = quantizer.probes(probing.matrix[:_PROBING], nprobe)
-    left_weights = np.bincount(probes.ravel(), minlength=lists) * (left_rows / probes.size)
+    left_weights = np.bincount(probes.ravel(), minlength=lists).astype(np.float64) * (left_rows / probes.size)
     target = _partition_rows(left_rows + right_rows, stats, request)
     max_left = request.settings.max_left * target
     list_tasks = partition_lists(quantizer.centroids, right_weights, left_weights, target, max_left)

@@ -35,9 +35,9 @@ class IvfSearch:
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id and the lists right_id and score; see results.list_batch()."""
-        left, right = task.left, task.right
-        if self.self_join and left.extra[LIST].null_count:
-            right = left.take(np.flatnonzero(left.extra[LIST].is_valid().to_numpy(zero_copy_only=False)))
+        left, right = task.left, task.left if self.self_join else task.right
+        if right.extra[LIST].null_count:
+            right = right.take(np.flatnonzero(right.extra[LIST].is_valid().to_numpy(zero_copy_only=False)))
         lists = right.extra[LIST].to_numpy(zero_copy_only=False).astype(np.int64)
         own = self_index(left.ids, right.ids) if self.self_join else None
         for rows in left_slices(TaskInput(left, right), max(_PAIRS // self.k, 1)):

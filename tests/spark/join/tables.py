@@ -72,10 +72,10 @@ def neighbours(
     names = [right_ids[j] for j in order]
     allowed = table >= threshold
     if itself:
-        allowed &= np.array([[name != other for other in names] for name in left_ids]).reshape(table.shape)
+        allowed &= np.array([[name != other for other in names] for name in left_ids], bool).reshape(table.shape)
     if keys is not None:
         theirs = [keys[1][j] for j in order]
-        allowed &= np.array([[key is not None and key == other for other in theirs] for key in keys[0]])
+        allowed &= np.array([[key is not None and key == other for other in theirs] for key in keys[0]], bool)
     best = np.argsort(np.where(allowed, -table, np.inf), axis=1, kind="stable")[:, :k]
     return {
         (left_ids[i], names[j], float(table[i, j]) + 0.0, rank)

@@ -89,14 +89,14 @@ def test_the_answer_does_not_depend_on_partitions(
 def test_no_row_is_dropped_if_most_are_in_one_list(spark: "SparkSession") -> None:
     settings = replace(SMALL, max_left=0.3)
     random = np.random.default_rng(4)
-    same = np.repeat(random.normal(size=(1, 8)), 900, axis=0).astype(np.float32)
-    vectors = np.concatenate((same, clustered(300, 5, d=8)))
-    df = frame(spark, range(1200), vectors)
+    same = np.repeat(random.normal(size=(1, 8)), 400, axis=0).astype(np.float32)
+    vectors = np.concatenate((same, clustered(200, 5, d=8)))
+    df = frame(spark, range(600), vectors)
     made = join_blocks(df, None, settings, k=3, method="ivf", recall=1.0)
-    assert rows(made) == neighbours(range(1200), vectors, range(1200), vectors, 3, "cosine", itself=True)
+    assert rows(made) == neighbours(range(600), vectors, range(600), vectors, 3, "cosine", itself=True)
     approximate = rows(join_blocks(df, None, settings, k=3, method="ivf", recall=0.5))
-    assert {row[0] for row in approximate} == set(range(1200))
-    assert {row[1] for row in approximate if row[0] < 900 and row[0] > 3} == {0, 1, 2}
+    assert {row[0] for row in approximate} == set(range(600))
+    assert {row[1] for row in approximate if row[0] < 400 and row[0] > 3} == {0, 1, 2}
 
 
 def test_keys_must_be_equal(
