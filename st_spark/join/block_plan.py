@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +45,9 @@ _LEFT_ROWS, _RIGHT_ROWS = "_left_rows", "_right_rows"
 
 @dataclass(frozen=True)
 class Grid:
-    """Numbers of left and right blocks.
+    """Numbers of left and right blocks. Each left block meets each right one.
 
-    A triangular grid is for the pairs of one table: each block meets itself and the blocks after it. In any other grid
-    each left block meets each right one.
+    In a triangular grid, for the pairs of one table, each block meets itself and the blocks after it.
     """
 
     left: int
@@ -78,10 +78,7 @@ class BlockPlan:
     @cached_property
     def first_tasks(self) -> list[int]:
         """The first task of each grid, and the number of all tasks."""
-        firsts = [self.shared]
-        for _, grid in self.grids:
-            firsts.append(firsts[-1] + grid.tasks)
-        return firsts
+        return list(accumulate((grid.tasks for _, grid in self.grids), initial=self.shared))
 
     @property
     def tasks(self) -> int:
@@ -96,15 +93,7 @@ class BlockPlan:
     def run(
         self, tables: "TablePair", dimension: int, score: str, work: Work, schema: "StructType | str"
     ) -> "DataFrame":
-        """Do the work of all tasks; see shuffle.run_tasks().
-
-        Args:
-            tables: The rows.
-            dimension: Values of a vector.
-            score: One of choices.SCORES.
-            work: What a task does.
-            schema: The columns that the work returns.
-        """
+        """Do the work of all tasks on vectors of so many values; see shuffle.run_tasks()."""
         reader = BlockReader(dimension, score, self.keys)
         return run_tasks(self.assign(tables), self.tasks, reader, work, schema, self.settings.max_tasks)
 
@@ -144,30 +133,20 @@ class BlockPlan:
         shared = sf.pmod(sf.xxhash64(*self.keys), sf.lit(self.shared)).cast("int")
         if not self.grids:
             return rows, shared, 1, 1
-        known = rows.join(sf.broadcast(self._grid_table(rows)), list(self.keys), "left")
-        columns = zip((_FIRST, _LEFT, _RIGHT), (shared, sf.lit(1), sf.lit(1)), strict=True)
-        first, left, right = (sf.coalesce(name, value) for name, value in columns)
-        return known, first, left, right
-
-    def _grid_table(self, rows: "DataFrame") -> "DataFrame":
         numbers = [StructField(name, IntegerType()) for name in (_FIRST, _LEFT, _RIGHT)]
         schema = StructType([*(rows.schema[key] for key in self.keys), *numbers])
         grids = zip(self.grids, self.first_tasks, strict=False)
         table = [(*values, first, grid.left, grid.right) for (values, grid), first in grids]
-        return rows.sparkSession.createDataFrame(table, schema)
+        known = rows.sparkSession.createDataFrame(table, schema)
+        one = sf.lit(1)
+        columns = sf.coalesce(_FIRST, shared), sf.coalesce(_LEFT, one), sf.coalesce(_RIGHT, one)
+        return rows.join(sf.broadcast(known), list(self.keys), "left"), *columns
 
 
 def plan_blocks(
     tables: "TablePair", stats: "InputStats", k: int | None, settings: Settings = _DEFAULTS
 ) -> tuple[BlockPlan, int]:
-    """Return the cheapest plan, and how many pairs of rows it compares.
-
-    Args:
-        tables: The joinable rows.
-        stats: Their counts.
-        k: Neighbours of each left row. None for all pairs above a threshold.
-        settings: Sizes of tasks.
-    """
+    """Return the cheapest plan for joinable rows, and how many pairs it compares. Without k all pairs are wanted."""
     triangular = tables.right is None and k is None
 
     def grid(left: int, right: int) -> Grid:
@@ -198,8 +177,8 @@ def choose_grid(
         right: Right rows.
         dimension: Values of a vector.
         cores: Tasks that run at once.
-        k: Neighbours of a left row: those from several right blocks must be merged. None for all pairs.
-        triangular: Whether to compare the pairs of one table.
+        k: Neighbours of a left row, to be merged if there are several right blocks. None for all pairs.
+        triangular: Whether the grid is for the pairs of one table.
         settings: Sizes of tasks.
     """
     held = _rows_held(dimension, settings)
@@ -232,8 +211,13 @@ def _plan_keys(
     tables: "TablePair", stats: "InputStats", grid: Callable[[int, int], Grid], settings: Settings
 ) -> tuple[BlockPlan, int]:
     """Plan the comparisons within equal keys. Only keys with much work come to the driver and get a grid."""
-    counts, pairs = _count_keys(tables), sf.col(_LEFT_ROWS).cast("double") * sf.col(_RIGHT_ROWS)
-    rows = sf.col(_LEFT_ROWS) + sf.col(_RIGHT_ROWS)
+    left, right = (sf.count(sf.lit(1)).alias(name) for name in (_LEFT_ROWS, _RIGHT_ROWS))
+    counts = tables.left.groupBy(*tables.keys).agg(left)
+    if tables.right is None:
+        counts = counts.withColumn(_RIGHT_ROWS, sf.col(_LEFT_ROWS))
+    else:
+        counts = counts.join(tables.right.groupBy(*tables.keys).agg(right), list(tables.keys))
+    pairs, rows = sf.col(_LEFT_ROWS).cast("double") * sf.col(_RIGHT_ROWS), sf.col(_LEFT_ROWS) + sf.col(_RIGHT_ROWS)
     number, all_pairs, all_rows = counts.agg(sf.count(sf.lit(1)), sf.sum(pairs), sf.sum(rows)).collect()[0]
     all_pairs, all_rows = all_pairs or 0.0, all_rows or 0
     per_pair = 2 * stats.dimension / _FLOPS
@@ -241,22 +225,12 @@ def _plan_keys(
     large = counts.where((pairs > much) | (rows > _rows_held(stats.dimension, settings))).orderBy(*tables.keys)
     grids, rest = [], all_pairs
     for row in large.collect():
-        left, right = row[_LEFT_ROWS], row[_RIGHT_ROWS]
-        grids.append((tuple(row[key] for key in tables.keys), grid(left, right)))
-        rest -= left * right
+        grids.append((tuple(row[key] for key in tables.keys), grid(row[_LEFT_ROWS], row[_RIGHT_ROWS])))
+        rest -= row[_LEFT_ROWS] * row[_RIGHT_ROWS]
     seconds = rest * per_pair + number * _KEY_SECONDS
     wanted = min(_TASKS_PER_CORE * stats.cores, math.ceil(seconds / _MIN_SECONDS))
     shared = max(math.ceil(all_rows / _SORTED_ROWS), wanted, 1)
     return BlockPlan(tuple(grids), shared, tables.keys, settings), int(all_pairs)
-
-
-def _count_keys(tables: "TablePair") -> "DataFrame":
-    """Return left and right rows of each key that both tables have."""
-    left = tables.left.groupBy(*tables.keys).agg(sf.count(sf.lit(1)).alias(_LEFT_ROWS))
-    if tables.right is None:
-        return left.withColumn(_RIGHT_ROWS, sf.col(_LEFT_ROWS))
-    right = tables.right.groupBy(*tables.keys).agg(sf.count(sf.lit(1)).alias(_RIGHT_ROWS))
-    return left.join(right, list(tables.keys))
 
 
 def _block(count: "int | Column") -> "Column":

@@ -42,12 +42,7 @@ def above(
 ) -> "tuple[DataFrame, dict[str, Any]]":
     """Return all pairs above the threshold (left_id, right_id, score), and what is known of how they are made.
 
-    Args:
-        tables: The rows.
-        stats: Their counts.
-        request: What is asked, with a threshold.
-        reducer: Makes other rows from the pairs of a task. Then there may be any number of pairs.
-        schema: The columns that the reducer returns.
+    A reducer makes other rows, with its schema, from any number of pairs.
 
     Raises:
         InputError: More pairs than max_pairs are expected.

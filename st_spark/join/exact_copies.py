@@ -24,14 +24,7 @@ _BROADCAST = 1_000_000
 
 
 def hash_vectors(rows: "DataFrame", keys: tuple[str, ...], dimension: int, score: str) -> "DataFrame":
-    """Return ID, keys, VECTOR_HASH and SELF_SCORE (the score with itself) of the rows that can be joined.
-
-    Args:
-        rows: ID, VECTOR and keys.
-        keys: Names of further columns.
-        dimension: Values of a vector.
-        score: One of choices.SCORES.
-    """
+    """Return ID, keys, VECTOR_HASH and SELF_SCORE (the score with itself) of the rows that can be joined."""
 
     def hash_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -51,10 +44,7 @@ def hash_vectors(rows: "DataFrame", keys: tuple[str, ...], dimension: int, score
 def find_copies(hashes: "DataFrame", keys: tuple[str, ...], threshold: float) -> "DataFrame":
     """Return the rows that have a copy with a smaller id and the same keys: left_id (the smallest), right_id.
 
-    Args:
-        hashes: Rows of hash_vectors().
-        keys: Columns that must be equal too.
-        threshold: Lowest score of a pair. Inner products of short vectors may be lower even for copies.
+    Copies whose score is below the threshold are no pairs: inner products of short vectors may be.
     """
     possible = sf.col(SELF_SCORE) >= threshold
     for key in keys:

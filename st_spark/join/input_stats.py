@@ -11,15 +11,14 @@ from pyspark.sql import functions as sf
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from st_spark.errors import InputError
-from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.shuffle import ID, VECTOR, map_batches
 from st_spark.join.tasks import row_stats
 from st_spark.join.tasks.row_stats import REASON, ROWS, SIDE, SIZE, WHAT, RowStats, find_repeated
 from st_spark.spark.cluster import core_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    import pyarrow as pa
     from pyspark.sql import Column
 
     from st_spark.join.inputs import TablePair
@@ -103,14 +102,15 @@ def collect_stats(
     Raises:
         InputError: A table has duplicate ids, or the tables have vectors of different sizes.
     """
+    schema = from_arrow_schema(row_stats.SCHEMA)
     both = [tables.left] if tables.right is None else [tables.left, tables.right]
     reasons = reasons or [sf.lit(None).cast("string")] * len(both)
     stats = [
-        _count(_columns(df, reason, tables.keys, text, copies=copies), RowStats(side, score, copies))
+        map_batches(_columns(df, reason, tables.keys, text, copies=copies), RowStats(side, score, copies), schema)
         for side, (df, reason) in enumerate(zip(both, reasons, strict=True))
     ]
     counted = reduce(DataFrame.unionByName, stats).repartition(SIDE, WHAT, row_stats.BUCKET)
-    counted = counted.mapInArrow(find_repeated, from_arrow_schema(row_stats.SCHEMA))
+    counted = counted.mapInArrow(find_repeated, schema)
     cores = core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(SIDE))
     counts: dict[int, Counts] = {side: Counter() for side in range(_CORE, len(both))}
     repeated: set[tuple[int, str]] = set()
@@ -158,13 +158,6 @@ def _is_valid(df: "DataFrame") -> "Column":
         return sf.lit(False)
     norm = sf.call_function("vector_norm", sf.col(VECTOR), sf.lit(2.0).cast("float"))
     return sf.coalesce((norm > 0) & (norm < sf.lit(float("inf"))), sf.lit(False))
-
-
-def _count(rows: "DataFrame", stats: RowStats) -> "DataFrame":
-    def count(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        yield from stats(batches)
-
-    return rows.mapInArrow(count, from_arrow_schema(row_stats.SCHEMA))
 
 
 def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:

@@ -1,16 +1,15 @@
 """The approximate join: left rows are compared with right rows of some inverted lists, as many as the recall needs."""
 
-from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
 from st_spark.join import exact
 from st_spark.join.ivf_tuning import TunedIvf, tune
-from st_spark.join.shuffle import ID, VECTOR, run_tasks, to_sides, union_sides
+from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
 from st_spark.join.tasks.blocks import TASK, BlockReader
 from st_spark.join.tasks.ivf_search import IvfSearch
 from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
 
 def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
     """Return the best right rows of each left row, among those in the lists that it probes.
-
-    Args:
-        tables: The rows.
-        stats: Their counts.
-        request: What is asked, with k.
 
     Returns:
         left_id, right_id, score, rank; and facts: recall (measured), recall_low and recall_high (its 95% interval),
@@ -61,28 +55,15 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
     lists = [StructField(each.name, ArrayType(each.dataType)) for each in (right_id, score)]
     schema = StructType([left_id, *lists])
     pairs = run_tasks(rows, int(tuned.list_tasks.first[-1]), reader, work, schema, request.settings.max_tasks)
-    return _merged(pairs, request.k, exact.pair_schema(tables, ranked=True)), tuned.facts(request)
+    merge = partial(merge_lists, k=request.k)
+    pairs = pairs.repartition("left_id").sortWithinPartitions("left_id")
+    return map_batches(pairs, merge, exact.pair_schema(tables, ranked=True)), tuned.facts(request)
 
 
 def _assigned(rows: "DataFrame", keys: tuple[str, ...], tuned: TunedIvf, *, left: bool, right: bool) -> "DataFrame":
     """Return each row once for each of its tasks, with TASK, LIST and PROBES."""
     assignment = ListAssignment(tuned.quantizer, tuned.list_tasks, tuned.nprobe, VECTOR, left, right)
-
-    def assign(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from st_spark.spark.task_resources import use_granted
-
-        use_granted()
-        yield from assignment(batches)
-
     added = {TASK: IntegerType(), LIST: IntegerType(), PROBES: ArrayType(IntegerType()), VECTOR: BinaryType()}
     fields = [*(rows.schema[name] for name in (ID, *keys)), *(StructField(*each) for each in added.items())]
-    return rows.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(ROW_HASH)).mapInArrow(assign, StructType(fields))
-
-
-def _merged(lists: "DataFrame", k: int, schema: StructType) -> "DataFrame":
-    """Return the k best of the lists that several tasks made for each left row."""
-
-    def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from merge_lists(batches, k)
-
-    return lists.repartition("left_id").sortWithinPartitions("left_id").mapInArrow(merge, schema)
+    rows = rows.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(ROW_HASH))
+    return map_batches(rows, assignment, StructType(fields))

@@ -1,6 +1,5 @@
 """Inverted lists for an approximate join, and how many of them to search: a sample of left rows measures the recall."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as sf
 
-from st_spark.join.shuffle import ID, VECTOR, best_k
+from st_spark.join.shuffle import ID, VECTOR, best_k, map_batches
 from st_spark.join.tasks.blocks import Block
 from st_spark.join.tasks.ground_truth import KEY_HASH, GroundTruth
 from st_spark.join.tasks.list_assignment import ROW_HASH, ListTasks, partition_lists
@@ -73,10 +72,11 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     quantizer = Cells(centroids(trained, cell_count(right_rows, len(trained)), request.score), request.score)
     chosen = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
     nprobe, recall = _choose_nprobe(right, chosen, quantizer, request, k, tables)
-    lists = len(quantizer)
-    right_weights = np.bincount(quantizer.home(trained), minlength=lists).astype(np.float64) * (right_rows / len(trained))
-    probes = quantizer.probes(probing.matrix[:_PROBING], nprobe)
-    left_weights = np.bincount(probes.ravel(), minlength=lists).astype(np.float64) * (left_rows / probes.size)
+    probes = quantizer.probes(probing.matrix[:_PROBING], nprobe).ravel()
+    right_weights, left_weights = (
+        np.bincount(lists, minlength=len(quantizer)).astype(np.float64) * (rows / len(lists))
+        for lists, rows in ((quantizer.home(trained), right_rows), (probes, left_rows))
+    )
     target = _partition_rows(left_rows + right_rows, stats, request)
     max_left = request.settings.max_left * target
     list_tasks = partition_lists(quantizer.centroids, right_weights, left_weights, target, max_left)
@@ -84,16 +84,7 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
 
 
 def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
-    """Return the rows whose ids have the smallest hashes: the same rows for any partitions.
-
-    Args:
-        table: ID, VECTOR and keys.
-        rows: How many rows there are.
-        count: How many rows are wanted.
-        keys: Names of the keys.
-        dimension: Values of a vector.
-        score: One of choices.SCORES.
-    """
+    """Return `count` of so many rows: those whose ids have the smallest hashes, so any partitions give the same."""
     share = min(1.0, (count + 5 * count**0.5 + 20) / max(rows, 1))
     limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
     drawn = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
@@ -133,15 +124,8 @@ def _true_ranks(
     One pass over the right rows finds the true neighbours.
     """
     truth = GroundTruth(queries, quantizer, k, request.threshold, tables.right is None)
-
-    def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from st_spark.spark.task_resources import use_granted
-
-        use_granted()
-        yield from truth(batches)
-
     schema = f"left_id int, right_id {right.schema[ID].dataType.simpleString()}, score double, list int"
-    pairs = right.select(ID, VECTOR, _key_hash(tables.keys)).mapInArrow(search, schema)
+    pairs = map_batches(right.select(ID, VECTOR, _key_hash(tables.keys)), truth, schema)
     best = best_k(pairs, k).select("left_id", "list").collect()
     row, lists = np.array(best, np.int64).reshape(-1, 2).T
     order = quantizer.probes(queries.matrix, len(quantizer))

@@ -1,6 +1,7 @@
 """A join on Spark: rows go to tasks by number, each task gets two blocks of rows, and returns pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 # Columns of an input table; the keys follow as key_name() has them.
 ID, VECTOR = "_id", "_vector"
 
-# What a task does: batches with the columns of the schema that run_tasks() gets.
 Work = Callable[[TaskInput], Iterator[pa.RecordBatch]]
+BatchWork = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def key_name(place: int) -> str:
@@ -64,33 +65,32 @@ def run_tasks(
         rows: Rows from to_sides() or union_sides().
         tasks: Number of tasks, counted from 0.
         reader: Reads the blocks.
-        work: Called once for each task and key, in no order, on the workers. It is pickled: use a function of a module,
-            a partial of one, or an object of a dataclass.
+        work: Called once for each task and key, in no order, on the workers. It is pickled.
         schema: The columns that the work returns.
-        max_tasks: Spark tasks at most. Of more, several run one after the other in one Spark task.
+        max_tasks: Spark tasks at most. If there are more tasks, a Spark task does several, one after the other.
     """
     spark_tasks = min(tasks, max_tasks)
     placed = repartition_tasks(rows, spark_tasks)
     if reader.keys or tasks > spark_tasks:
         placed = placed.sortWithinPartitions(TASK, *reader.keys)
 
+    return map_batches(placed, lambda batches: chain.from_iterable(map(work, reader.read(batches))), schema)
+
+
+def map_batches(rows: DataFrame, work: BatchWork, schema: "StructType | str") -> DataFrame:
+    """Do the work on the batches of each partition, with the threads and the GPU that Spark grants its task."""
+
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from st_spark.spark.task_resources import use_granted
 
         use_granted()
-        for task in reader.read(batches):
-            yield from work(task)
+        yield from work(batches)
 
-    return placed.mapInArrow(run, schema)
+    return rows.mapInArrow(run, schema)
 
 
 def best_k(pairs: DataFrame, k: int) -> DataFrame:
-    """Return the k best pairs of each left row, with their rank. Use it if several tasks have pairs of a left row.
-
-    Args:
-        pairs: left_id, right_id, score. Of equal scores the smaller right id is better.
-        k: How many.
-    """
+    """Return the k best pairs of each left row, with their rank, if several tasks have pairs of a left row."""
     order = Window.partitionBy("left_id").orderBy(sf.col("score").desc(), "right_id")
     return pairs.withColumn("rank", sf.row_number().over(order)).where(sf.col("rank") <= k)
 

@@ -20,14 +20,9 @@ _ROWS = 32_768
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Searches right rows for the neighbours of the queries.
+    """Searches right rows for the k neighbours of the queries, with a score of at least the threshold.
 
-    Attributes:
-        queries: A sample of left rows, with KEY_HASH: a hash of the columns that must be equal.
-        quantizer: Assigns rows to inverted lists.
-        k: How many neighbours.
-        threshold: Only pairs with this score or a higher one.
-        self_join: Whether one table is joined with itself: a row is no neighbour of itself.
+    The queries are a sample of left rows, with KEY_HASH: a hash of the columns that must be equal.
     """
 
     queries: Block
@@ -39,8 +34,7 @@ class GroundTruth:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield left_id (the row number of the query), right_id, score, list: the k best of each query, and others.
 
-        Args:
-            batches: Ids, vectors and KEY_HASH.
+        The columns of the batches are ids, vectors and KEY_HASH.
         """
         thresholds = np.full(len(self.queries), -np.inf)
         held: list[pa.RecordBatch] = []

@@ -20,12 +20,7 @@ _PAIRS = 1 << 22
 class IvfSearch:
     """Finds the k best right rows of each left row, among those in the lists that it probes in this task.
 
-    Attributes:
-        k: How many.
-        score: One of choices.SCORES.
-        threshold: Only pairs with this score or a higher one.
-        self_join: Whether a table is joined with itself: all rows are in the left block, those with a list are also
-            right rows.
+    In a self join all rows are in the left block, and the rows with a list are also right rows.
     """
 
     k: int

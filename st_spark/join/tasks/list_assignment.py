@@ -51,24 +51,14 @@ class ListTasks:
         return np.concatenate(([0], np.cumsum(self.left * self.right)))
 
     def of_right(self, lists: Places, row_hash: Places) -> tuple[Places, Places]:
-        """Return the tasks of right rows: for each copy of a row the row number and the task.
-
-        Args:
-            lists: [n] the list of each row.
-            row_hash: [n] evenly distributed, and fixed for a row.
-        """
+        """Return for each copy of right rows the row number and the task. [n] lists and hashes of the rows."""
         row, block = _repeated(self.left[self.partition[lists]])
         partition = self.partition[lists[row]]
         right = self.right[partition]
         return row, self.first[partition] + block * right + row_hash[row] % right
 
     def of_left(self, probes: Places, row_hash: Places) -> tuple[Places, Places, Places]:
-        """Return the tasks of left rows: for each list to search the row number, the task and the list.
-
-        Args:
-            probes: [n, nprobe] the lists of each row.
-            row_hash: [n] evenly distributed, and fixed for a row.
-        """
+        """Return for each list to search the left row number, the task and the list. Probes are [n, nprobe]."""
         probe, block = _repeated(self.right[self.partition[probes.ravel()]])
         row, lists = probe // probes.shape[1], probes.ravel()[probe]
         partition = self.partition[lists]
@@ -100,16 +90,7 @@ def partition_lists(
 
 @dataclass(frozen=True)
 class ListAssignment:
-    """Assigns rows to tasks.
-
-    Attributes:
-        quantizer: Assigns rows to lists.
-        tasks: Which tasks the lists belong to.
-        nprobe: How many lists a left row searches.
-        vector: The column of vectors.
-        left: Whether the rows are left rows.
-        right: Whether they are right rows. In a self join they are both.
-    """
+    """Assigns left rows, which search nprobe lists, or right rows to tasks. In a self join rows are both."""
 
     quantizer: Cells
     tasks: ListTasks
@@ -119,9 +100,10 @@ class ListAssignment:
     right: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield each row once for each of its tasks: with TASK, LIST (null if it is no right row there), PROBES and a
-        packed vector, without ROW_HASH.
-        """  # noqa: D205
+        """Yield each row once for each of its tasks, with a packed vector, TASK, PROBES and no ROW_HASH.
+
+        LIST is null if the row is no right row in the task.
+        """
         for batch in batches:
             vectors = read_vectors(batch.column(self.vector), self.quantizer.centroids.shape[1], self.quantizer.score)
             rows = batch if vectors.kept.all() else batch.filter(pa.array(vectors.kept))

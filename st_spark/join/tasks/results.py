@@ -24,14 +24,9 @@ _BATCH_ROWS = 1 << 20
 
 @dataclass(frozen=True)
 class TopK:
-    """Finds the k best right rows of each left row.
+    """Finds the k best right rows of each left row, of those with a score of at least the threshold.
 
-    Attributes:
-        k: How many, fewer where there are fewer.
-        score: One of choices.SCORES.
-        threshold: Only pairs with this score or a higher one.
-        self_join: Whether both blocks are from one table, in which a row is no neighbour of itself.
-        ranked: Whether to add the rank: no other task has pairs of these left rows.
+    In a self join a row is no neighbour of itself. Pairs are ranked if no other task has pairs of these left rows.
     """
 
     k: int
@@ -60,11 +55,7 @@ class TopK:
 class Above:
     """Finds all pairs with a score of at least the threshold.
 
-    Attributes:
-        threshold: Lowest score.
-        score: One of choices.SCORES.
-        self_join: Whether both blocks are from one table: each pair comes once, the smaller id left.
-        reducer: Makes other batches from the pairs; by default there is a row for each pair.
+    In a self join each pair comes once, the smaller id left. A reducer makes other batches from the pairs.
     """
 
     threshold: float
@@ -93,14 +84,7 @@ def left_slices(task: TaskInput, rows: int) -> Iterator[slice]:
 def pair_batches(
     left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs, *, ranked: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Yield pairs as rows: left_id, right_id, score, and if asked for rank (int, from 1 for each left row).
-
-    Args:
-        left_ids: Ids of the left rows.
-        right_ids: Ids of the right rows.
-        pairs: Sorted pairs.
-        ranked: Whether to add the rank.
-    """
+    """Yield sorted pairs as rows: left_id, right_id, score, and if asked for rank (int, from 1 for each left row)."""
     columns = {
         "left_id": left_ids.take(pa.array(pairs.left)),
         "right_id": right_ids.take(pa.array(pairs.right)),
@@ -114,29 +98,21 @@ def pair_batches(
 
 
 def list_batch(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs) -> pa.RecordBatch:
-    """Return a row for each left row with pairs: left_id, right_id (a list, the best first), score (a list).
+    """Return sorted pairs as a row for each left row: left_id, right_id (a list, the best first), score (a list).
 
     Lists of pairs are shuffled many times faster than pairs.
-
-    Args:
-        left_ids: Ids of the left rows.
-        right_ids: Ids of the right rows.
-        pairs: Sorted pairs.
     """
     starts = np.flatnonzero(np.diff(pairs.left, prepend=-1))
     ends = pa.array(np.append(starts, len(pairs.left)).astype(np.int32))
-    columns = right_ids.take(pa.array(pairs.right)), score_column(pairs.score)
-    lists = [pa.ListArray.from_arrays(ends, column) for column in columns]
-    left = left_ids.take(pa.array(pairs.left[starts]))
-    return pa.RecordBatch.from_arrays([left, *lists], names=["left_id", "right_id", "score"])
+    right, score = right_ids.take(pa.array(pairs.right)), score_column(pairs.score)
+    lists = {"right_id": pa.ListArray.from_arrays(ends, right), "score": pa.ListArray.from_arrays(ends, score)}
+    return pa.RecordBatch.from_pydict({"left_id": left_ids.take(pa.array(pairs.left[starts])), **lists})
 
 
 def merge_lists(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.RecordBatch]:
     """Yield the k best pairs of each left row: left_id, right_id, score, rank.
 
-    Args:
-        batches: Batches from list_batch(), with all lists of a left row next to each other.
-        k: How many.
+    The batches are from list_batch(), with all lists of a left row next to each other.
     """
     held: pa.RecordBatch | None = None
     for batch in batches:
