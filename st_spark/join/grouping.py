@@ -1,10 +1,11 @@
 """Pairs to groups on Spark: connected components, or the followers of a leader."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyspark.sql import functions as sf
 from pyspark.sql.types import LongType, StructField, StructType
 
 from st_spark.join.tasks.components import Forest, IdPairs, merge_forests
@@ -12,53 +13,41 @@ from st_spark.join.tasks.leaders import assign_leaders
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import DataType
 
 _BATCH_ROWS = 1 << 16
 
 
 def components(pairs: "DataFrame") -> "DataFrame":
-    """Return the connected components of pairs.
+    """Return the connected components of pairs: left_id, right_id (integers or strings, none null), also repeated.
 
     Every task reduces its pairs to a spanning forest, and one more task merges the forests. It needs some 100 bytes for
     each id, and the driver needs none.
 
-    Args:
-        pairs: left_id, right_id: integers or strings of one type, none null; in any order, also repeated.
-
     Returns:
         id, group (the smallest id of the group) and size, for each id in a group of two or more.
     """
-    kind = pairs.schema["left_id"].dataType
-    trees = pairs.select("left_id", "right_id").mapInArrow(_forest_edges, _schema(root=kind, id=kind))
+    edges = pairs.select(sf.col("left_id").alias("root"), sf.col("right_id").alias("id"))
+    trees = edges.mapInArrow(_forest_edges, edges.schema)
     return trees.repartition(1).mapInArrow(_forest_groups, _groups_schema(pairs))
 
 
 def leaders(pairs: "DataFrame") -> "DataFrame":
-    """Return groups in which every row is within the threshold of the smallest id; see leaders.assign_leaders().
+    """Return groups, as components() does, in which every row is within the threshold of the smallest id.
 
-    One task reads all pairs, sorted by Spark. It keeps some 200 bytes for each id that follows a leader.
-
-    Args:
-        pairs: left_id, right_id, score, left id < right id: the pairs within the threshold, each once. A copy of a row
-            has one pair only, with that row and a null score.
-
-    Returns:
-        The columns of components().
+    One task reads all pairs, sorted by Spark. It keeps some 200 bytes for each id that follows a leader. See
+    leaders.assign_leaders() for the pairs: left_id < right_id and score.
     """
     ordered = pairs.select("right_id", "left_id", "score").repartition(1).sortWithinPartitions("right_id", "left_id")
     return ordered.mapInArrow(_leader_groups, _groups_schema(pairs))
 
 
-def _forest_edges(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    forest = merge_forests(map(_id_pairs, batches))
-    if forest is not None:
+def _forest_edges(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if (forest := merge_forests(map(_id_pairs, batches))) is not None:
         yield from _batches(pa.table([forest.root, forest.id], names=["root", "id"]))
 
 
-def _forest_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    forest = merge_forests(map(_id_pairs, batches))
-    if forest is not None:
+def _forest_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if (forest := merge_forests(map(_id_pairs, batches))) is not None:
         yield from _batches(forest.groups())
 
 
@@ -91,8 +80,4 @@ def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
 
 def _groups_schema(pairs: "DataFrame") -> StructType:
     kind = pairs.schema["left_id"].dataType
-    return _schema(id=kind, group=kind, size=LongType())
-
-
-def _schema(**columns: "DataType") -> StructType:
-    return StructType([StructField(name, kind) for name, kind in columns.items()])
+    return StructType([StructField("id", kind), StructField("group", kind), StructField("size", LongType())])

@@ -93,7 +93,7 @@ def collect_stats(
 
     Args:
         tables: Both tables.
-        score: One of choices.SCORES.
+        score: It decides which vectors cannot be joined.
         names: Names of the tables in errors.
         reasons: For each table why a row is set aside before its vector is read, or null.
         text: A column that is equal for equal texts.
@@ -123,8 +123,8 @@ def collect_stats(
         if (side, row_stats.IDS) in repeated:
             _check_duplicates(df.where(reasons[side].isNull()), names[side])
     copied = {side for side, what in repeated if what != row_stats.IDS}
-    tables_stats = [_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both))]
-    found = InputStats(tables_stats[0], tables_stats[1] if len(both) == 2 else None, counts[_CORE].total())
+    left, *right = (_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both)))
+    found = InputStats(left, right[0] if right else None, counts[_CORE].total())
     _check_dimensions(found, names)
     return found
 
@@ -162,11 +162,10 @@ def _is_valid(df: "DataFrame") -> "Column":
 
 def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
     """Return the counts of a table: its dimension decides which vectors are set aside."""
-    vectors: Counter[int] = Counter()
+    vectors, set_aside = Counter[int](), Counter[str]()
     for (size, _), rows in counts.items():
         vectors[size] += rows if size > 0 else 0
     dimension = max(vectors, key=lambda size: (vectors[size], size), default=0)
-    set_aside: Counter[str] = Counter()
     for (size, reason), rows in counts.items():
         if size > 0 and size != dimension:
             set_aside["dimension"] += rows

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError
@@ -35,11 +34,8 @@ class TablePair:
 
     def joinable(self) -> "TablePair":
         """Return the tables without rows that have no id or no key. These cannot be in a pair."""
-        present = sf.col(ID).isNotNull()
-        for key in self.keys:
-            present &= sf.col(key).isNotNull()
-        right = None if self.right is None else self.right.where(present)
-        return TablePair(self.left.where(present), right, self.keys)
+        right = None if self.right is None else self.right.dropna(subset=[ID, *self.keys])
+        return TablePair(self.left.dropna(subset=[ID, *self.keys]), right, self.keys)
 
     def id_types(self) -> tuple[st.DataType, st.DataType]:
         """Return the types of the left and the right ids."""
@@ -50,13 +46,9 @@ class TablePair:
 def table_pair(
     left: "DataFrame", right: "DataFrame | None", names: Mapping[str, tuple[str, str]], on: Sequence[str] = ()
 ) -> TablePair:
-    """Return the tables of a join.
+    """Return the tables of a join, from the names of the id and vector columns of "left" and "right".
 
-    Args:
-        left: The left input.
-        right: The right input. None, or the same DataFrame and columns, joins the left one with itself.
-        names: The id column and the vector column of "left" and "right".
-        on: Columns that must be equal.
+    Without a right input, or with the same DataFrame and columns, the left one is joined with itself.
 
     Raises:
         InputError: A column is missing or of a type that cannot be joined.

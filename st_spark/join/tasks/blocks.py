@@ -46,9 +46,7 @@ class Block:
 class TaskInput:
     """What one task compares: each row of the left block with each row of the right block.
 
-    Attributes:
-        left: The left block.
-        right: The right block; the same object in a self-pair task, which compares the rows of one block.
+    In a self-pair task, which compares the rows of one block with each other, both are the same object.
     """
 
     left: Block

@@ -46,12 +46,7 @@ class Forest:
 
 
 def forest(left: pa.Array, right: pa.Array) -> Forest:
-    """Return the connected components of pairs.
-
-    Args:
-        left: [pairs] ids, integers or strings (ordered by their UTF-8 bytes), none null.
-        right: [pairs] ids of the same type.
-    """
+    """Return the connected components of pairs of ids: integers, or strings (ordered by their UTF-8 bytes)."""
     encoded = pa.concat_arrays([left, right]).dictionary_encode()
     order = pc.array_sort_indices(encoded.dictionary)
     rank = np.empty(len(order), dtype=np.int64)
@@ -62,11 +57,9 @@ def forest(left: pa.Array, right: pa.Array) -> Forest:
 
 
 def merge_forests(parts: Iterable[IdPairs], held: int = _HELD) -> Forest | None:
-    """Return the forest of all parts, None if there is none. Memory holds the forest and as many pairs.
+    """Return the forest of all parts: pairs, or edges of forests. Memory holds the forest and as many pairs.
 
-    Args:
-        parts: Pairs of ids, or root and id of forests.
-        held: How many pairs to hold, at least, before they are merged.
+    At least `held` pairs are collected before they are merged.
     """
     merged: Forest | None = None
     waiting: list[IdPairs] = []
@@ -80,13 +73,7 @@ def merge_forests(parts: Iterable[IdPairs], held: int = _HELD) -> Forest | None:
 
 
 def reduce_to_tree_edges(left: pa.Array, right: pa.Array, parts: Iterator[Pairs]) -> Iterator[pa.RecordBatch]:
-    """Yield the edges of the forest of one task's pairs: left_id, right_id. It is a results.PairReducer.
-
-    Args:
-        left: Ids of the left rows.
-        right: Ids of the right rows; the same array in a self-pair task.
-        parts: The pairs as row numbers, some at a time.
-    """
+    """Yield the edges of the forest of one task's pairs: left_id, right_id. It is a results.PairReducer."""
     self_pairs = right is left
     ids = pa.chunked_array([left] if self_pairs else [left, right])
     label = np.arange(len(ids))
