@@ -34,7 +34,7 @@ def run(work: Callable[[Task], Done], tasks: Sequence[Task], device: torch.devic
 
 @lru_cache(maxsize=1)
 def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Return a cached pool: starting threads takes milliseconds. A forked process does not have its parent's threads."""
+    """Return a cached pool: starting threads takes milliseconds. A forked process needs a pool of its own."""
     return ThreadPoolExecutor(threads, "st-spark-parallel", initializer=torch.set_num_threads, initargs=(1,))
 
 

@@ -38,7 +38,7 @@ def _places(package: str) -> list[Path]:
     """Return the folders of a package. Only its first name is looked up, which runs none of its code."""
     first, *rest = package.split(".")
     if not all(name.isidentifier() for name in (first, *rest)):
-        raise ModelError(f"'{package}' is not an import name.", "Write it as in an import: letters, digits, _ and dots.")
+        raise ModelError(f"'{package}' is not an import name.", "Write it as in an import: letters, digits, _.")
     try:
         spec = importlib.util.find_spec(first)
     except ValueError:  # __main__, for example

@@ -68,7 +68,8 @@ def _open_safetensors(file: Path) -> Any:  # noqa: ANN401  (safetensors has no t
     try:
         return safe_open(file, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file} cannot be read: {error}.", "the file is damaged: copy or download it again.") from error
+        fix = "the file is damaged: copy or download it again."
+        raise ModelError(f"{file} cannot be read: {error}.", fix) from error
 
 
 def _load_pickle(file: Path) -> dict[str, "torch.Tensor"]:

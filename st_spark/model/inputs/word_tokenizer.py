@@ -69,9 +69,7 @@ class WordTokenizer:
         encoded = words.dictionary_encode()
         return encoded, hashes(encoded.dictionary), counts
 
-    def _known(
-        self, words: pa.DictionaryArray, keys: Hashes, counts: Lengths
-    ) -> tuple[npt.NDArray[np.int64], Lengths]:
+    def _known(self, words: pa.DictionaryArray, keys: Hashes, counts: Lengths) -> tuple[npt.NDArray[np.int64], Lengths]:
         """Return the ids of the known words, and their number in each text."""
         ids = self.vocabulary.ids(words.dictionary, keys)[words.indices.to_numpy()]
         kept = ids != UNKNOWN

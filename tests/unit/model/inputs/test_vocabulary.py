@@ -3,7 +3,6 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-
 from st_spark.model.inputs.word_table import MISSING, WordTable, hashes, strings
 
 WORDS = st.dictionaries(st.text(max_size=12), st.integers(-1, 2**31 - 1), max_size=60)
