@@ -102,10 +102,10 @@ def test_a_value_outside_of_its_range_gets_the_end_and_does_not_wrap_around() ->
         ("int4", None, "precision='int4' is unknown"),
         ("int8", [1.0, 2.0], r"shape \(2,\), not \(2, d\)"),
         ("int8", np.zeros((3, 32)), r"shape \(3, 32\), not \(2, d\)"),
-        ("int8", [[1.0], [2.0, 3.0]], "no array of numbers"),
+        ("int8", [[1.0], [2.0, 3.0]], "not an array of numbers"),
         ("int8", np.zeros((2, 5)), "ranges are for 5 dimensions, the vectors have 32"),
         ("uint8", [[1.0] * 32, [0.0] * 32], "a lowest value above the highest"),
-        ("uint8", [[0.0] * 32, [np.nan] * 32], "one that is no number"),
+        ("uint8", [[0.0] * 32, [np.nan] * 32], "or NaN or infinity"),
         ("binary", np.zeros((2, 32)), "uses no ranges"),
     ],
 )
