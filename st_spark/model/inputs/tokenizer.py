@@ -90,6 +90,10 @@ class Tokenizer:
         """Most tokens of a text, special ones included."""
         return int(self.auto.model_max_length)
 
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        self.auto.model_max_length = value
+
     def __call__(self, texts: Sequence[Text]) -> Tokens:
         """Tokenizes texts and pairs.
 
