@@ -40,6 +40,8 @@ def assert_close(ours: Any, theirs: Any, rtol: float = 0.0) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-5, equal_nan=False)
 
 
-def assert_same_vectors(ours: Any, theirs: Any, inputs: Any, *, rtol: float = 0.0, batch: int = 4, **options: Any) -> None:
+def assert_same_vectors(
+    ours: Any, theirs: Any, inputs: Any, *, rtol: float = 0.0, batch: int = 4, **options: Any
+) -> None:
     """Assert that both models give the same vectors. The oracle pads, so it gets small batches of similar lengths."""
     assert_close(ours.encode(inputs, **options), theirs.encode(inputs, batch_size=batch, **options), rtol)

@@ -18,7 +18,7 @@ def test_relative_buckets_equal_those_of_transformers() -> None:
 
 @pytest.mark.parametrize("activation", ["none", "gelu", "gelu_tanh", "relu"])
 def test_the_prepacked_layer_equals_the_plain_one(activation: str) -> None:
-    """oneDNN's fused layer against torch's, with activation and with residual."""
+    """With activation and with residual."""
     generator = torch.Generator().manual_seed(1)
     weight, bias, x = (torch.randn(*shape, generator=generator) for shape in ((48, 32), (48,), (10, 32)))
     fused, plain = (Linear(weight, bias, torch.float32, torch.device("cpu")) for _ in range(2))
