@@ -86,6 +86,10 @@ class Tokenizer:
         """Return the most tokens of a text, special ones included."""
         return int(self.auto.model_max_length)
 
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        self.auto.model_max_length = value
+
     def __call__(self, texts: Sequence[Text]) -> Tokens:
         """Tokenize texts and pairs; InputError, with the position, for an input that is neither."""
         inputs = [checked(text, place) for place, text in enumerate(texts)]

@@ -1,4 +1,4 @@
-"""Routers: the route for a task, and configs that name none."""
+"""Routers: the route for a task, and broken configs."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ ROUTES: dict[str, list[Any]] = {"query": ["q"], "document": ["d"]}
     ],
 )
 def test_the_closest_mapping_wins(task: str, modality: str, chosen: Any) -> None:
-    """Task and modality, then the task alone, then the modality alone, then what is for all."""
+    """Task and modality, then the task alone, then the modality alone, then the mapping for all."""
     mappings = {
         "('search', 'text')": "query",
         "('search', None)": "document",
@@ -38,7 +38,7 @@ def test_the_closest_mapping_wins(task: str, modality: str, chosen: Any) -> None
     ("parameters", "chosen"),
     [({}, "query"), ({"default_route": "document"}, "document"), ({"allow_empty_key": True}, "query")],
 )
-def test_without_a_task_the_default_route_is_taken(parameters: dict[str, Any], chosen: Any) -> None:
+def test_without_a_task_the_default_route_is_chosen(parameters: dict[str, Any], chosen: Any) -> None:
     assert Router(ROUTES, parameters).choose(None) is ROUTES[chosen]
     assert Router(ROUTES, parameters).choose("document") is ROUTES["document"]
 
@@ -64,7 +64,7 @@ def test_a_broken_config_is_refused(parameters: dict[str, Any], named: str) -> N
         Router(ROUTES, parameters)
 
 
-def test_a_task_chooses_modules_and_their_number_of_tokens(tmp_path: Path) -> None:
+def test_a_task_chooses_modules_and_their_tokenizer(tmp_path: Path) -> None:
     model = SentenceTransformer(write_router(tmp_path / "router"), device="cpu", dtype="float32")
     query, document = (model.embed(["the cat sat"], task=task) for task in ("query", "document"))
     assert (query.n_tokens.tolist(), document.n_tokens.tolist()) == ([3], [5])  # without and with special tokens
@@ -72,7 +72,7 @@ def test_a_task_chooses_modules_and_their_number_of_tokens(tmp_path: Path) -> No
     assert np.array_equal(model.encode(["the cat sat"]), document.vectors)
 
 
-def test_a_router_may_stand_behind_the_pooling(tmp_path: Path) -> None:
+def test_a_router_can_follow_the_pooling(tmp_path: Path) -> None:
     model = SentenceTransformer(write_asym(tmp_path / "asym"), device="cpu", dtype="float32")
     assert model.get_sentence_embedding_dimension() == 12
     assert np.abs(model.encode("cat", task="query") - model.encode("cat", task="doc")).max() > 1e-3

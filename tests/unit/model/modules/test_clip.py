@@ -1,4 +1,4 @@
-"""CLIP: texts and images in one space, with the numbers of sentence-transformers, and nothing opened unasked."""
+"""CLIP: the vectors of sentence-transformers for texts and images; a text is never opened as a file."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,9 @@ from st_spark.errors import InputError, ModelError
 from st_spark.model.checkpoint import checkpoint
 from st_spark.model.inputs import images
 from tests.support import clip_checkpoints
-from tests.support.clip_checkpoints import END, file_of, oracle, pictures
+from tests.support.clip_checkpoints import END, file_of, pictures
 from tests.support.nasty import NASTY
+from tests.support.oracle import assert_close, assert_same_vectors, oracle
 
 TEXTS = [*NASTY, f"a {END} in the middle", "two dogs in the snow", "A PICTURE OF A CAT"]
 
@@ -29,11 +30,6 @@ def model(folder: Path) -> SentenceTransformer:
     return SentenceTransformer(folder, device="cpu", dtype="float32")
 
 
-def assert_close(ours: Any, theirs: Any) -> None:
-    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype == np.float32
-    assert np.abs(ours - theirs).max() <= 1e-5
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("old_end", [True, False], ids=["end token 2", "end token by its id"])
 @pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
@@ -41,16 +37,12 @@ def test_texts_and_images_give_the_oracles_vectors(tmp_path: Path, old_end: bool
     folder = clip_checkpoints.write_clip(tmp_path / "model", old_end=old_end, activation=activation)
     ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
     shown = list(pictures().values())
-    assert_close(ours.encode(shown), theirs.encode(shown))
-    assert_close(ours.encode(shown[0]), theirs.encode(shown[0]))
     texts = [text for text in TEXTS if not text.startswith("http")]  # the oracle would fetch it
-    assert_close(ours.encode(texts), theirs.encode(texts))
-    assert_close(ours.encode(texts, prompt="a photo of "), theirs.encode(texts, prompt="a photo of "))
-    assert_close(ours.encode(shown, prompt="a photo of "), theirs.encode(shown, prompt="a photo of "))
-    assert_close(
-        ours.encode(shown, truncate_dim=7, normalize_embeddings=True),
-        theirs.encode(shown, truncate_dim=7, normalize_embeddings=True),
-    )
+    for inputs in (shown, shown[0], texts):
+        assert_same_vectors(ours, theirs, inputs)
+    for inputs in (texts, shown):
+        assert_same_vectors(ours, theirs, inputs, prompt="a photo of ")
+    assert_same_vectors(ours, theirs, shown, truncate_dim=7, normalize_embeddings=True)
     assert ours.max_seq_length == theirs.max_seq_length == 77
     assert ours.get_sentence_embedding_dimension() == theirs.get_sentence_embedding_dimension() == 24
     scores = ours.similarity(ours.encode(shown), ours.encode(texts))
@@ -70,9 +62,8 @@ def test_other_layouts_give_the_oracles_vectors(tmp_path: Path, layout: str) -> 
         kind = json.loads((folder / "modules.json").read_text())[0]["type"].rpartition(".")[2]
         assert kind == ("CLIPModel" if layout == "saved by 6.2" else "Transformer")
     ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
-    shown = list(pictures().values())
-    assert_close(ours.encode(shown), theirs.encode(shown))
-    assert_close(ours.encode(TEXTS[3:9]), theirs.encode(TEXTS[3:9]))
+    for inputs in (list(pictures().values()), TEXTS[3:9]):
+        assert_same_vectors(ours, theirs, inputs)
 
 
 @pytest.mark.slow
@@ -91,8 +82,8 @@ def test_other_image_processors_give_the_oracles_vectors(tmp_path: Path, setting
     folder = clip_checkpoints.write_clip(tmp_path / "model")
     file = folder / "0_CLIPModel" / "preprocessor_config.json"
     file.write_text(json.dumps({**clip_checkpoints.IMAGES, **settings}))
-    shown = list(pictures().values())
-    assert_close(SentenceTransformer(folder, device="cpu", dtype="float32").encode(shown), oracle(folder).encode(shown))
+    ours = SentenceTransformer(folder, device="cpu", dtype="float32")
+    assert_same_vectors(ours, oracle(folder), list(pictures().values()))
 
 
 def test_bytes_and_paths_give_the_vectors_of_the_pillow_image(model: SentenceTransformer, tmp_path: Path) -> None:
@@ -105,7 +96,7 @@ def test_bytes_and_paths_give_the_vectors_of_the_pillow_image(model: SentenceTra
     assert_close(model.encode([file, file_of(image), image]), np.stack([expected] * 3))
 
 
-def test_files_are_turned_upright_as_their_exif_data_say(model: SentenceTransformer) -> None:
+def test_files_are_rotated_by_their_exif_data(model: SentenceTransformer) -> None:
     from PIL import Image
 
     image = pictures()["landscape"]
@@ -175,7 +166,7 @@ def test_a_broken_image_is_refused_with_its_place(model: SentenceTransformer, ki
     assert "(and 1 more)" in str(caught.value)
 
 
-def test_embed_sets_broken_images_aside_and_encodes_the_others(model: SentenceTransformer) -> None:
+def test_embed_reports_broken_images_and_encodes_the_others(model: SentenceTransformer) -> None:
     good = file_of(pictures()["exact"])
     encoded = model.embed([b"junk", good, *damaged().values(), good])
     assert sorted(encoded.problems) == [0, *range(2, 2 + len(damaged()))]
@@ -190,7 +181,7 @@ def test_a_missing_file_is_named(model: SentenceTransformer, tmp_path: Path) -> 
         model.encode([tmp_path / "nowhere.png"])
 
 
-def test_a_bomb_of_pixels_is_refused(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_refused(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
     narrow = file_of(Image.new("1", (1, 60_000)))  # resized to 32 pixels of width it would have 61 million
@@ -222,7 +213,7 @@ def test_bfloat16_stays_close_to_float32(folder: Path, model: SentenceTransforme
         assert (a * b).sum(axis=1).min() >= 0.9999
 
 
-def test_a_long_text_is_cut_at_the_position_embeddings_even_where_the_tokenizer_knows_no_limit(tmp_path: Path) -> None:
+def test_a_long_text_is_cut_at_the_position_embeddings_if_the_tokenizer_has_no_limit(tmp_path: Path) -> None:
     folder = clip_checkpoints.write_clip(tmp_path / "model")
     file = folder / "0_CLIPModel" / "tokenizer_config.json"
     settings = json.loads(file.read_text())
@@ -233,7 +224,7 @@ def test_a_long_text_is_cut_at_the_position_embeddings_even_where_the_tokenizer_
     assert encoded.truncated.tolist() == [True, False]
 
 
-def test_the_description_of_every_layout_says_clip(tmp_path: Path) -> None:
+def test_a_plain_transformers_folder_is_read_as_clip(tmp_path: Path) -> None:
     clip_checkpoints.write_transformers_clip(tmp_path / "plain")
     assert [module.kind for module in checkpoint.read(tmp_path / "plain").modules] == ["CLIPModel"]
 

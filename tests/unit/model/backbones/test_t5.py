@@ -1,5 +1,6 @@
-"""The packed T5 forward: against transformers' own, in half precision, and what it refuses."""
+"""The packed T5 forward: against transformers' own, in half precision, and with a missing tensor."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from st_spark import SentenceTransformer
 from st_spark.errors import ModelError
 from st_spark.model.backbones import t5
-from st_spark.model.backbones.transformers_model import PaddedBackbone
+from st_spark.model.backbones.transformers_model import TransformersBackbone
 from tests.support.nasty import NASTY, PAIRS
 from tests.support.text_checkpoints import write_gated_t5, write_t5
 
@@ -21,23 +22,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("feed", ["relu", "gated-gelu", "gated-silu"])
-def test_every_feed_forward_gives_the_vectors_of_transformers(
+def test_every_feed_forward_gives_the_fallbacks_vectors(
     feed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Packed where the activation is one that is fused, else through transformers as well."""
+    """gated-silu cannot be fused: it runs through the transformers fallback anyway."""
     folder = write_t5(tmp_path / "model", feed, relative_attention_num_buckets=8, relative_attention_max_distance=20)
     packed = SentenceTransformer(folder, device="cpu", dtype="float32")
     monkeypatch.setattr(t5, "covers", lambda config: False)
     padded = SentenceTransformer(folder, device="cpu", dtype="float32")
-    assert isinstance(packed.modules[0].backbone, PaddedBackbone) == (feed == "gated-silu")
-    assert isinstance(padded.modules[0].backbone, PaddedBackbone)
+    assert isinstance(packed.modules[0].backbone, TransformersBackbone) == (feed == "gated-silu")
+    assert isinstance(padded.modules[0].backbone, TransformersBackbone)
     texts = [*NASTY, *PAIRS]
     assert np.abs(packed.encode(texts) - padded.encode(texts)).max() < 1e-5
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_near_float32(folder: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """float16 as well, which a CPU is not offered: the last product of each layer is in float32 there."""
+    """In float16 too, which users cannot choose on a CPU; the last product of each layer is float32 then."""
     from st_spark.model import precision
 
     exact = SentenceTransformer(folder, device="cpu", dtype="float32").encode(NASTY)
@@ -50,8 +51,6 @@ def test_half_precision_stays_near_float32(folder: Path, dtype: torch.dtype, mon
 
 
 def test_a_missing_tensor_is_named(folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "short")
     state = torch.load(copy / "pytorch_model.bin", weights_only=True)
     del state["encoder.block.1.layer.1.DenseReluDense.wi_1.weight"]

@@ -1,42 +1,21 @@
-"""Word models: texts without words, sums of rows, and rejected inputs."""
+"""Word models: texts without words, the memory-mapped table, limits, and inputs that they refuse."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError
 from st_spark.model.checkpoint.weights import Weights
-from st_spark.model.modules.embedding_bag import mean_rows
+from tests.support.checkpoints import write_modules
 from tests.support.word_checkpoints import DIM, VOCAB, WRITERS, write_bow, write_words
 
 
-@given(st.lists(st.integers(0, 300), max_size=12))
-def test_the_mean_of_rows_is_that_of_float64(lengths: list[int]) -> None:
-    table = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
-    counts = np.array(lengths, dtype=np.int64)
-    ids = torch.randint(0, 50, (int(counts.sum()),), generator=torch.Generator().manual_seed(1))
-    means = mean_rows(ids, table, counts)
-    assert means.shape == (len(lengths), 7)
-    for row, part in zip(means, ids.split(lengths), strict=True):
-        expected = table[part].double().sum(0) / max(len(part), 1)
-        assert (row - expected).abs().max() < 1e-6
-
-
-def test_the_mean_of_a_very_long_text_is_exact() -> None:
-    """A million rows, which one float32 sum after another would spoil."""
-    table = torch.full((2, 3), 0.1)
-    means = mean_rows(torch.zeros(1_000_000, dtype=torch.int64), table, np.array([1_000_000]))
-    assert (means - 0.1).abs().max() < 1e-7
-
-
 @pytest.mark.parametrize("kind", [name for name in WRITERS if name not in ("router", "asym")])
-def test_texts_without_words_have_vectors_too(kind: str, tmp_path: Path) -> None:
-    """Alone, together and among others; zeros where no maximum is taken and no bias is added."""
+def test_texts_without_words_have_vectors(kind: str, tmp_path: Path) -> None:
+    """Alone, together and among others. The vectors are zeros in models without a maximum and without a bias."""
     model = SentenceTransformer(WRITERS[kind](tmp_path / "model"), device="cpu")
     size = model.get_sentence_embedding_dimension()
     empty = model.embed(["", " ", "unknownunknown"] if kind not in ("static", "model2vec") else ["", " ", "\t"])
@@ -50,8 +29,8 @@ def test_texts_without_words_have_vectors_too(kind: str, tmp_path: Path) -> None
     assert model.encode([]).shape == (0, size)
 
 
-def test_a_table_in_a_file_stays_there(tmp_path: Path) -> None:
-    """Mapped, not copied, so that the processes of a machine share it."""
+def test_the_table_is_memory_mapped(tmp_path: Path) -> None:
+    """Not copied, so that the processes of a machine share it."""
     folder = write_words(tmp_path / "model")
     model = SentenceTransformer(folder, device="cpu")
     table = model.modules[0].table
@@ -60,19 +39,19 @@ def test_a_table_in_a_file_stays_there(tmp_path: Path) -> None:
     assert table.shape == (len(VOCAB), DIM)
 
 
-def test_word_models_compute_in_float32_whatever_is_asked(tmp_path: Path) -> None:
+def test_word_models_ignore_the_dtype(tmp_path: Path) -> None:
     model = SentenceTransformer(write_words(tmp_path / "model"), device="cpu", dtype="bfloat16")
     assert model.dtype == "float32"
 
 
 @pytest.mark.parametrize("text", [["a", "b"], None, 3, b"cat"])
-def test_what_is_no_text_is_refused_with_its_place(text: object, tmp_path: Path) -> None:
+def test_an_input_that_is_not_a_text_is_refused_with_its_place(text: object, tmp_path: Path) -> None:
     for model in (write_words(tmp_path / "words"), write_bow(tmp_path / "bow")):
         with pytest.raises(InputError, match=r"input 1 is .*join the two texts of a pair yourself"):
             SentenceTransformer(model, device="cpu").encode(["cat", text])  # type: ignore[list-item]
 
 
-def test_the_longest_text_can_be_set(tmp_path: Path) -> None:
+def test_max_seq_length_can_be_set(tmp_path: Path) -> None:
     model = SentenceTransformer(write_words(tmp_path / "model"), device="cpu")
     assert model.max_seq_length == 1_000_000
     model.max_seq_length = 2
@@ -81,13 +60,11 @@ def test_the_longest_text_can_be_set(tmp_path: Path) -> None:
     assert np.array_equal(encoded.vectors[0], encoded.vectors[1])
 
 
-def test_a_model_whose_modules_do_not_fit_is_refused(tmp_path: Path) -> None:
-    from tests.support.checkpoints import write_modules
-
+def test_modules_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     folder = write_words(tmp_path / "model")
     write_modules(folder, ("1_Pooling", "Pooling"), ("0_WordEmbeddings", "WordEmbeddings"))
     with pytest.raises(ModelError, match="begins with Pooling, which reads no texts"):
         SentenceTransformer(folder, device="cpu")
     write_modules(folder, ("0_WordEmbeddings", "WordEmbeddings"), ("2_Normalize", "Normalize"))
-    with pytest.raises(ModelError, match="no pooling before a module that reads sentence embeddings"):
+    with pytest.raises(ModelError, match="no pooling before what reads sentence embeddings"):
         SentenceTransformer(folder, device="cpu").encode("cat")
