@@ -29,7 +29,6 @@ class Checkpoint:
         default_prompt_name: The prompt of a plain encode(), or None.
         similarity: "cosine" (the default), "dot", "euclidean" or "manhattan".
         truncate_dim: The stored number of dimensions to keep, or None for all.
-        model_type: Always "SentenceTransformer"; other types raise an error.
     """
 
     folder: Path
@@ -38,7 +37,6 @@ class Checkpoint:
     default_prompt_name: str | None = None
     similarity: str = "cosine"
     truncate_dim: int | None = None
-    model_type: str = "SentenceTransformer"
 
 
 def read(folder: Path) -> Checkpoint:

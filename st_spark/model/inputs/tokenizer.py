@@ -64,15 +64,14 @@ class Tokenizer:
 
     Args:
         folder: The checkpoint.
-        max_length: Most tokens of a text, special ones included.
+        max_length: Most tokens of a text, special ones included. None for the limit in the tokenizer's files.
         lower_case: Lower-case texts first (do_lower_case of sentence_bert_config.json).
         options: Further arguments of AutoTokenizer (tokenizer_args), except trust_remote_code.
     """
 
     def __init__(self, folder: Path, max_length: int | None, lower_case: bool, options: dict[str, Any]) -> None:
         self.auto = load_tokenizer(folder, options)
-        if max_length is not None:
-            self.auto.model_max_length = max_length
+        self.max_length = int(self.auto.model_max_length if max_length is None else max_length)
         self.backend = self.auto.backend_tokenizer
         self.backend.no_padding()
         self.backend.no_truncation()
@@ -80,15 +79,6 @@ class Tokenizer:
         self._side = self.auto.truncation_side
         if lower_case:
             self._lower_first()
-
-    @property
-    def max_length(self) -> int:
-        """Return the most tokens of a text, special ones included."""
-        return int(self.auto.model_max_length)
-
-    @max_length.setter
-    def max_length(self, value: int) -> None:
-        self.auto.model_max_length = value
 
     def __call__(self, texts: Sequence[Text]) -> Tokens:
         """Tokenize texts and pairs; InputError, with the position, for an input that is neither."""

@@ -44,7 +44,7 @@ def test_stored_settings_are_read(folder: Path) -> None:
     )
     read = checkpoint.read(folder)
     assert (read.prompts, read.default_prompt_name) == ({"query": "q: "}, "query")
-    assert (read.similarity, read.truncate_dim, read.model_type) == ("dot", 4, "SentenceTransformer")
+    assert (read.similarity, read.truncate_dim) == ("dot", 4)
 
 
 @pytest.mark.parametrize(
