@@ -199,8 +199,10 @@ class SentenceTransformer:
         """
         from tqdm import tqdm
 
+        cut = self.truncate_dim if truncate_dim is None else truncate_dim
+        if cut is not None and cut < 1:
+            raise InputError(f"truncate_dim={cut} is not a number of dimensions.", "give 1 or more.")
         text = prompts.resolve(self.prompts, self.default_prompt_name, prompt, prompt_name)
-        cut = _checked_dim(truncate_dim if truncate_dim is not None else self.truncate_dim)
         pipeline = self._assembly.pipeline(task)
         inputs = pipeline.input.prepare(texts, text)
         out = np.empty((len(texts), min(pipeline.width, cut or pipeline.width)), dtype=np.float32)
@@ -240,9 +242,3 @@ def _placed(out: Floats, rows: npt.NDArray[np.int64], vectors: Floats) -> Floats
         return vectors
     out[rows] = vectors
     return out
-
-
-def _checked_dim(truncate_dim: int | None) -> int | None:
-    if truncate_dim is not None and truncate_dim < 1:
-        raise InputError(f"truncate_dim={truncate_dim} is not a number of dimensions.", "give 1 or more.")
-    return truncate_dim

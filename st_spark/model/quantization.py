@@ -110,7 +110,7 @@ def ranges_of(vectors: Floats, precision: str = "int8") -> Ranges:
     """Return the lowest and highest value of each dimension of [n, d] vectors, [2, d]; InputError unless n > 1."""
     if len(vectors) < 2:
         raise InputError(
-            f"{precision} needs ranges, and a single text has none of its own.",
+            f"{precision} needs ranges, which a single text cannot give.",
             f"{_GIVE_RANGES}, for instance from calibrate(df, column, model=...), or encode more texts at once.",
         )
     return np.vstack((vectors.min(axis=0), vectors.max(axis=0))).astype(np.float32)

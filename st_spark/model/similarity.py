@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.floating] | torch.Tensor | list[list[float]]
 
-# Queries and corpus vectors that are scored at once: 200 MB of scores.
-_QUERIES, _CORPUS = 100, 500_000
-
 
 def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.Tensor":
     """Score every row of a against every row of b; a larger score means more similar.
@@ -78,8 +75,8 @@ def manhattan_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
 def semantic_search(
     query_embeddings: "Vectors",
     corpus_embeddings: "Vectors",
-    query_chunk_size: int = _QUERIES,
-    corpus_chunk_size: int = _CORPUS,
+    query_chunk_size: int = 100,
+    corpus_chunk_size: int = 500_000,
     top_k: int = 10,
     score_function: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]" = cos_sim,
 ) -> list[list[dict[str, Any]]]:
@@ -90,7 +87,7 @@ def semantic_search(
     Args:
         query_embeddings: [n, d] or [d].
         corpus_embeddings: [m, d].
-        query_chunk_size: How many queries are scored at once.
+        query_chunk_size: How many queries are scored at once. With the defaults, 200 MB of scores are in memory.
         corpus_chunk_size: How many corpus vectors are scored at once.
         top_k: How many hits per query; fewer if the corpus is smaller.
         score_function: cos_sim, dot_score, or another function that returns [n, m].

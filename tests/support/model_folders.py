@@ -10,7 +10,7 @@ from st_spark.errors import ModelError
 from st_spark.model.checkpoint import checkpoint
 from st_spark.model.checkpoint.checkpoint import Checkpoint
 
-# Where sentence-transformers has had its module classes: up to version 5, and since version 5.4.
+# The packages of sentence-transformers' module classes: before version 5.4, and since.
 OLD, BASE = "sentence_transformers.models", "sentence_transformers.base.modules"
 NEW = "sentence_transformers.sentence_transformer.modules"
 

@@ -47,7 +47,7 @@ def read(folder: Path) -> Checkpoint:
             language model gets last-token pooling).
 
     Raises:
-        ModelError: The folder is not a model, is broken, has a link that leaves it, or needs code of its own.
+        ModelError: The folder is not a model, is broken, has a link that leaves it, or needs foreign code.
     """
     folder = Path(os.path.realpath(folder))
     model_files(folder)  # rejects links that leave the folder before any file is opened

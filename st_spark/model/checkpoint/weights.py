@@ -1,7 +1,7 @@
 """Read the tensors of a model folder by name: memory-mapped safetensors, or a pickle of tensors alone."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class Weights(Mapping[str, "torch.Tensor"]):
-    """The tensors of one folder, each read when asked for.
+class Weights:
+    """The tensors of one folder, each read on access.
 
     Raises:
         ModelError: No weights file, a damaged one, or one that holds more than tensors.
@@ -25,28 +25,22 @@ class Weights(Mapping[str, "torch.Tensor"]):
             source = _open_safetensors(file) if file.suffix == ".safetensors" else _load_pickle(file)
             self._sources.update(dict.fromkeys(source.keys(), source))
 
-    def __getitem__(self, name: str) -> "torch.Tensor":
-        """Return a tensor, memory-mapped if the file's format allows it."""
-        source = self._sources[name]
-        tensor: torch.Tensor = source[name] if isinstance(source, dict) else source.get_tensor(name)
-        return tensor
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
 
-    def need(self, name: str) -> "torch.Tensor":
-        """Return a tensor; ModelError if there is none of that name."""
+    def __contains__(self, name: str) -> bool:
+        return name in self._sources
+
+    def __getitem__(self, name: str) -> "torch.Tensor":
+        """Return a tensor, memory-mapped if the file's format allows it; ModelError if there is none."""
         if name not in self._sources:
             raise ModelError(
                 f"{self.folder} has no tensor {name!r}, which its config.json requires.",
                 "the checkpoint is incomplete or has another architecture: copy or download it again.",
             )
-        return self[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names."""
-        return iter(self._sources)
-
-    def __len__(self) -> int:
-        """Return the number of tensors."""
-        return len(self._sources)
+        source = self._sources[name]
+        tensor: torch.Tensor = source[name] if isinstance(source, dict) else source.get_tensor(name)
+        return tensor
 
 
 def _files(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-# Values for settings that a CLIP checkpoint does not store: those of OpenAI's models.
+# OpenAI's values, for settings that a CLIP checkpoint does not store.
 _DEFAULTS: dict[str, Any] = {
     **{f"do_{step}": True for step in ("resize", "center_crop", "rescale", "normalize")},
     "size": {"shortest_edge": 224},

@@ -68,7 +68,7 @@ def test_single_text_needs_ranges_for_bytes_but_not_for_bits(model: SentenceTran
     ranges = ranges_of(model.encode(NASTY))
     assert model.encode("cat", precision="int8", ranges=ranges).shape == (32,)
     for texts in ("cat", ["cat"]):
-        with pytest.raises(InputError, match=r"a single text has none of its own. Fix: give ranges=.*calibrate"):
+        with pytest.raises(InputError, match=r"which a single text cannot give. Fix: give ranges=.*calibrate"):
             model.encode(texts, precision="int8")
 
 
