@@ -1,4 +1,4 @@
-"""Mining real texts by real multilingual vectors: Django's messages in two languages, most without a partner."""
+"""Mining real texts with real multilingual vectors: Django's messages in two languages, most without a partner."""
 
 import pytest
 
