@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from benchmarks.bitext_texts import Bitext, django, tatoeba, udhr
 from benchmarks.race import table
-from st_spark.bitext.retrieval import Neighbours, Rule, mined, nearest
+from st_spark.bitext.retrieval import Rule, select
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.search import top_k_both
 
+K = 4
 MARGINS = ("absolute", "distance", "ratio")
 LANGUAGES = ("deu", "rus", "cmn", "tur")
 LOCALES = (("de", "fr"), ("ru", "es"), ("ja", "ko"))
@@ -63,19 +64,9 @@ class Encoder:
         return np.stack([self._known[text] for text in texts])
 
 
-def neighbours(source: Vectors, target: Vectors, k: int = 4) -> tuple[Neighbours, Neighbours]:
-    """The k nearest of both sides' rows."""
-
-    def of(pairs: Pairs) -> Neighbours:
-        return nearest(pairs.left, pairs.right, pairs.score, np.zeros(len(pairs.left), bool), k)
-
-    forward, backward = top_k_both(source, target, k, "cosine")
-    return of(forward), of(backward)
-
-
-def best(bitext: Bitext, near: tuple[Neighbours, Neighbours], margin: str) -> Quality:
+def best(bitext: Bitext, near: tuple[Pairs, Pairs], margin: str) -> Quality:
     """The threshold with the best F1; what is above it is what would be mined with it."""
-    pairs = mined(*near, Rule(margin=margin, threshold=float("-inf")))
+    pairs = select(*near, Rule(margin=margin, threshold=float("-inf")))
     right = np.array([pair in bitext.truth for pair in zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)])
     hits, taken = np.cumsum(right), np.arange(1, len(right) + 1)
     cut = int(np.argmax(2 * hits / (taken + len(bitext.truth))))
@@ -109,7 +100,7 @@ def main() -> None:
     encode = Encoder()
     lines = []
     for bitext in bitexts(given):
-        near = neighbours(encode(bitext.source), encode(bitext.target))
+        near = top_k_both(encode(bitext.source), encode(bitext.target), K, "cosine")
         sizes = f"{len(bitext.source):,} x {len(bitext.target):,}", f"{len(bitext.truth):,}"
         for margin in MARGINS:
             found = best(bitext, near, margin)

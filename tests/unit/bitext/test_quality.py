@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.bitext_quality import MARGINS, Encoder, best, neighbours
+from benchmarks.bitext_quality import MARGINS, Encoder, best
 from benchmarks.bitext_texts import django
+from st_spark.topk.search import top_k_both
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +15,7 @@ def test_most_partners_are_found_among_texts_that_have_none() -> None:
     bitext = django("de", "fr", 150)
     assert 15 <= len(bitext.truth) < 0.15 * len(bitext.source)
     encode = Encoder()
-    near = neighbours(encode(bitext.source), encode(bitext.target))
+    near = top_k_both(encode(bitext.source), encode(bitext.target), 4, "cosine")
     for margin in MARGINS:
         found = best(bitext, near, margin)
         assert found.f1 > 0.5, margin

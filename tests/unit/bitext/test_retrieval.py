@@ -49,9 +49,7 @@ def pairs(found: ScoredPairs) -> dict[tuple[int, int], float]:
 
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize(("margin", "retrieval", "candidates"), itertools.product(MARGINS, RETRIEVALS, CANDIDATES))
-def test_pairs_and_scores_match_lasers_definition(
-    data: str, margin: str, retrieval: str, candidates: str
-) -> None:
+def test_pairs_and_scores_match_lasers_definition(data: str, margin: str, retrieval: str, candidates: str) -> None:
     similarity = laser.cosines(*DATA[data])
     for k, threshold in ((1, -9.0), (4, {"ratio": 1.02, "distance": 0.02, "absolute": 0.5}[margin])):
         found = pairs(mine(similarity, Rule(k, margin, retrieval, candidates, threshold)))
