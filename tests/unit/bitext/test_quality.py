@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.bitext_quality import MARGINS, Encoder, best
+from benchmarks.bitext_quality import Encoder, K, best
 from benchmarks.bitext_texts import django
+from st_spark.choices import MARGINS
 from st_spark.topk.search import top_k_both
 
 pytestmark = pytest.mark.slow
@@ -15,7 +16,7 @@ def test_most_partners_are_found_among_texts_that_have_none() -> None:
     bitext = django("de", "fr", 150)
     assert 15 <= len(bitext.truth) < 0.15 * len(bitext.source)
     encode = Encoder()
-    near = top_k_both(encode(bitext.source), encode(bitext.target), 4, "cosine")
+    near = top_k_both(encode(bitext.source), encode(bitext.target), K, "cosine")
     for margin in MARGINS:
         found = best(bitext, near, margin)
         assert found.f1 > 0.5, margin
