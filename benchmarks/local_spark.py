@@ -30,8 +30,10 @@ def start(memory: str = "4g", **settings: str) -> "SparkSession":
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.driver.memory": memory}
-    more = {name.replace("_", "."): value for name, value in settings.items()}
-    spark = SparkSession.builder.master("local[2]").config(map=quiet | more).getOrCreate()
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in (quiet | settings).items():
+        builder = builder.config(name.replace("_", "."), value)
+    spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 

@@ -38,9 +38,7 @@ class Corpus:
     def select(self, where: str, document: str | None) -> "DataFrame":
         """Return the columns that mining needs: id, vector, and the document key, TEXT and LANGUAGE if they are used.
 
-        Args:
-            where: What errors call the table.
-            document: Document column.
+        Errors call the table `where`.
         """
         check_columns(self.df.schema, where, () if self.text is None else (self.text,))
         named = {TEXT: self.text, LANGUAGE: self.language_column}
@@ -50,12 +48,7 @@ class Corpus:
 
 
 def paired(source: Corpus, target: Corpus, document: str | None) -> Sides:
-    """Return both sides as the inputs of a join.
-
-    Args:
-        source: The source side.
-        target: The target side.
-        document: Document column of both tables: rows are compared only within a document.
+    """Return both sides as the inputs of a join, which compares rows only within a document if there is its column.
 
     Raises:
         InputError: A column is missing or has a wrong type; only one side has texts; a language without its column.

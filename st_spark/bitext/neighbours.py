@@ -89,6 +89,7 @@ def find_nearest(sides: Sides, stats: Survey, k: int, method: str, recall: float
 
 def _approximate(sides: Sides, stats: Survey, request: Request) -> "tuple[DataFrame, dict[str, Any]]":
     assert sides.right is not None
+    assert stats.right is not None
     swapped = replace(sides, left=sides.right, right=sides.left), replace(stats, left=stats.right, right=stats.left)
     facts: dict[str, Any] = {}
     parts = []
