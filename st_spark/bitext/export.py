@@ -4,11 +4,11 @@ Pairs are written as they come and not kept in memory. A file gets its name when
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar
 from xml.sax.saxutils import escape
 
 from st_spark._version import __version__
@@ -74,29 +74,26 @@ class TmxFile:
         return f"<tu>{properties}{units}</tu>\n"
 
 
-def write(pairs: Iterable[Pair], files: Iterable[TsvFile | TmxFile]) -> None:
+def write(pairs: Iterable[Pair], files: Sequence[TsvFile | TmxFile]) -> None:
     """Write pairs to all files in one pass. Existing files are replaced.
 
     Args:
         pairs: Each with score, source_text, target_text, source_id and target_id.
         files: The files.
     """
+    partial = [file.path.with_name(f".{file.path.name}.partial") for file in files]
     with ExitStack() as stack:
-        writers = [stack.enter_context(_opened(each)) for each in files]
+        opened = (path.open("w", encoding="utf-8", errors="replace", newline="\n") for path in partial)
+        outputs = [(file, stack.enter_context(out)) for file, out in zip(files, opened, strict=True)]
+        for file, out in outputs:
+            out.write(file.header)
         for pair in pairs:
-            for write_pair in writers:
-                write_pair(pair)
-
-
-@contextmanager
-def _opened(file: TsvFile | TmxFile) -> Iterator[Callable[[Pair], object]]:
-    partial = file.path.with_name(f".{file.path.name}.partial")
-    out: TextIO
-    with partial.open("w", encoding="utf-8", errors="replace", newline="\n") as out:
-        out.write(file.header)
-        yield lambda pair: out.write(file.line(pair))
-        out.write(file.footer)
-    partial.replace(file.path)
+            for file, out in outputs:
+                out.write(file.line(pair))
+        for file, out in outputs:
+            out.write(file.footer)
+    for file, path in zip(files, partial, strict=True):
+        path.replace(file.path)
 
 
 def _xml(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from st_spark.join.tasks.blocks import Meeting
-
-
-class Nearest(NamedTuple):
-    """The nearest rows of both directions.
-
-    Attributes:
-        rows: FORWARD, SOURCE, TARGET, COSINE. Has at least the k nearest of each row, in no order: an exact search
-            gives the k nearest of each task that the row goes to.
-        limit: The largest number of rows that there can be.
-        facts: How they were found: the number of "meetings", or the measured recall of each direction.
-    """
-
-    rows: "DataFrame"
-    limit: int
-    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,9 @@ class BothDirections:
                 yield pa.RecordBatch.from_arrays(columns, names=[FORWARD, SOURCE, TARGET, COSINE])
 
 
-def find_nearest(sides: Sides, stats: Survey, k: int, method: str, recall: float) -> Nearest:
+def find_nearest(
+    sides: Sides, stats: Survey, k: int, method: str, recall: float
+) -> "tuple[DataFrame, int, dict[str, Any]]":
     """Find the k nearest rows for the rows of both sides.
 
     Args:
@@ -71,12 +58,18 @@ def find_nearest(sides: Sides, stats: Survey, k: int, method: str, recall: float
         k: Neighbours of each row.
         method: "exact" or "ivf". IVF may miss neighbours: then the mean of a row is too low and its margins too high.
         recall: With "ivf", the share of the true neighbours to find.
+
+    Returns:
+        FORWARD, SOURCE, TARGET, COSINE: at least the k nearest of each row, in no order, as an exact search gives the k
+            nearest of each task that the row goes to;
+        the largest number of rows that there can be;
+        how they were found: the number of "meetings", or the measured recall of each direction.
     """
     assert stats.right is not None
     sizes = stats.left.kept, stats.right.kept
     if method == "ivf":
         rows, facts = _approximate(sides, stats, Request(k, None, "cosine", "ivf", recall))
-        return Nearest(rows, k * sum(sizes), facts)
+        return rows, k * sum(sizes), facts
     plan, _ = planned_for(sides, stats, k)
     tagged = plan.tagged(sides, once=False)
     source, target = sides.id_types()
@@ -84,7 +77,7 @@ def find_nearest(sides: Sides, stats: Survey, k: int, method: str, recall: float
     rows = shuffle.hold(tagged, stats.dimension, "cosine", BothDirections(k), schema)
     parts = [max((getattr(cut.grid, side) for _, cut in plan.cuts), default=1) for side in ("right", "left")]
     limit = k * sum(size * count for size, count in zip(sizes, parts, strict=True))
-    return Nearest(rows, limit, {"meetings": tagged.count})
+    return rows, limit, {"meetings": tagged.count}
 
 
 def _approximate(sides: Sides, stats: Survey, request: Request) -> "tuple[DataFrame, dict[str, Any]]":

@@ -69,14 +69,11 @@ class ScoredPairs:
     """Pairs with scores.
 
     Attributes:
-        source: [pairs].
-        target: [pairs].
-        score: [pairs] the margin; never NaN.
-        cosine: [pairs].
+        source, target: [pairs] row numbers.
+        score, cosine: [pairs]; the score is the margin, never NaN.
         forward_rank: [pairs] rank of the target among the k nearest of the source, from 1; 0 if it is not among them.
         backward_rank: [pairs] rank of the source among the k nearest of the target.
-        forward: [pairs] whether the pair is a candidate of its source row.
-        backward: [pairs] whether the pair is a candidate of its target row.
+        forward, backward: [pairs] whether the pair is a candidate of its source row, of its target row.
     """
 
     source: Places

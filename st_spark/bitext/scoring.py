@@ -74,7 +74,7 @@ def score_pairs(
     left, right = (picked(pairs, "the table of pairs", id, vector, ()) for vector in (source_vector, target_vector))
     sides = Sides(left, right, ())
     kept, stats = prepare(sides, TextFilters())
-    nearest = find_nearest(kept, stats, k, method, recall).rows
+    nearest, _, _ = find_nearest(kept, stats, k, method, recall)
     means = _means(sides, rank_neighbours(nearest, k), stats.dimension)
     scored = _cosines(sides, stats.dimension).join(means, ID, "left").withColumn(SCORE, margin_column(margin))
     scored = scored.select(sf.col(ID).alias(_PAIR), sf.nanvl(SCORE, sf.lit(None).cast("double")).alias(SCORE), COSINE)
