@@ -47,20 +47,20 @@ class Corpus:
         return picked(self.df, where, self.id_column, self.vector, on, others)
 
 
-def paired(source: Corpus, target: Corpus, document: str | None) -> Sides:
+def table_pair(source: Corpus, target: Corpus, document: str | None) -> Sides:
     """Return both sides as the inputs of a join, which compares rows only within a document if there is its column.
 
     Raises:
         InputError: A column is missing or has a wrong type; only one side has texts; a language without its column.
     """
     if (source.text is None) != (target.text is None):
-        raise InputError("Only one side has a column of texts.", "name both source_text and target_text, or none.")
+        raise InputError("Only one table has a text column.", "name both source_text and target_text, or none.")
     for each in (source, target):
         if (each.language_column is None) != (each.language is None):
-            raise InputError("Languages need a column, and a column languages.", "give both, or none of them.")
+            raise InputError("Languages and a language column are needed together.", "give both, or none of them.")
         if each.language_column is not None and each.text is None:
             raise InputError(
-                "Rows are selected by language only with texts.", "name source_text and target_text, or filter before."
+                "Rows are selected by language only with texts.", "name source_text and target_text, or filter first."
             )
     keys = () if document is None else (key_name(0),)
     one, other = source.select("the source table", document), target.select("the target table", document)

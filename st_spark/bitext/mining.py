@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark import StorageLevel
 from pyspark.sql import functions as sf
 
-from st_spark.bitext.corpus import TEXT, Corpus, paired
+from st_spark.bitext.corpus import TEXT, Corpus, table_pair
 from st_spark.bitext.neighbours import find_nearest
 from st_spark.bitext.prepare import prepare
 from st_spark.bitext.retrieval import PAIR_COLUMNS, REJECTED, SCORE, SOURCE, TARGET, Rule
@@ -148,7 +148,7 @@ def mine(
     if texts and not with_texts and target.text is None:
         raise InputError("texts=True needs the text columns.", "name source_text and target_text.")
     filters = filters or TextFilters()
-    sides, stats = prepare(paired(source, target, document_id), filters, (source.language, target.language))
+    sides, stats = prepare(table_pair(source, target, document_id), filters, (source.language, target.language))
     found, limit, measured = find_nearest(sides, stats, rule.k, method, recall)
     persisted: list[DataFrame] = []
     rejected: dict[str, int] = {}
