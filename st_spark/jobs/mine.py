@@ -9,9 +9,8 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as sf
 
 from st_spark.bitext import export, mining, report
-from st_spark.bitext.columns import SCORE, SOURCE, TARGET
 from st_spark.bitext.corpus import Corpus
-from st_spark.bitext.retrieval import Rule
+from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
 from st_spark.jobs.vector_input import Source, check_same_model, opened
@@ -34,7 +33,7 @@ def run(spark: "SparkSession", job: "MineJob", phases: "Phases") -> dict[str, An
 
     Returns:
         source, target: path, rows, kept (those that were mined), set_aside (the others, by reason) and dimension;
-        refused: pairs of neighbours that could be no translations, by reason; pairs: rows of the output;
+        refused: neighbours whose texts cannot be translations, by reason; pairs: rows of the output;
         pairs_per_second; method, k, margin, retrieval, candidates, threshold, and with "ivf" the recall of each
             direction (a missed neighbour makes scores too high);
         model: what made the vectors, as far as it is known; output: where, in which format, and the version of a Delta
@@ -54,12 +53,12 @@ def run(spark: "SparkSession", job: "MineJob", phases: "Phases") -> dict[str, An
         every = found.pairs.persist(StorageLevel.DISK_ONLY)
         stack.callback(every.unpersist)
         facts = found.facts | {"threshold": job.threshold}
-        pairs = mining.labelled(every.where(sf.col(SCORE) > job.threshold), facts)
+        pairs = mining.with_metadata(every.where(sf.col(SCORE) > job.threshold), facts)
         out = pairs if job.texts else pairs.drop("source_text", "target_text")
         if there and job.mode == "append":
             io.check_append(spark, out.schema, job.output, job.output_format, SCORE)
-        assert found.survey.right is not None
-        sizes = found.survey.left.kept, found.survey.right.kept
+        assert found.stats.right is not None
+        sizes = found.stats.left.kept, found.stats.right.kept
         told = f"Mining {sizes[0]:,} rows and {sizes[1]:,}"
         with phases("mine_and_write", told), follow(spark, sizes[0], facts.get("meetings", 1)):
             version = io.write(out, job.output, job.output_format, job.mode)
@@ -67,9 +66,9 @@ def run(spark: "SparkSession", job: "MineJob", phases: "Phases") -> dict[str, An
         more = _beside(job, pairs, every, files, phases)
     seconds = phases.seconds["mine_and_write"]
     return {
-        "source": source.told(found.survey.left),
-        "target": target.told(found.survey.right),
-        "refused": found.refused,
+        "source": source.told(found.stats.left),
+        "target": target.told(found.stats.right),
+        "refused": found.rejected,
         "pairs": count,
         "pairs_per_second": round(count / seconds, 1) if seconds else 0.0,
         **facts,
