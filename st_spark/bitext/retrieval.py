@@ -14,7 +14,7 @@ import numpy.typing as npt
 from st_spark.bitext.margins import Ranks, margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
 from st_spark.errors import InputError
-from st_spark.topk.pairs import order_of
+from st_spark.topk.pairs import pair_order
 from st_spark.topk.scores import Places, Scores
 
 Flags = npt.NDArray[np.bool_]
@@ -90,7 +90,7 @@ class Neighbours:
 
 def nearest(row: Places, other: Places, cosine: Scores, refused: Flags, k: int) -> Neighbours:
     """The k nearest of each row, of neighbours in any order, each pair once."""
-    found = Neighbours(row, other, cosine, refused).taken(order_of(row, other, cosine))
+    found = Neighbours(row, other, cosine, refused).taken(pair_order(row, other, cosine))
     return found.taken(np.flatnonzero(found.rank <= k))
 
 
