@@ -98,13 +98,11 @@ class TopKCollector:
         """
         found = Candidates.concat(self._parts)
         found = found.take(found.upper >= self.thresholds[found.rows])
+        if refine_all:
+            self._refine(found, np.ones(len(found.rows), np.bool_))
         found = found.take(_order(found.rows, found.lower))
         best = ranks(found.rows) < self.k
-        refined = found.lower == found.upper
-        places = np.flatnonzero(~refined & (best | refine_all))
-        found.lower[places] = found.upper[places] = self.mapping.values(found.rows[places], found.columns[places])
-        if refine_all and len(places):
-            found = found.take(_order(found.rows, found.lower))
+        self._refine(found, best)
         starts = np.flatnonzero(np.diff(found.rows, prepend=-1))
         enough = np.diff(starts, append=len(found.rows)) >= self.k
         if enough.any():
@@ -119,6 +117,12 @@ class TopKCollector:
         self.raise_thresholds(refine_all=True)
         (found,) = self._parts
         return Pairs(self.mapping.rows[found.rows], self.mapping.columns[found.columns], found.lower)
+
+    def _refine(self, found: Candidates, which: npt.NDArray[np.bool_]) -> None:
+        """Replace bounds by exact values."""
+        places = np.flatnonzero(which & (found.lower < found.upper))
+        exact = self.mapping.values(found.rows[places], found.columns[places])
+        found.lower[places] = found.upper[places] = exact
 
     def _keep_best(self) -> None:
         """Keep exactly the k best of each row."""

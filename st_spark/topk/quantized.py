@@ -43,6 +43,7 @@ class QuantizedMatrix:
         float32_error: [n] the same bound for the row in float32.
         norms: [n] bound on the length of a row.
         offset: [n] what is added to all products of a row.
+        own_scales: Whether each row has its own scale, not one that a block shares.
     """
 
     source: Matrix
@@ -55,6 +56,7 @@ class QuantizedMatrix:
     float32_error: Scores
     norms: Scores
     offset: Scores
+    own_scales: bool
 
     def __len__(self) -> int:
         return len(self.order)
@@ -70,7 +72,7 @@ class QuantizedMatrix:
 
     def take(self, which: Places) -> "QuantizedMatrix":
         """Return some of the rows, in the order given."""
-        names = [each.name for each in fields(self) if each.name not in ("source", "factors", "mean", "codes")]
+        names = [each.name for each in fields(self) if each.name not in ("source", "factors", "mean", "codes", "own_scales")]
         taken = {name: getattr(self, name)[which] for name in names}
         return replace(self, codes=self.codes.index_select(0, torch.from_numpy(which)), **taken)
 
@@ -100,7 +102,8 @@ def quantize(
     offset = np.zeros(len(matrix)) if offset is None else offset
     codes = torch.empty(matrix.shape, dtype=dtype)
     scales, errors, rounding, norms = (np.ones(len(matrix)) for _ in range(4))
-    found = QuantizedMatrix(matrix, factors, mean, order, codes, scales, errors, rounding, norms, offset[order])
+    numbers = scales, errors, rounding, norms, offset[order]
+    found = QuantizedMatrix(matrix, factors, mean, order, codes, *numbers, own_scales=blocks is None)
     if dtype == torch.int8:
         peaks = _peaks(matrix, factors, mean)[order]
         if blocks is not None:

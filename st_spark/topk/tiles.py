@@ -37,13 +37,13 @@ class Tile:
     Attributes:
         values: [rows, columns] int32 or floats. Padding holds the lowest number of the type.
         unit: [rows] what 1 in the values of a row counts for; for candidates of columns the same in all rows.
-        errors: Bounds on the error of each column's values, and of each row's.
+        errors: Bounds on the error of the values of each row and, for candidates of columns, of each column.
         float32: Whether the products are of float32 rows.
     """
 
     values: torch.Tensor
     unit: Scores
-    errors: tuple[Scores, Scores]
+    errors: list[Scores]
     float32: bool
 
     def candidates(self, topk: TopKCollector, places: Places, axis: int) -> Candidates:
@@ -60,7 +60,7 @@ class Tile:
         if groups.shape[axis] >= topk.k and topk.fresh[places].any():
             best = groups.topk(topk.k, dim=axis).values.select(axis, topk.k - 1)[: len(places)]
             unit = self.unit if axis == ROWS else self.unit[0]
-            thresholds = np.maximum(thresholds, best.double().cpu().numpy() * unit - self.errors[axis])
+            thresholds = np.maximum(thresholds, best.double().cpu().numpy() * unit - self._error(axis))
             topk.thresholds[places], topk.fresh[places] = thresholds, False
         return self.reaching(thresholds, groups, axis)
 
@@ -69,11 +69,14 @@ class Tile:
         if groups is None:
             groups = group_max(self.values, group_width(_GROUP[axis], self.values.shape[axis], 0), axis)
         unit = self.unit if axis == ROWS else self.unit[0]
-        lowest = self._lowest((thresholds - self.errors[axis]) / unit, self.values.shape[1 - axis])
+        lowest = self._lowest((thresholds - self._error(axis)) / unit, self.values.shape[1 - axis])
         own, other, products = find_reaching(self.values, groups, lowest, axis)
         rows = own if axis == ROWS else other
-        value, error = products * self.unit[rows], self.errors[axis][own]
+        value, error = products * self.unit[rows], self._error(axis)[own]
         return Candidates(own, other, value - error, value + error)
+
+    def _error(self, axis: int) -> Scores:
+        return self.errors[1 - axis]
 
     def too_many(self, found: Candidates, k: int) -> bool:
         """Return whether the quantised values do not tell the pairs apart."""
@@ -125,15 +128,17 @@ def find_reaching(
     width, count = values.shape[axis] // groups.shape[axis], groups.shape[1]
     group = _nonzero(groups >= (lowest[:, None] if axis == ROWS else lowest))
     first, second = group // count, group % count
-    own, inner = (first, second * width) if axis == ROWS else (second, first * width)
-    stride = (values.shape[1], 1) if axis == ROWS else (1, values.shape[1])
-    flat = (own * stride[0] + inner * stride[1])[:, None] + torch.arange(width, device=own.device) * stride[1]
-    inside = values.view(-1).index_select(0, flat.view(-1)).view(-1, width)
-    place = _nonzero(inside >= lowest.index_select(0, own)[:, None])
-    which = place // width
-    found = inside.view(-1).index_select(0, place).double()
-    other = inner.index_select(0, which) + place % width
-    return own.index_select(0, which).cpu().numpy(), other.cpu().numpy(), found.cpu().numpy()
+    own, other = (first, second * width) if axis == ROWS else (second, first * width)
+    found = groups.view(-1).index_select(0, group)
+    if width > 1:
+        step, first = (1, own * values.shape[1] + other) if axis == ROWS else (count, other * count + own)
+        flat = first[:, None] + torch.arange(width, device=own.device) * step
+        inside = values.view(-1).index_select(0, flat.view(-1)).view(-1, width)
+        place = _nonzero(inside >= lowest.index_select(0, own)[:, None])
+        which = place // width
+        own, other = own.index_select(0, which), other.index_select(0, which) + place % width
+        found = inside.view(-1).index_select(0, place)
+    return own.cpu().numpy(), other.cpu().numpy(), found.double().cpu().numpy()
 
 
 def _nonzero(mask: torch.Tensor) -> torch.Tensor:
@@ -157,6 +162,7 @@ class Tiles:
         self._codes = [side.codes.to(device()) for side in (left, right)]
         self._integer = left.codes.dtype == torch.int8
         self._offsets = bool(left.offset.any() or right.offset.any())
+        self._own_scales = right.own_scales
         self._buffer = torch.empty(0)
 
     def collect(
@@ -195,9 +201,10 @@ class Tiles:
     def quantized(self, rows: Part, columns: slice) -> Tile:
         """Multiply quantised rows and columns, in a buffer that the next tile reuses."""
         ours, theirs = self.left.scales[rows], self.right.scales[columns]
-        largest = max(np.abs(side.offset[part]).max() for side, part in ((self.left, rows), (self.right, columns)))
-        if self._integer and largest > _MAX_INTEGER_OFFSET * ours.min() * theirs.min():
-            return self.float32(rows, columns)
+        if self._integer and self._offsets:
+            largest = max(np.abs(self.left.offset[rows]).max(), np.abs(self.right.offset[columns]).max())
+            if largest > _MAX_INTEGER_OFFSET * ours.min() * theirs.min():
+                return self.float32(rows, columns)
         x, y = (self._padded(codes, part) for codes, part in zip(self._codes, (rows, columns), strict=True))
         kind = torch.int32 if self._integer else x.dtype
         if self._buffer.numel() < len(x) * len(y):
@@ -205,12 +212,15 @@ class Tiles:
         products = self._buffer[: len(x) * len(y)].view(len(x), len(y))
         (torch._int_mm if self._integer else torch.mm)(x, y.t(), out=products)
         relative = 2.0**-8 if x.dtype == torch.bfloat16 else 0.0
-        many_scales = self._both or self._offsets
-        if self._integer and (theirs.min() < theirs.max() or (many_scales and ours.min() < ours.max())):
+        unit = ours * theirs[0]
+        if self._integer and (self._own_scales or ((self._both or self._offsets) and ours.min() < ours.max())):
+            scales = torch.from_numpy(theirs / theirs[0]).to(products.device, torch.float32)
             products = products.float()
-            products[: len(ours), : len(theirs)] *= torch.from_numpy(np.outer(ours, theirs)).to(products)
-            return self._tile(products, rows, columns, np.ones(len(ours)), relative, float32=False)
-        return self._tile(products, rows, columns, ours * theirs[0], relative, float32=x.dtype == torch.float32)
+            products[:, : len(theirs)] *= scales
+            if self._both or self._offsets:
+                products[: len(ours)] *= torch.from_numpy(unit).to(products)[:, None]
+                unit = np.ones(len(ours))
+        return self._tile(products, rows, columns, unit, relative, float32=x.dtype == torch.float32)
 
     def float32(self, rows: Part, columns: slice) -> Tile:
         """Multiply in float32: for pairs so similar that quantised values do not tell them apart."""
@@ -234,11 +244,11 @@ class Tiles:
         # Offsets were rounded to integers, too.
         rounded = float(unit[0]) if self._offsets and integer else 0.0
         sides = (self.left, rows), (self.right, columns)
-        row_errors, column_errors = (
+        errors = [
             _errors(one, other, relative, floats=not integer, float32=float32) + rounded
-            for one, other in (sides, sides[::-1])
-        )
-        return Tile(values, unit, (column_errors, row_errors), float32)
+            for one, other in ((sides, sides[::-1]) if self._both else (sides,))
+        ]
+        return Tile(values, unit, errors, float32)
 
     def _padded(self, codes: torch.Tensor, part: Part) -> torch.Tensor:
         """Return some rows, followed by any others that fill the last group."""
