@@ -54,7 +54,9 @@ class Candidates:
         """Return all parts, one after the other."""
         none, nothing = np.empty(0, np.int64), np.empty(0)
         parts = [Candidates(none, none, nothing, nothing), *parts]
-        return Candidates(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Candidates)))
+        return Candidates(
+            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Candidates))
+        )
 
     def take(self, which: npt.NDArray[np.generic]) -> "Candidates":
         """Return some of the pairs."""

@@ -77,7 +77,7 @@ def estimated_share(left: Matrix, right: Matrix, k: int | None, score: str, want
     products = scaled_rows(left, 1 / norms) @ scaled_rows(right, unit_factors(right, score) / longest, some).T
     wanted = wanted if score == "cosine" else wanted / (norms * longest)
     if k is not None:
-        rank = max(round(k * len(some) / len(right)), 1)
+        rank = min(max(round(k * len(some) / len(right)), 1), len(some))
         wanted = np.maximum(wanted, np.partition(products, -rank, axis=1)[:, -rank])
     v = np.clip(wanted, 1e-6, 1.0)
     near = products >= (_SAME_GROUP * v)[:, None]
@@ -100,9 +100,7 @@ class ClusterScan:
         settings: See Settings.
     """
 
-    def __init__(
-        self, clusters: Clusters, left: Matrix, k: int | None, thresholds: Scores, settings: Settings
-    ) -> None:
+    def __init__(self, clusters: Clusters, left: Matrix, k: int | None, thresholds: Scores, settings: Settings) -> None:
         quantized = quantize(left, unit_factors(left, clusters.score), clusters.dtype)
         own = clusters.assigned(quantized)
         order = np.argsort(own, kind="stable")

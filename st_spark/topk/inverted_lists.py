@@ -59,9 +59,7 @@ def search_lists(
     groups = unique_rows(right)
     wanted = k + (self_index is not None)
     thresholds = to_values(minus_rounding(lowest), score)
-    pairs = _best(
-        left, groups.of(right), lists[groups.representatives], probes, wanted, score, thresholds, settings
-    )
+    pairs = _best(left, groups.of(right), lists[groups.representatives], probes, wanted, score, thresholds, settings)
     which, columns = groups.expand(pairs.right, wanted)
     pairs = Pairs(pairs.left[which], columns, to_scores(pairs.score[which], score))
     good = pairs.score >= lowest[pairs.left]

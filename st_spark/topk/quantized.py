@@ -9,7 +9,7 @@ pair is x' y' + a(x) + b(y): the offsets a and b make up for the means. For eucl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,7 +72,9 @@ class QuantizedMatrix:
 
     def take(self, which: Places) -> "QuantizedMatrix":
         """Return some of the rows, in the order given."""
-        names = [each.name for each in fields(self) if each.name not in ("source", "factors", "mean", "codes", "own_scales")]
+        names = [
+            each.name for each in fields(self) if each.name not in ("source", "factors", "mean", "codes", "own_scales")
+        ]
         taken = {name: getattr(self, name)[which] for name in names}
         return replace(self, codes=self.codes.index_select(0, torch.from_numpy(which)), **taken)
 

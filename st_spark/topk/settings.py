@@ -34,7 +34,7 @@ class Settings:
     min_pairs: int | None = None
     min_columns: int = 64
     max_estimate: float = 0.1
-    max_share: float = 0.4
+    max_share: float = 0.1
     float32_below: int = 500
 
     def format(self) -> torch.dtype:

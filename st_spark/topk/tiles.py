@@ -84,7 +84,7 @@ class Tile:
         return not self.float32 and len(found.rows) > max(_MAX_CANDIDATES * self.values.numel(), usual)
 
     def _lowest(self, wanted: Scores, count: int) -> torch.Tensor:
-        """Return wanted values in the type of the products, rounded down, but never so low that padding reaches them."""
+        """Return wanted values in the type of the products, rounded down, but above all padding."""
         lowest = np.full(count, np.inf)
         lowest[: len(wanted)] = wanted
         kind = self.values.dtype
@@ -224,9 +224,7 @@ class Tiles:
 
     def float32(self, rows: Part, columns: slice) -> Tile:
         """Multiply in float32: for pairs so similar that quantised values do not tell them apart."""
-        x, y = (
-            _filled(side.float32(part)).to(device()) for side, part in ((self.left, rows), (self.right, columns))
-        )
+        x, y = (_filled(side.float32(part)).to(device()) for side, part in ((self.left, rows), (self.right, columns)))
         return self._tile(x @ y.t(), rows, columns, np.ones(_count(rows)), 0.0, float32=True)
 
     def _tile(
@@ -281,7 +279,11 @@ def list_tiles(lists: Places, rows: Places, starts: Places, shape: tuple[int, in
 
 
 def _errors(
-    one: tuple[QuantizedMatrix, Part], other: tuple[QuantizedMatrix, Part], relative: float, *, floats: bool,
+    one: tuple[QuantizedMatrix, Part],
+    other: tuple[QuantizedMatrix, Part],
+    relative: float,
+    *,
+    floats: bool,
     float32: bool,
 ) -> Scores:
     """Bound the error of the values of some rows with any of the other rows.

@@ -6,7 +6,6 @@ import numpy.typing as npt
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Matrix
 
-SCORES = ("cosine", "dot", "euclidean")
 KINDS = ("normal", "copies", "signs", "clusters", "far", "tiny", "outlier", "huge", "minute")
 
 Triple = tuple[int, int, float]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from st_spark.choices import SCORES
 from st_spark.topk.quantized import quantize, quantize_both
 from st_spark.topk.scores import Places, Rescorer, Scores, chunks, rescaled, to_scores, to_values
 from st_spark.topk.tiles import Tile, Tiles
-from tests.unit.topk.oracle import KINDS, SCORES, scores, vectors
+from tests.unit.topk.oracle import KINDS, scores, vectors
 
 FORMATS = [torch.int8, torch.bfloat16, torch.float32]
 

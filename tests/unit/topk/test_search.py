@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from st_spark.choices import SCORES
 from st_spark.topk.scores import Places, Rescorer, Scores, exact_scores
 from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
-from tests.unit.topk.oracle import KINDS, SCORES, best, best_of, scores, triples, vectors
+from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vectors
 
 SHAPES = st.tuples(st.integers(0, 60), st.integers(0, 150), st.sampled_from([1, 2, 5, 33]))
 FORMATS = [torch.int8, torch.float32, torch.bfloat16]
@@ -95,7 +96,7 @@ def test_a_self_join_returns_each_pair_once(count: int, share: float, kind: str,
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("kind", ["clusters", "normal", "copies", "outlier"])
 def test_tile_sizes_do_not_change_the_result(score: str, kind: str) -> None:
-    left, right = vectors(kind, 300, 64, 9), vectors(kind, 900, 64, 10)
+    left, right = vectors(kind, 100, 64, 9), vectors(kind, 400, 64, 10)
     values = scores(left, right, score)
     threshold = float(np.quantile(values, 0.99))
     expected = best_of(values, 10)
