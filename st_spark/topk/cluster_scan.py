@@ -17,6 +17,8 @@ from st_spark.topk.tiles import Tiles, list_tiles
 
 # Columns for each wanted neighbour that raise a row's threshold at first.
 _FIRST_COLUMNS = 6
+# Clusters that are searched by one tile at first.
+_TOGETHER = 4
 # Int8 products are this much faster, so clusters pay later.
 _INT8_SPEED = 4
 # Rows and columns of the sample that estimates the cost.
@@ -60,9 +62,25 @@ def find_clusters(
         return None
     root = math.sqrt(len(right))
     count = round(min(max(_PER_GROUP * groups, _FEWEST * root), _MOST * root, _MAX_CLUSTERS))
-    clusters = Clusters(right, score, spread_centroids(right, inverse_norms(right), count), dtype)
-    scan = ClusterScan(clusters, rows, k, wanted, settings)
-    return clusters if scan.share() <= settings.max_share else None
+    return clusters_around(
+        spread_centroids(right, inverse_norms(right), count), left, right, k, score, thresholds, settings
+    )
+
+
+def clusters_around(
+    centroids: torch.Tensor,
+    left: Matrix,
+    right: Matrix,
+    k: int | None,
+    score: str,
+    thresholds: Scores,
+    settings: Settings,
+) -> Clusters | None:
+    """Cluster the columns around given centroids, or return None if some rows show that it does not pay."""
+    some = np.random.default_rng(2).permutation(len(left))[:_SAMPLED_ROWS]
+    clusters = Clusters(right, score, centroids, settings.format())
+    share = ClusterScan(clusters, left[some], k, thresholds[some], settings).share()
+    return clusters if share <= settings.max_share else None
 
 
 def estimated_share(left: Matrix, right: Matrix, k: int | None, score: str, wanted: Scores) -> tuple[float, float]:
@@ -149,12 +167,16 @@ class ClusterScan:
         more = np.maximum(count - np.diff(starts) + 1, 0) // 2
         self._first = np.maximum(np.searchsorted(starts, starts[:-1] - more, side="right") - 1, 0)
         self._last = np.minimum(np.searchsorted(starts, starts[1:] + more, side="left"), len(starts) - 1)
-        ends = np.searchsorted(self._own, np.arange(len(starts)))
-        for cluster in np.flatnonzero(np.diff(ends)).tolist():
+        # Neighbouring clusters share a tile, because small tiles are slow.
+        together = np.arange(len(self._clusters)) // _TOGETHER * _TOGETHER
+        self._first = self._first[together]
+        self._last = self._last[np.minimum(together + _TOGETHER, len(self._clusters)) - 1]
+        for cluster in np.unique(together[self._own]).tolist():
             columns = slice(int(starts[self._first[cluster]]), int(starts[self._last[cluster]]))
-            for part in chunks(int(ends[cluster + 1] - ends[cluster]), CHUNK):
-                rows = np.arange(part.start, part.stop) + ends[cluster]
-                self._tiles.collect(slice(int(rows[0]), int(rows[-1]) + 1), columns, self._topk, rows, None)
+            first, stop = np.searchsorted(self._own, [cluster, cluster + _TOGETHER]).tolist()
+            for part in chunks(stop - first, CHUNK):
+                rows = slice(first + part.start, first + part.stop)
+                self._tiles.collect(rows, columns, self._topk, np.arange(rows.start, rows.stop), None)
         self._topk.raise_thresholds()
 
     def _searches(self) -> Iterator[tuple[Places, slice]]:

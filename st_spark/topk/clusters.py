@@ -98,12 +98,13 @@ class Clusters:
         dtype: Format of the quantised values, int8 or float32.
 
     Attributes:
+        centroids: The centroids.
         columns: The columns, cluster by cluster.
         starts: [clusters + 1] where the columns of each cluster begin.
     """
 
     def __init__(self, right: Matrix, score: str, centroids: torch.Tensor, dtype: torch.dtype) -> None:
-        self.score, self.dtype = score, dtype
+        self.score, self.centroids, self.dtype = score, centroids, dtype
         quantized = quantize(right, unit_factors(right, score), dtype)
         unit = float(centroids.abs().max()) / 127
         self._codes = (centroids / unit).round().to(dtype) if dtype == torch.int8 else centroids

@@ -115,7 +115,7 @@ class _Codes:
 
 
 def best_columns(tile: torch.Tensor, count: int) -> Places:
-    """Return the columns with the largest values of each row, the largest first, of equal ones the first: [n, count]."""
+    """Return the columns with the largest values of each row, largest first; equal ones in order: [n, count]."""
     rows, columns = tile.shape
     if count == 1:
         return np.asarray(tile.numpy().argmax(axis=1)[:, None])

@@ -15,7 +15,7 @@ from st_spark.topk.tiles import Tiles
 def top_k(
     left: Matrix, right: Matrix, k: int, score: str, thresholds: Scores, settings: Settings, *, both: bool = False
 ) -> tuple[Pairs, Pairs]:
-    """Find the k best columns of each row and all that tie with the last one; if asked, also the k best rows of each column.
+    """Find the k best columns of each row and all that tie with the last one; if asked, also the best rows of columns.
 
     Args:
         left: [n, d] rows, all different, not empty.

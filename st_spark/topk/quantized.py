@@ -72,9 +72,7 @@ class QuantizedMatrix:
 
     def take(self, which: Places) -> "QuantizedMatrix":
         """Return some of the rows, in the order given."""
-        names = [
-            each.name for each in fields(self) if each.name not in ("source", "factors", "mean", "codes", "own_scales")
-        ]
+        names = ("order", "scales", "error_bound", "float32_error", "norms", "offset")
         taken = {name: getattr(self, name)[which] for name in names}
         return replace(self, codes=self.codes.index_select(0, torch.from_numpy(which)), **taken)
 

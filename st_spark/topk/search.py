@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from st_spark.topk import full_scan
-from st_spark.topk.cluster_scan import ClusterScan, find_clusters
+from st_spark.topk.cluster_scan import ClusterScan, clusters_around, find_clusters
+from st_spark.topk.clusters import Clusters
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Matrix, Places, Scores, chunks, minus_rounding, rescaled, to_scores, to_values
 from st_spark.topk.settings import DEFAULTS, Settings
@@ -121,15 +122,23 @@ def _best(
     clusters = find_clusters(left, right, k, score, thresholds, settings)
     if clusters is None:
         return full_scan.top_k(left, right, k, score, thresholds, settings, both=both)
+    forward = _by_clusters(clusters, left, k, thresholds, settings)
+    if not both:
+        return forward, Pairs.concat([])
+    nothing = np.full(len(right), -np.inf)
+    clusters = clusters_around(clusters.centroids, right, left, k, score, nothing, settings)
+    if clusters is None:
+        return forward, full_scan.top_k(right, left, k, score, nothing, settings)[0]
+    return forward, _by_clusters(clusters, right, k, nothing, settings)
+
+
+def _by_clusters(clusters: Clusters, left: Matrix, k: int, thresholds: Scores, settings: Settings) -> Pairs:
+    """Find the k best columns of each row by cluster, some rows at a time."""
     found = []
     for part in chunks(len(left), settings.cluster_rows):
         pairs = ClusterScan(clusters, left[part], k, thresholds[part], settings).top_k()
         found.append(Pairs(pairs.left + part.start, pairs.right, pairs.score))
-    del clusters
-    backward = Pairs.concat([])
-    if both:  # clusters of the other side prune more for it than two directions of one cluster bound
-        backward, _ = _best(right, left, k, score, np.full(len(right), -np.inf), settings)
-    return Pairs.concat(found), backward
+    return Pairs.concat(found)
 
 
 def _above(
