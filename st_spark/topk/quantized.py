@@ -153,18 +153,10 @@ def quantize_both(
     offsets = _offsets(left, right, factors, means, score)
     found = []
     for number, side in enumerate((left, right)):
-        order = orders[number] if orders else np.argsort(-_peaks(side, factors[number], means[number]), kind="stable")
-        found.append(
-            quantize(
-                side,
-                factors[number],
-                dtype,
-                mean=means[number],
-                offset=offsets[number],
-                order=order,
-                blocks=blocks[number],
-            )
-        )
+        factor, mean, offset = factors[number], means[number], offsets[number]
+        order = orders[number] if orders else np.argsort(-_peaks(side, factor, mean), kind="stable")
+        block = blocks[number]
+        found.append(quantize(side, factor, dtype, mean=mean, offset=offset, order=order, blocks=block))
     return found[0], found[1]
 
 
@@ -188,7 +180,11 @@ def _offsets(
     u, v = means
     if score == "euclidean":
         assert u is not None
-        return _half_squares(left, u), _half_squares(right, u)
+        half_squares = [
+            np.concatenate([np.square(side[part] - u).sum(axis=1) / -2 for part in chunks(len(side), _CHUNK)])
+            for side in (left, right)
+        ]
+        return half_squares[0], half_squares[1]
     a, b = np.zeros(len(left)), np.zeros(len(right))
     if v is not None:
         a += _products(left, v) * factors[0] - (0.0 if u is None else u @ v)
@@ -197,13 +193,8 @@ def _offsets(
     return a, b
 
 
-def _half_squares(matrix: Matrix, mean: Scores) -> Scores:
-    """Return minus half the squared distance of each row from the mean, [n]."""
-    return np.concatenate([np.square(matrix[part] - mean).sum(axis=1) / -2 for part in chunks(len(matrix), _CHUNK)])
-
-
 def _products(matrix: Matrix, vector: Scores) -> Scores:
-    """Return the products of all rows with a vector in float64, [n]."""
+    """Return the products of all rows with a vector in float64, without a float64 copy of the matrix, [n]."""
     return np.concatenate([matrix[part] @ vector for part in chunks(len(matrix), _CHUNK)])
 
 

@@ -72,13 +72,7 @@ def top_k_both(
 
 
 def above(
-    left: Matrix,
-    right: Matrix,
-    threshold: float,
-    score: str,
-    *,
-    self_join: bool = False,
-    settings: Settings = DEFAULTS,
+    left: Matrix, right: Matrix, threshold: float, score: str, *, self_join: bool = False, settings: Settings = DEFAULTS
 ) -> Pairs:
     """Find every pair with a score of at least the threshold.
 
@@ -95,13 +89,7 @@ def above(
 
 
 def above_by_parts(
-    left: Matrix,
-    right: Matrix,
-    threshold: float,
-    score: str,
-    *,
-    self_join: bool = False,
-    settings: Settings = DEFAULTS,
+    left: Matrix, right: Matrix, threshold: float, score: str, *, self_join: bool = False, settings: Settings = DEFAULTS
 ) -> Iterator[Pairs]:
     """Do the same as above() without holding all pairs in memory: some pairs at a time, unsorted."""
     left, right, unit = rescaled(left, right, score)

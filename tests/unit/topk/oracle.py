@@ -37,10 +37,7 @@ def best(
 
 
 def best_of(
-    values: Floats,
-    k: int | None,
-    threshold: float = -np.inf,
-    self_index: npt.NDArray[np.int64] | None = None,
+    values: Floats, k: int | None, threshold: float = -np.inf, self_index: npt.NDArray[np.int64] | None = None
 ) -> list[Triple]:
     """Return the same for a table of scores, [n, m]."""
     wanted = values >= threshold
