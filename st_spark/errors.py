@@ -45,3 +45,9 @@ class PlatformError(StSparkError):
 def close(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is nearest to a mistyped one, None if none is near."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for a mistyped name, "" if no known name is near."""
+    near = close(name, known)
+    return f" (did you mean {near!r}?)" if near else ""
