@@ -151,7 +151,7 @@ class Job:
             SpecError: Another kind, an unknown flag, a missing or a wrong value.
         """
         if not argv or argv[0] != cls.kind:
-            raise SpecError(f"The arguments {list(argv)[:1]} are not a {cls.kind} job.", f"start with {cls.kind!r}.")
+            raise SpecError(f"The arguments do not start with {cls.kind!r}: {list(argv)[:1]}.", "give the name of the job first.")
         return cls.from_fields(cls.parser().parse(argv[1:]))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The specification of a mining job: round trips through JSON and argv, and refusals that name the fix."""
+"""Mining jobs as JSON and as arguments, and the errors of wrong fields."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ NAME = st.none() | TEXT
 
 
 @given(st.data())
-def test_a_mining_job_survives_json_and_argv(data: st.DataObject) -> None:
+def test_mining_job_survives_json_and_argv(data: st.DataObject) -> None:
     names = ("target_id_column", "column", "document_column", "report", "source_language")
     others: dict[str, Any] = {name: data.draw(NAME) for name in names}
     job = MineJob(
@@ -46,19 +46,21 @@ def test_a_mining_job_survives_json_and_argv(data: st.DataObject) -> None:
         ({"retrieval": "intersection"}, "did you mean 'intersect'"),
         ({"model": "LaBSE"}, "model is given without text_column"),
         ({"tsv": "out.tsv"}, "tsv is given without text_column"),
-        ({"model": "LaBSE", "text_column": "t", "target_column": "v"}, "Both a model and a column of vectors"),
+        ({"model": "LaBSE", "text_column": "t", "target_column": "v"}, "Both a model and a vector column"),
         ({"tmx": "out.tmx", "text_column": "t", "source_language": "de"}, "tmx is given without both languages"),
         ({"language_column": "lang"}, "language_column is given without both languages"),
     ],
 )
-def test_a_wrong_spec_is_refused_with_its_cure(change: dict[str, Any], says: str) -> None:
+def test_wrong_field_is_an_error_with_a_fix(change: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecError) as caught:
         MineJob.from_json(json.dumps({**NEEDED, **change}))
     assert says in str(caught.value)
 
 
-def test_argv_is_what_a_person_would_type() -> None:
+def test_typed_arguments_become_a_job() -> None:
     argv = "mine --source de --target en --output pairs --text-column text --margin distance --threshold 0.1 --texts"
     job = MineJob.from_argv(argv.split())
-    assert job == MineJob("de", "en", "pairs", text_column="text", margin="distance", threshold=0.1, texts=True)
-    assert job.tables() == [("de", None), ("pairs", "parquet"), ("en", None)]
+    assert job == MineJob(
+        source="de", target="en", output="pairs", text_column="text", margin="distance", threshold=0.1, texts=True
+    )
+    assert job.tables() == [("de", None), ("en", None), ("pairs", "parquet")]
