@@ -168,7 +168,7 @@ def failed(running: Airflow) -> str:
     [
         ("no_connection", "There is no connection 'nobody'.", "make it (airflow connections add nobody"),
         ("no_model", "no-such-model'", "Give an existing model folder"),
-        ("closed_gate", "null is 1 of 10 rows (10%), and fail_if says '> 5%'", "look at "),
+        ("closed_gate", "null is 1 of 10 rows (10%) (fail_if: > 5%)", "look at "),
     ],
 )
 def test_the_log_of_a_failed_task_ends_in_one_line_that_says_what_to_do(
