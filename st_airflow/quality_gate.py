@@ -59,7 +59,7 @@ class Condition:
         share = 100 * value / rows if rows else 0.0
         if not _OPERATORS[self.sign](share if self.percent else value, self.limit):
             return None
-        found = f"{value:,.6g} of {rows:,.0f} rows ({share:.3g}%)" if self.metric.rows else f"{value:,.6g}"
+        found = f"{value:,.6g} of {rows:,.0f} rows, {share:.3g}%" if self.metric.rows else f"{value:,.6g}"
         return f"{self.name} is {found} (fail_if: {self.text})"
 
 

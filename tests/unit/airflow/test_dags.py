@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 FILES = sorted((ROOT / "dags").glob("*.py"))
 NAMES = [file.stem for file in FILES]
 
-# Airflow's processes have loaded Airflow itself, and the OpenLineage plugin, before they read a DAG. Each DAG is read in
+# Airflow has loaded itself and the OpenLineage plugin before it reads a DAG. Each DAG is read in
 # a fork. Processor time is measured, because other processes may use the cores.
 READ = """
 import os, runpy, sys, time

@@ -119,7 +119,7 @@ def yarn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Manager)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     extra = {
         "deploy-mode": "cluster",
         "yarn_resourcemanager_webapp_address": f"http://127.0.0.1:{server.server_port}",
@@ -162,7 +162,7 @@ def test_finished_job_of_a_lost_worker_is_not_run_again(yarn: list[str], tmp_pat
 
 def test_resumed_result_is_checked(yarn: list[str], tmp_path: Path) -> None:
     result_file.write(str(tmp_path / "r.json"), DONE)
-    with pytest.raises(AirflowFailException, match=r"null is 4 of 10 rows \(40%\)"):
+    with pytest.raises(AirflowFailException, match="null is 4 of 10 rows, 40%"):
         resuming(tmp_path, fail_if={"null": "> 5%"}).execute(context(2))
 
 

@@ -79,8 +79,8 @@ def test_failed_check_is_one_line_with_every_problem_and_a_fix() -> None:
     with pytest.raises(GateError) as caught:
         quality_gate.check(conditions, embedded(truncated=130, null=2, empty=3))
     line = str(caught.value)
-    assert "Quality check failed: truncated is 130 of 1,000 rows (13%) (fail_if: > 5%); " in line
-    assert "null is 2 of 1,000 rows (0.2%) (fail_if: > 0). The table was written; the asset was not updated." in line
+    assert "Quality check failed: truncated is 130 of 1,000 rows, 13% (fail_if: > 5%); " in line
+    assert "null is 2 of 1,000 rows, 0.2% (fail_if: > 0). The table was written; the asset was not updated." in line
     assert "empty" not in line
     assert "Fix: look at /out" in line
     assert "\n" not in line
@@ -99,7 +99,7 @@ def test_set_aside_rows_are_added_over_the_reasons() -> None:
     result: dict[str, Any] = {"input": {"rows": 20, "set_aside": {}}, "groups": {"largest": 9}}
     quality_gate.check(conditions, result)
     result["input"]["set_aside"] = {"without a vector": 1, "with NaN": 2}
-    with pytest.raises(GateError, match=r"set_aside is 3 of 20 rows \(15%\)"):
+    with pytest.raises(GateError, match=r"set_aside is 3 of 20 rows, 15%"):
         quality_gate.check(conditions, result)
 
 
