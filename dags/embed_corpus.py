@@ -9,7 +9,7 @@ from st_airflow import EmbedOperator
 
 with DAG(
     "embed_corpus",
-    # Runs after a day has ended, with that day as its data interval. Airflow 3's schedule="@daily" has no such interval:
+    # Runs after a day has ended, with that day as its data interval. In Airflow 3, "@daily" alone has no such interval:
     # its run at midnight has the date of the day that begins, whose folder is still empty.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     catchup=False,

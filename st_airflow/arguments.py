@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field
 from typing import Any
 
 from st_spark.errors import SpecError
-from st_spark.specs.base import TYPE_NAMES, Job
+from st_spark.specs.base import TYPE_NAMES, Job, value_type
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -60,7 +60,7 @@ def _typed(field: Field[Any], value: object) -> object:
         return tuple(_typed(field, each) for each in value)
     if value in (None, "", "None") and field.default is not MISSING:
         return MISSING
-    kind = field.metadata["kind"]
+    kind = value_type(field)
     if not isinstance(value, str) or kind is str:
         return value
     try:

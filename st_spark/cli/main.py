@@ -12,7 +12,7 @@ from st_spark.cli import doctor, models
 from st_spark.cli.summaries import SUMMARIES
 from st_spark.errors import SpecError, StSparkError
 from st_spark.jobs import result_file
-from st_spark.specs.base import Job, Parser, read_fields
+from st_spark.specs.base import Job, Parser
 from st_spark.specs.jobs import JOBS
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
@@ -64,8 +64,7 @@ def _job(kind: type[Job], argv: list[str]) -> int:
     parser.add_argument("--result", help="file for the result as JSON; - for standard output")
     given = parser.parse(argv)
     spec, result = given.pop("spec"), given.pop("result")
-    fields = read_fields(_read_spec(spec), kind.kind) if spec else {}
-    job = kind.from_fields({**fields, **given})
+    job = kind.from_json(_read_spec(spec), **given) if spec else kind.from_fields(given)
     if result not in (None, "-"):
         result_file.prepare(result)
     _start_log()

@@ -5,7 +5,7 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, get_args
 
 from st_spark.errors import SpecError, did_you_mean
 
@@ -17,26 +17,29 @@ def option(
     default: object = MISSING,
     *,
     choices: tuple[str, ...] = (),
-    kind: type = str,
     least: int | None = None,
     most: int = 1,
     short: str = "",
     table: bool = False,
 ) -> Any:  # noqa: ANN401 (the caller annotates the field)
-    """Declare a field of a job and its flag.
+    """Declare a field of a job and its flag. The annotation says the type; a bool is a flag without a value.
 
     Args:
         text: The help text.
         default: The default; a field without one is required.
         choices: The allowed values; any value if empty.
-        kind: The type of one value: str, int, float or bool. A bool is a flag without a value.
         least: The smallest allowed number.
         most: How many times the flag may be given; above 1 the field is a str or a tuple of str.
         short: A one-letter flag such as "-k"; "-" makes the field a positional argument.
         table: Whether the value is a table: a path or a catalog name. The field NAME_format has its format.
     """
-    about = {"help": text, "choices": choices, "kind": kind, "least": least, "most": most, "short": short}
-    return field(default=default, metadata=about | {"table": table})
+    about = {"help": text, "choices": choices, "least": least, "most": most, "short": short, "table": table}
+    return field(default=default, metadata=about)
+
+
+def value_type(each: Field[Any]) -> type:
+    """Return the type of one value of a field: str, int, float or bool."""
+    return (get_args(each.type) or (each.type,))[0]  # the first type of a union
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +76,7 @@ class Job:
                 value = tuple(value)
             if isinstance(value, tuple) and len(value) == 1:
                 value = value[0]
-            if each.metadata["kind"] is float and type(value) is int:  # JSON writes 1 for 1.0
+            if value_type(each) is float and type(value) is int:  # JSON writes 1 for 1.0
                 value = float(value)
             object.__setattr__(self, each.name, value)
             _check(each, value)
@@ -106,13 +109,27 @@ class Job:
         return json.dumps({"job": self.kind, **values}, indent=2, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return the job of a JSON object; keys with a default may be missing.
+    def from_json(cls, text: str, /, **overrides: object) -> Self:
+        """Return the job of a JSON object. Fields with a default may be missing.
+
+        Args:
+            text: The JSON object.
+            overrides: Fields that replace those of the object.
 
         Raises:
             SpecError: Not a JSON object, another kind of job, an unknown key, a missing or a wrong value.
         """
-        return cls.from_fields(read_fields(text, cls.kind))
+        fix = 'write one object such as {"job": "embed", ...}.'
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise SpecError(f"The spec is not valid JSON: {error}.", fix) from None
+        if not isinstance(values, dict):
+            raise SpecError(f"The spec is a {type(values).__name__}, not a JSON object.", fix)
+        found = values.pop("job", cls.kind)
+        if found != cls.kind:
+            raise SpecError(f"The spec is a job of kind {found!r}, not {cls.kind!r}.", f"run `st-spark {found}`.")
+        return cls.from_fields({**values, **overrides})
 
     @classmethod
     def from_fields(cls, values: Mapping[str, Any]) -> Self:
@@ -137,7 +154,7 @@ class Job:
                 continue
             if each.metadata["short"] == "-":
                 words.append(str(value))
-            elif each.metadata["kind"] is bool:
+            elif value_type(each) is bool:
                 flags.append(_flag(each))
             else:
                 flags += [f"{_flag(each)}={one}" for one in (value if isinstance(value, tuple) else (value,))]
@@ -151,7 +168,7 @@ class Job:
             SpecError: Another kind, an unknown flag, a missing or a wrong value.
         """
         if not argv or argv[0] != cls.kind:
-            raise SpecError(f"The arguments do not start with {cls.kind!r}: {list(argv)[:1]}.", "give the name of the job first.")
+            raise SpecError(f"The arguments do not start with {cls.kind!r}: {list(argv)[:1]}.", "name the job first.")
         return cls.from_fields(cls.parser().parse(argv[1:]))
 
     @classmethod
@@ -170,21 +187,6 @@ class Job:
         return parser
 
 
-def read_fields(text: str, kind: str) -> dict[str, Any]:
-    """Return the unchecked fields of a JSON job. Invalid JSON or another kind of job raises SpecError."""
-    fix = 'write one object such as {"job": "embed", ...}.'
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise SpecError(f"The spec is not valid JSON: {error}.", fix) from None
-    if not isinstance(values, dict):
-        raise SpecError(f"The spec is a {type(values).__name__}, not a JSON object.", fix)
-    found = values.pop("job", kind)
-    if found != kind:
-        raise SpecError(f"The spec is a job of kind {found!r}, not {kind!r}.", f"run it with `st-spark {found}`.")
-    return values
-
-
 def _flag(each: Field[Any]) -> str:
     return "" if each.metadata["short"] == "-" else "--" + each.name.replace("_", "-")
 
@@ -194,15 +196,15 @@ def _add_flag(section: "argparse._ArgumentGroup", each: Field[Any]) -> None:
     note = f" (default: {each.default})" if each.default not in (MISSING, None, False) else ""
     note = " (required)" if each.default is MISSING else note
     more: dict[str, Any] = {"help": f"{about['help']}{note}", "default": argparse.SUPPRESS}
-    if about["kind"] is bool:
+    if value_type(each) is bool:
         section.add_argument(_flag(each), action="store_true", **more)
         return
-    more |= {"choices": about["choices"] or None, "type": about["kind"]}
+    more |= {"choices": about["choices"] or None, "type": value_type(each)}
     if about["short"] == "-":  # "?": a saved spec may have the value
         section.add_argument(each.name, nargs="?", metavar=each.name.upper(), **more)
         return
     if not about["choices"]:
-        more["metavar"] = "N" if about["kind"] is int else each.name.split("_")[-1].upper()
+        more["metavar"] = "N" if value_type(each) is int else each.name.split("_")[-1].upper()
     action = "append" if about["most"] > 1 else "store"
     section.add_argument(*filter(None, (_flag(each), about["short"])), action=action, dest=each.name, **more)
 
@@ -215,8 +217,8 @@ def _check(each: Field[Any], value: object) -> None:
     if not 0 < len(parts) <= about["most"]:
         raise SpecError(f"{each.name} has {len(parts)} values.", f"give 1 to {about['most']}.")
     for part in parts:
-        if type(part) is not about["kind"]:  # not isinstance: True is an int there
-            raise SpecError(f"{each.name} is {part!r}.", f"give {TYPE_NAMES[about['kind']]}.")
+        if type(part) is not value_type(each):  # not isinstance: True is an int there
+            raise SpecError(f"{each.name} is {part!r}.", f"give {TYPE_NAMES[value_type(each)]}.")
         if about["choices"] and part not in about["choices"]:
             hint = did_you_mean(part, about["choices"])
             raise SpecError(f"{each.name} is {part!r}{hint}.", f"choose {', '.join(about['choices'])}.")

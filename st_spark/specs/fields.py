@@ -77,7 +77,7 @@ class VectorOptions(DefaultEncoding, ModelOptions):
     column: str | None = option("vector column (default: the only one)", None)
     text_column: str | None = option("text column (needs --model)", None)
     method: str = option("exact, or ivf (approximate)", "exact", choices=METHODS)
-    recall: float = option("share of the exact result that ivf should find", 0.95, kind=float)
+    recall: float = option("share of the exact result that ivf should find", 0.95)
 
     def __post_init__(self) -> None:
         """Check the fields, and that vectors come either from a column or from a model."""

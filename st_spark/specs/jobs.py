@@ -31,8 +31,8 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
     output_column: str = option("name of the vector column", "embedding")
     prompt_name: str | None = option("name of a prompt that the model defines", None)
     task: str | None = option("task for Router models: query, document, ...", None)
-    normalize_embeddings: bool = option("scale every vector to length 1", False, kind=bool)
-    truncate_dim: int | None = option("keep only the first N values of each vector", None, kind=int, least=1)
+    normalize_embeddings: bool = option("scale every vector to length 1", False)
+    truncate_dim: int | None = option("keep only the first N values of each vector", None, least=1)
     precision: str = option(
         "type of the stored values; a sample sets the ranges of int8 and uint8", "float32", choices=PRECISIONS
     )
@@ -84,7 +84,7 @@ class SearchJob(Job):
 
     query: str = option("text to search for", short="-")
     table: str = option("path or catalog name of the embedded table", table=True)
-    k: int = option("number of rows to show", 5, kind=int, short="-k", least=1)
+    k: int = option("number of rows to show", 5, short="-k", least=1)
     model: str | None = option("model for the query (default: the one that embedded the table)", None)
     column: str | None = option("vector column (default: the only one)", None)
 
@@ -96,17 +96,17 @@ class JoinJob(OutputTable, PairOptions):
     kind: ClassVar[str] = "join"
 
     left: str = option("path or catalog name of the left table", table=True)
-    right: str | None = option("the right table (default: the left table)", None, table=True)
+    right: str | None = option("path or catalog name of the right table (default: the left one)", None, table=True)
     left_format: str | None = format_option("left")
     right_format: str | None = format_option("right")
     right_id_column: str | None = option("ID column of the right table (default: --id-column)", None)
     right_column: str | None = option("vector column of the right table (default: the only one)", None)
     right_text_column: str | None = option("text column of the right table (default: --text-column)", None)
     k: int | None = option(
-        "neighbours of each left row (default: 10; with --threshold: all)", None, kind=int, short="-k", least=1
+        "neighbours of each left row (default: 10; with --threshold: all)", None, short="-k", least=1
     )
-    threshold: float | None = option("lowest score of a pair", None, kind=float)
-    max_pairs: int = option("largest number of pairs with a threshold and no k", 100_000_000, kind=int)
+    threshold: float | None = option("lowest score of a pair", None)
+    max_pairs: int = option("largest number of pairs with a threshold and no k", 100_000_000)
     overflow: str = option("above --max-pairs: stop, or keep the best pairs of each row", "error", choices=OVERFLOWS)
 
 
@@ -116,13 +116,13 @@ class DedupJob(InputTable, OutputTable, PairOptions):
 
     kind: ClassVar[str] = "dedup"
 
-    threshold: float = option("lowest score of a pair", 0.9, kind=float)
+    threshold: float = option("lowest score of a pair", 0.9)
     linkage: str = option(
         "components: rows that a chain of pairs connects; leader: rows similar to one row of the group",
         "components",
         choices=LINKAGES,
     )
-    max_pairs: int = option("largest number of pairs with --linkage leader", 100_000_000, kind=int)
+    max_pairs: int = option("largest number of pairs with --linkage leader", 100_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ class MineJob(OutputTable, VectorOptions):
         "model that embeds the texts: hub name, folder, or package:NAME (default: LaBSE if a table has no vectors)",
         None,
     )
-    k: int = option("neighbours of each row in the margin", 4, kind=int, short="-k", least=1)
+    k: int = option("neighbours of each row in the margin", 4, short="-k", least=1)
     margin: str = option(
         "score: the cosine, its distance to the neighbours' mean, or its ratio to that mean", "ratio", choices=MARGINS
     )
@@ -154,17 +154,17 @@ class MineJob(OutputTable, VectorOptions):
         choices=RETRIEVALS,
     )
     candidates: str = option("pairs of a row to choose from: the best one, or all k", "best", choices=CANDIDATES)
-    threshold: float = option("pairs need a score above this", 1.06, kind=float)
+    threshold: float = option("pairs need a score above this", 1.06)
     document_column: str | None = option("document column; pairs are found within equal values", None)
     language_column: str | None = option("language column; rows in other languages are skipped", None)
     source_language: str | None = option("language of the source, such as de", None)
     target_language: str | None = option("language of the target", None)
-    min_chars: int = option("shortest text", 10, kind=int)
-    max_chars: int = option("longest text", 500, kind=int)
-    max_symbols: float = option("largest share of digits and punctuation in a text", 0.5, kind=float)
-    max_ratio: float = option("largest ratio of the lengths of both texts", 3.0, kind=float)
-    max_alike: float = option("largest share of equal letters; more of them are a copy", 0.9, kind=float)
-    texts: bool = option("also write both texts to the table", False, kind=bool)
+    min_chars: int = option("shortest text", 10)
+    max_chars: int = option("longest text", 500)
+    max_symbols: float = option("largest share of digits and punctuation in a text", 0.5)
+    max_ratio: float = option("largest ratio of the lengths of both texts", 3.0)
+    max_alike: float = option("largest share of equal letters; more of them are a copy", 0.9)
+    texts: bool = option("also write both texts to the table", False)
     tsv: str | None = option("also write scores and texts to this TSV file", None)
     tmx: str | None = option("also write the texts to this TMX file; needs both languages", None)
     report: str | None = option("folder for a score histogram, pairs per threshold, and examples", None)
