@@ -90,7 +90,7 @@ def check(name: str, look: Callable[[], str]) -> Check:
     except StSparkError as error:
         return Check(name, False, error.problem, error.fix)
     except Exception as error:  # noqa: BLE001  (the other checks should still run)
-        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], "read the error to the left.")
+        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], "find the cause of this error.")
 
 
 def java() -> str:

@@ -220,7 +220,7 @@ def _check(each: Field[Any], value: object) -> None:
         if type(part) is not value_type(each):  # not isinstance: True is an int there
             raise SpecError(f"{each.name} is {part!r}.", f"give {TYPE_NAMES[value_type(each)]}.")
         if about["choices"] and part not in about["choices"]:
-            hint = did_you_mean(part, about["choices"])
+            hint = did_you_mean(str(part), about["choices"])
             raise SpecError(f"{each.name} is {part!r}{hint}.", f"choose {', '.join(about['choices'])}.")
         if part == "" and each.default is MISSING:
             raise SpecError(f"{each.name} is empty.", "give a value.")

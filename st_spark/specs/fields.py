@@ -35,13 +35,13 @@ class ModelOptions(Job):
     """Model."""
 
     model: str | None = option("model that embeds the texts: hub name, folder, or package:NAME", None)
-    revision: str | None = option("commit, tag or branch of --model on the hub", None)
-    dtype: str = option("number type that the model computes in", "auto", choices=DTYPES)
+    revision: str | None = option("revision of --model on the hub: commit, tag or branch", None)
+    dtype: str = option("data type for the model's computation", "auto", choices=DTYPES)
     prompt: str | None = option("text to put before every text", None)
 
 
 class DefaultEncoding:
-    """Values of the encoding options that only an embed job has."""
+    """The encoding options of jobs that do not offer them (an embed job does)."""
 
     prompt_name: ClassVar[None] = None
     truncate_dim: ClassVar[None] = None
@@ -58,7 +58,7 @@ class NewColumn(ModelOptions):
     output_column: str = option("name of the new column")
 
     def __post_init__(self) -> None:
-        """Check the fields, and that the new column replaces none of the input."""
+        """Check the fields, and that the new column is not an input column."""
         super().__post_init__()
         if self.output_column in (*self.text_columns, self.id_column):
             raise SpecError(f"output_column {self.output_column!r} is an input column.", "choose another name for it.")
@@ -80,7 +80,7 @@ class VectorOptions(DefaultEncoding, ModelOptions):
     recall: float = option("share of the exact result that ivf should find", 0.95)
 
     def __post_init__(self) -> None:
-        """Check the fields, and that vectors come either from a column or from a model."""
+        """Check the fields, and that vectors come from a column or from a model, not both."""
         super().__post_init__()
         columns = (getattr(self, name, None) for name in ("column", "right_column", "target_column"))
         if self.model is not None and any(columns):
@@ -91,8 +91,10 @@ class VectorOptions(DefaultEncoding, ModelOptions):
 class PairOptions(VectorOptions):
     """Pairs."""
 
-    score: str | None = option("similarity function (default: the one of the model, else cosine)", None, choices=SCORES)
-    on: str | tuple[str, ...] | None = option("column with equal values in both rows; can be repeated", None, most=9)
+    score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
+    on: str | tuple[str, ...] | None = option(
+        "column whose values must be equal; can be given several times", None, most=9
+    )
 
     def __post_init__(self) -> None:
         """Check the fields, and that a model and a text column are given together."""

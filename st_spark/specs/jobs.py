@@ -106,7 +106,7 @@ class JoinJob(OutputTable, PairOptions):
         "neighbours of each left row (default: 10; with --threshold: all)", None, short="-k", least=1
     )
     threshold: float | None = option("lowest score of a pair", None)
-    max_pairs: int = option("largest number of pairs with a threshold and no k", 100_000_000)
+    max_pairs: int = option("limit on the number of pairs, with --threshold and no -k", 100_000_000)
     overflow: str = option("above --max-pairs: stop, or keep the best pairs of each row", "error", choices=OVERFLOWS)
 
 
@@ -122,7 +122,7 @@ class DedupJob(InputTable, OutputTable, PairOptions):
         "components",
         choices=LINKAGES,
     )
-    max_pairs: int = option("largest number of pairs with --linkage leader", 100_000_000)
+    max_pairs: int = option("limit on the number of pairs, with --linkage leader", 100_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +138,12 @@ class MineJob(OutputTable, VectorOptions):
     target_id_column: str | None = option("ID column of the target table (default: --id-column)", None)
     target_column: str | None = option("vector column of the target table (default: the only one)", None)
     target_text_column: str | None = option("text column of the target table (default: --text-column)", None)
-    text_column: str | None = option("text column, to embed, to filter and to write", None)
+    text_column: str | None = option("text column; the texts are embedded, filtered or written", None)
     model: str | None = option(
         "model that embeds the texts: hub name, folder, or package:NAME (default: LaBSE if a table has no vectors)",
         None,
     )
-    k: int = option("neighbours of each row in the margin", 4, short="-k", least=1)
+    k: int = option("number of neighbours of each row for the margin", 4, short="-k", least=1)
     margin: str = option(
         "score: the cosine, its distance to the neighbours' mean, or its ratio to that mean", "ratio", choices=MARGINS
     )
@@ -154,16 +154,16 @@ class MineJob(OutputTable, VectorOptions):
         choices=RETRIEVALS,
     )
     candidates: str = option("pairs of a row to choose from: the best one, or all k", "best", choices=CANDIDATES)
-    threshold: float = option("pairs need a score above this", 1.06)
-    document_column: str | None = option("document column; pairs are found within equal values", None)
+    threshold: float = option("keep pairs with a score above this", 1.06)
+    document_column: str | None = option("document column; rows are only paired within a document", None)
     language_column: str | None = option("language column; rows in other languages are skipped", None)
     source_language: str | None = option("language of the source, such as de", None)
     target_language: str | None = option("language of the target", None)
     min_chars: int = option("shortest text", 10)
     max_chars: int = option("longest text", 500)
     max_symbols: float = option("largest share of digits and punctuation in a text", 0.5)
-    max_ratio: float = option("largest ratio of the lengths of both texts", 3.0)
-    max_alike: float = option("largest share of equal letters; more of them are a copy", 0.9)
+    max_ratio: float = option("largest ratio of the two text lengths", 3.0)
+    max_alike: float = option("largest share of equal letters; above it, a pair counts as a copy", 0.9)
     texts: bool = option("also write both texts to the table", False)
     tsv: str | None = option("also write scores and texts to this TSV file", None)
     tmx: str | None = option("also write the texts to this TMX file; needs both languages", None)
