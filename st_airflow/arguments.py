@@ -1,6 +1,7 @@
 """The fields of a job as the keyword arguments of its operator. Rendered templates are text: it is converted here."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field
 from typing import Any
@@ -21,16 +22,8 @@ def signature(kind: type[Job]) -> inspect.Signature:
 
     Airflow uses it for default_args, for partial().expand(), and to find missing arguments.
     """
-    own = [
-        inspect.Parameter(
-            each.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if each.default is MISSING else each.default,
-            annotation=each.type,
-        )
-        for each in kind.options()
-    ]
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    own = inspect.signature(kind).parameters.values()
     return inspect.Signature([first, *own, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)])
 
 
@@ -39,7 +32,8 @@ def docstring(kind: type[Job]) -> str:
     lines = []
     for each in kind.options():
         default = "required" if each.default is MISSING else f"default: {each.default!r}"
-        lines.append(f"    {each.name}: {each.metadata['help'].replace('--', '')} ({default}).")
+        text = re.sub(r"--[\w-]+", lambda flag: flag[0][2:].replace("-", "_"), each.metadata["help"])
+        lines.append(f"    {each.name}: {text} ({default}).")
     return "\n".join(lines)
 
 

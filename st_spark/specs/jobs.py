@@ -106,7 +106,7 @@ class JoinJob(OutputTable, PairOptions):
         "neighbours of each left row (default: 10; with --threshold: all)", None, short="-k", least=1
     )
     threshold: float | None = option("lowest score of a pair", None)
-    max_pairs: int = option("limit on the number of pairs, with --threshold and no -k", 100_000_000)
+    max_pairs: int = option("limit on the number of pairs, with --threshold and no --k", 100_000_000)
     overflow: str = option("above --max-pairs: stop, or keep the best pairs of each row", "error", choices=OVERFLOWS)
 
 
