@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field
 from typing import Any
 
 from st_spark.errors import SpecError
-from st_spark.specs.base import TYPE_NAMES, Job, value_type
+from st_spark.specs.base import TYPE_NAMES, Job, help_text, value_type
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -31,9 +31,8 @@ def docstring(kind: type[Job]) -> str:
     """Return the fields as the lines below "Args:" in a docstring."""
     lines = []
     for each in kind.options():
-        default = "required" if each.default is MISSING else f"default: {each.default!r}"
-        text = re.sub(r"--[\w-]+", lambda flag: flag[0][2:].replace("-", "_"), each.metadata["help"])
-        lines.append(f"    {each.name}: {text} ({default}).")
+        text = re.sub(r"--[\w-]+", lambda flag: flag[0][2:].replace("-", "_"), help_text(each))
+        lines.append(f"    {each.name}: {text}.")
     return "\n".join(lines)
 
 

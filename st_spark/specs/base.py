@@ -42,6 +42,12 @@ def value_type(each: Field[Any]) -> type:
     return (get_args(each.type) or (each.type,))[0]  # the first type of a union
 
 
+def help_text(each: Field[Any]) -> str:
+    """Return the help text of a field with its default."""
+    default = f" (default: {each.default})" if each.default not in (None, False) else ""
+    return each.metadata["help"] + (" (required)" if each.default is MISSING else default)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises SpecError; argparse would print the usage and exit."""
 
@@ -193,9 +199,7 @@ def _flag(each: Field[Any]) -> str:
 
 def _add_flag(section: "argparse._ArgumentGroup", each: Field[Any]) -> None:
     about = each.metadata
-    note = f" (default: {each.default})" if each.default not in (MISSING, None, False) else ""
-    note = " (required)" if each.default is MISSING else note
-    more: dict[str, Any] = {"help": f"{about['help']}{note}", "default": argparse.SUPPRESS}
+    more: dict[str, Any] = {"help": help_text(each), "default": argparse.SUPPRESS}
     if value_type(each) is bool:
         section.add_argument(_flag(each), action="store_true", **more)
         return

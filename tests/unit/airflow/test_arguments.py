@@ -25,7 +25,7 @@ def test_signature_has_each_field_and_its_default() -> None:
 def test_docstring_has_each_field() -> None:
     lines = arguments.docstring(EmbedJob)
     assert all(f"    {name}: " in lines for name in arguments.names(EmbedJob))
-    assert "ID column of the right table (default: id_column) (default: None)." in arguments.docstring(JoinJob)
+    assert "ID column of the right table (default: id_column)." in arguments.docstring(JoinJob)
 
 
 def test_rendered_text_becomes_the_type_of_the_field() -> None:
