@@ -15,8 +15,7 @@ from st_spark.errors import PlatformError, StSparkError
 from st_spark.specs.base import Parser
 
 SUMMARY = "check Java, PySpark, the workers' Python, the processor, GPUs, memory, disk, Delta and a model"
-_GIGABYTE = 1024**3
-_LEAST_MEMORY, _LEAST_DISK = 2, 2  # GB
+_LEAST = 2  # GB of memory, and of disk space
 # Run by the workers' Python, which may not have st_spark.
 _WORKER = """
 import importlib, json, sys
@@ -165,25 +164,26 @@ def memory() -> str:
     if not info.exists():
         return "unknown on this system"
     line = next(line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("MemAvailable"))
-    free = int(line.split()[1]) / 1024**2
-    if free < _LEAST_MEMORY:
-        raise PlatformError(f"{free:.1f} GB free", f"close other programs: {_LEAST_MEMORY} GB are needed.")
-    return f"{free:.1f} GB free"
+    return _enough(int(line.split()[1]) / 1024**2, "", "close other programs")
 
 
 def disk() -> str:
     """Find the free space in the folder for Spark's temporary files and for unpacked models."""
     folder = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]
-    free = shutil.disk_usage(folder).free / _GIGABYTE
-    found = f"{free:.1f} GB free in {folder}"
-    if free < _LEAST_DISK:
-        fix = f"free space, or set SPARK_LOCAL_DIRS and TMPDIR to a larger disk: {_LEAST_DISK} GB are needed."
-        raise PlatformError(found, fix)
-    return found
+    fix = "free space, or set SPARK_LOCAL_DIRS and TMPDIR to a larger disk"
+    return _enough(shutil.disk_usage(folder).free / 1024**3, f" in {folder}", fix)
+
+
+def _enough(free: float, where: str, fix: str) -> str:
+    if free < _LEAST:
+        raise PlatformError(f"{free:.1f} GB free{where}", f"{fix}: {_LEAST} GB are needed.")
+    return f"{free:.1f} GB free{where}"
 
 
 def delta() -> str:
     """Find Delta's jars: among Spark's own, in the local cache, or at Maven Central."""
+    from urllib.request import Request, urlopen
+
     from st_spark.spark import session
 
     package = session.delta_package()
@@ -192,17 +192,11 @@ def delta() -> str:
     group, artifact, wanted = package.split(":")
     if any(Path.home().glob(f".ivy2*/jars/io.delta_{artifact}-{wanted}.jar")):
         return f"{package}, downloaded"
-    _check_maven(f"{group.replace('.', '/')}/{artifact}/{wanted}/{artifact}-{wanted}.pom", package)
-    return f"{package}, will be downloaded when first needed"
-
-
-def _check_maven(path: str, package: str) -> None:
-    from urllib.error import URLError
-    from urllib.request import Request, urlopen
-
+    path = f"{group.replace('.', '/')}/{artifact}/{wanted}/{artifact}-{wanted}.pom"
     try:
         urlopen(Request(f"https://repo1.maven.org/maven2/{path}", method="HEAD"), timeout=10).close()
-    except (URLError, OSError) as error:
+        return f"{package}, will be downloaded when first needed"
+    except OSError as error:
         raise PlatformError(
             f"{package} is not downloaded, and Maven Central cannot be reached: {error}",
             "only Delta tables need it: name a reachable repository (spark.jars.repositories) in spark-defaults.conf.",

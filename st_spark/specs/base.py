@@ -71,17 +71,11 @@ class Job:
     kind: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """Check the type, the range and the choices of every field.
-
-        Raises:
-            SpecError: A value is not allowed.
-        """
+        """Check the type, the range and the choices of every field. A wrong value raises SpecError."""
         for each in fields(self):
             value = getattr(self, each.name)
-            if isinstance(value, list):
-                value = tuple(value)
-            if isinstance(value, tuple) and len(value) == 1:
-                value = value[0]
+            if isinstance(value, list | tuple):
+                value = value[0] if len(value) == 1 else tuple(value)
             if value_type(each) is float and type(value) is int:  # JSON writes 1 for 1.0
                 value = float(value)
             object.__setattr__(self, each.name, value)
@@ -105,9 +99,10 @@ class Job:
 
     def tables(self) -> list[tuple[str, str | None]]:
         """Return the tables that the job reads and writes as (path or name, format); None: found from the path."""
-        names = [each.name for each in self.options() if each.metadata["table"]]
-        found = [(getattr(self, name), getattr(self, f"{name}_format", None)) for name in names]
-        return [(where, table_format) for where, table_format in found if where is not None]
+        names = [
+            each.name for each in self.options() if each.metadata["table"] and getattr(self, each.name) is not None
+        ]
+        return [(getattr(self, name), getattr(self, f"{name}_format", None)) for name in names]
 
     def to_json(self) -> str:
         """Return all fields as a JSON object; the key "job" holds the kind."""
@@ -116,15 +111,7 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str, /, **overrides: object) -> Self:
-        """Return the job of a JSON object. Fields with a default may be missing.
-
-        Args:
-            text: The JSON object.
-            overrides: Fields that replace those of the object.
-
-        Raises:
-            SpecError: Not a JSON object, another kind of job, an unknown key, a missing or a wrong value.
-        """
+        """Return the job of a JSON object, with some fields replaced. A wrong object or field raises SpecError."""
         fix = 'write one object such as {"job": "embed", ...}.'
         try:
             values = json.loads(text)
@@ -168,11 +155,7 @@ class Job:
 
     @classmethod
     def from_argv(cls, argv: Sequence[str]) -> Self:
-        """Return the job of a command line; the first argument is the kind.
-
-        Raises:
-            SpecError: Another kind, an unknown flag, a missing or a wrong value.
-        """
+        """Return the job of a command line that starts with the kind. A wrong argument raises SpecError."""
         if not argv or argv[0] != cls.kind:
             raise SpecError(f"The arguments do not start with {cls.kind!r}: {list(argv)[:1]}.", "name the job first.")
         return cls.from_fields(cls.parser().parse(argv[1:]))

@@ -25,17 +25,13 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
 
     kind: ClassVar[str] = "embed"
 
-    text_column: str | tuple[str, str] = option(
-        "text column, or image column for a CLIP model; give it twice for text pairs", most=2
-    )
+    text_column: str | tuple[str, str] = option("text column, or image column (CLIP); two for text pairs", most=2)
     output_column: str = option("name of the vector column", "embedding")
     prompt_name: str | None = option("name of a prompt that the model defines", None)
     task: str | None = option("task for Router models: query, document, ...", None)
     normalize_embeddings: bool = option("scale every vector to length 1", False)
     truncate_dim: int | None = option("keep only the first N values of each vector", None, least=1)
-    precision: str = option(
-        "type of the stored values; a sample sets the ranges of int8 and uint8", "float32", choices=PRECISIONS
-    )
+    precision: str = option("type of the stored values; int8 and uint8 are calibrated", "float32", choices=PRECISIONS)
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -54,9 +50,7 @@ class ClassifyJob(DefaultEncoding, InputTable, OutputTable, NewColumn):
     output_column: str = option("name of the new column: label, score and all scores", "classification")
     prompt: str | None = option("text to put before every text, but not before labels", None)
     labels: str | None = option("labels, separated by commas", None)
-    labels_table: str | None = option(
-        "path or catalog name of a table of labels, instead of --labels", None, table=True
-    )
+    labels_table: str | None = option("path or catalog name of a table of labels (not --labels)", None, table=True)
     label_column: str = option("column of --labels-table with the labels", "label")
     template: str = option("text that the model reads for a label; {} is the label: 'a photo of a {}'", "{}")
     label_model: str | None = option("model for the labels (default: --model), such as one for another language", None)
@@ -102,9 +96,7 @@ class JoinJob(OutputTable, PairOptions):
     right_id_column: str | None = option("ID column of the right table (default: --id-column)", None)
     right_column: str | None = option("vector column of the right table (default: the only one)", None)
     right_text_column: str | None = option("text column of the right table (default: --text-column)", None)
-    k: int | None = option(
-        "neighbours of each left row (default: 10; with --threshold: all)", None, short="-k", least=1
-    )
+    k: int | None = option("neighbours per left row (default: 10; all with --threshold)", None, short="-k", least=1)
     threshold: float | None = option("lowest score of a pair", None)
     max_pairs: int = option("limit on the number of pairs, with --threshold and no --k", 100_000_000)
     overflow: str = option("above --max-pairs: stop, or keep the best pairs of each row", "error", choices=OVERFLOWS)
@@ -117,11 +109,7 @@ class DedupJob(InputTable, OutputTable, PairOptions):
     kind: ClassVar[str] = "dedup"
 
     threshold: float = option("lowest score of a pair", 0.9)
-    linkage: str = option(
-        "components: rows that a chain of pairs connects; leader: rows similar to one row of the group",
-        "components",
-        choices=LINKAGES,
-    )
+    linkage: str = option("group rows by chains of pairs, or around a leader row", "components", choices=LINKAGES)
     max_pairs: int = option("limit on the number of pairs, with --linkage leader", 100_000_000)
 
 
@@ -139,20 +127,10 @@ class MineJob(OutputTable, VectorOptions):
     target_column: str | None = option("vector column of the target table (default: the only one)", None)
     target_text_column: str | None = option("text column of the target table (default: --text-column)", None)
     text_column: str | None = option("text column; the texts are embedded, filtered or written", None)
-    model: str | None = option(
-        "model that embeds the texts: hub name, folder, or package:NAME (default: LaBSE if a table has no vectors)",
-        None,
-    )
-    k: int = option("number of neighbours of each row for the margin", 4, short="-k", least=1)
-    margin: str = option(
-        "score: the cosine, its distance to the neighbours' mean, or its ratio to that mean", "ratio", choices=MARGINS
-    )
-    retrieval: str = option(
-        "pairs to keep: the best of each source row (forward), of each target row (backward), both (intersect), "
-        "either (union), or the best of all with each row once (max)",
-        "max",
-        choices=RETRIEVALS,
-    )
+    model: str | None = option("hub name, folder, or package:NAME (default: LaBSE if there are no vectors)", None)
+    k: int = option("neighbours per row for the margin", 4, short="-k", least=1)
+    margin: str = option("cosine alone, minus its neighbours' mean, or divided by it", "ratio", choices=MARGINS)
+    retrieval: str = option("which best pairs to keep; max: one to one, best first", "max", choices=RETRIEVALS)
     candidates: str = option("pairs of a row to choose from: the best one, or all k", "best", choices=CANDIDATES)
     threshold: float = option("keep pairs with a score above this", 1.06)
     document_column: str | None = option("document column; rows are only paired within a document", None)
