@@ -101,10 +101,10 @@ def test_airflow_lists_the_provider(running: Airflow) -> None:
 
 
 def test_schedule_embeds_the_rows_of_yesterday(running: Airflow, embedded: str, data: Path) -> None:
-    told = running.xcom("embed_corpus", embedded, "embed")
-    assert told["rows"] | {"in": ROWS, "out": ROWS, "null": 0, "duplicate_id": 0} == told["rows"]
-    assert told["duplicates"] == COPIES
-    table = Path(told["output"]["path"])
+    result = running.xcom("embed_corpus", embedded, "embed")
+    assert result["rows"] | {"in": ROWS, "out": ROWS, "null": 0, "duplicate_id": 0} == result["rows"]
+    assert result["duplicates"] == COPIES
+    table = Path(result["output"]["path"])
     start = running.call("GET", f"dags/embed_corpus/dagRuns/{embedded}")["data_interval_start"]
     assert table == data / "corpus_embedded" / f"day={start[:10]}"
     rows = pq.read_table(table).to_pydict()
@@ -113,9 +113,9 @@ def test_schedule_embeds_the_rows_of_yesterday(running: Airflow, embedded: str, 
 
 
 def test_return_value_has_no_vector(running: Airflow, embedded: str) -> None:
-    told = running.xcom("embed_corpus", embedded, "embed")
-    assert len(json.dumps(told)) < 3_000
-    assert told["model"]["dim"] == 384
+    result = running.xcom("embed_corpus", embedded, "embed")
+    assert len(json.dumps(result)) < 3_000
+    assert result["model"]["dim"] == 384
 
 
 def test_asset_starts_the_search_for_duplicates(running: Airflow, embedded: str, data: Path) -> None:
@@ -123,13 +123,13 @@ def test_asset_starts_the_search_for_duplicates(running: Airflow, embedded: str,
     assert running.finished("find_duplicates", run) == "success"
     (event,) = running.call("GET", f"dags/find_duplicates/dagRuns/{run}/upstreamAssetEvents")["asset_events"]
     assert event["extra"] == running.xcom("embed_corpus", embedded, "embed")
-    told = running.xcom("find_duplicates", run, "find_duplicates")
+    result = running.xcom("find_duplicates", run, "find_duplicates")
     groups = pq.read_table(data / "duplicates").to_pylist()
     assert sorted(row["id"] for row in groups) == list(range(ROWS))
-    assert told["groups"]["all"] == len({row["group"] for row in groups}) == ROWS - told["duplicates"]
+    assert result["groups"]["all"] == len({row["group"] for row in groups}) == ROWS - result["duplicates"]
     group = {row["id"]: row["group"] for row in groups}
     assert all(group[ROWS - 2 * COPIES + number] == group[number] for number in range(COPIES))
-    assert told["copies"] == COPIES
+    assert result["copies"] == COPIES
 
 
 def test_asset_starts_the_mining_of_translations(running: Airflow, embedded: str, data: Path) -> None:

@@ -47,7 +47,7 @@ def test_help_lists_every_command_and_option(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         (["embd"], "invalid choice: 'embd'"),
         (["embed"], "embed needs input. Fix: give --input"),
@@ -59,13 +59,13 @@ def test_help_lists_every_command_and_option(capsys: Capture) -> None:
         (["search", "q", "--table", "t", "--result", "/no/such/r.json"], "There is no folder for the result"),
     ],
 )
-def test_wrong_command_is_a_one_line_error_with_a_fix(capsys: Capture, argv: list[str], says: str) -> None:
+def test_wrong_command_is_a_one_line_error_with_a_fix(capsys: Capture, argv: list[str], message: str) -> None:
     assert main.main(argv) == 2
     out, error = capsys.readouterr()
     assert out == ""
     assert error.startswith("st-spark: error: ")
     assert error.count("\n") == 1
-    assert says in error
+    assert message in error
     assert "Fix: " in error
 
 
