@@ -62,14 +62,13 @@ def summary_of_join(result: Result) -> str:
     sizes = " x ".join(f"{side['rows']:,}" for side in sides)
     asked = [f"{result['k']} neighbours each"] if result["k"] else []
     asked += [f"a score of {result['threshold']:g} or more"] if result["threshold"] is not None else []
-    limited = "best_per_row" in result
     return _lines(
         f"{result['pairs']:,} pairs in {result['seconds']['join_and_write']:.1f} s: {sizes} rows"
         + (" with themselves" if len(sides) == 1 else ""),
         f"  {' with '.join(asked)}; {result['score']}, {result['method']}",
         _recall(result),
-        f"  only the best {result['best_per_row']:,} of each row; expected {result['expected_pairs']:,} pairs"
-        if limited
+        f"  only the best {result['best_per_row']:,} of each row; {result['expected_pairs']:,} were expected"
+        if "best_per_row" in result
         else "",
         *map(_set_aside, sides),
         _place(result["output"]),
@@ -82,10 +81,10 @@ def summary_of_dedup(result: Result) -> str:
     copies = f", {result['copies']:,} of them exact copies" if result["copies"] else ""
     return _lines(
         f"{source['kept']:,} rows in {seconds:.1f} s: {result['duplicates']:,} duplicates{copies}",
-        f"  {groups['all']:,} groups, {groups['of_several']:,} of several rows, largest {groups['largest']:,}",
+        f"  {groups['all']:,} groups, {groups['of_several']:,} of several rows, the largest of {groups['largest']:,}",
         f"  a score of {result['threshold']:g} or more; {result['score']}, {result['linkage']}, {result['method']}",
         _recall(result),
-        f"  not grouped, with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
+        f"  single rows with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
         f"  set aside: {_counts(source['set_aside'])}" if source["set_aside"] else "",
         _place(result["output"]),
     )
