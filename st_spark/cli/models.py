@@ -10,7 +10,7 @@ from st_spark.errors import InputError
 from st_spark.model.catalog import MEASURES, MODELS, TASKS, CatalogModel, close_matches, find
 from st_spark.specs.base import Parser
 
-SUMMARY = "list the documented models: task, dimension, longest text, similarity, size, published results"
+SUMMARY = "list the documented models: task, dimension, longest text, score function, size, published results"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +61,7 @@ def _facts(model: CatalogModel) -> str:
         "kind": model.kind,
         "dimensions": model.dim,
         "longest text": model.max_length and f"{model.max_length:,} tokens",
-        "similarity": model.score,
+        "trained for": model.score,
         "vectors": {True: "of length 1", False: "of any length", None: None}[model.unit_length],
         "languages": model.languages and f"{model.languages}{names}",
         "weights": model.size_mb and f"{model.size_mb} MB",
