@@ -41,9 +41,9 @@ def test_a_mining_job_writes_a_table_files_and_a_report(
 ) -> None:
     source, target = embedded
     job = MineJob(
-        source,
-        target,
-        str(tmp_path / "out"),
+        source=source,
+        target=target,
+        output=str(tmp_path / "out"),
         threshold=1.1,
         text_column="text",
         max_alike=1.0,
@@ -126,7 +126,13 @@ def test_texts_are_embedded_by_the_default_model_and_the_summary_is_printed(
 def test_files_without_a_folder_are_rejected_before_any_work(
     spark: "SparkSession", embedded: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = MineJob(*embedded, str(tmp_path / "out"), text_column="text", tsv=str(tmp_path / "none" / "out.tsv"))
+    job = MineJob(
+        source=embedded[0],
+        target=embedded[1],
+        output=str(tmp_path / "out"),
+        text_column="text",
+        tsv=str(tmp_path / "none" / "out.tsv"),
+    )
     with pytest.raises(InputError, match="There is no folder for"):
         runner.run(job, spark)
     argv = [f"--source={embedded[0]}", f"--target={embedded[1]}", f"--output={tmp_path / 'out'}", "--margin=absolute"]

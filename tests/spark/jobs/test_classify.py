@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from st_spark.cli import main
-from st_spark.errors import InputError, SpecError, TableError
+from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.specs.jobs import ClassifyJob, EmbedJob
 from st_spark.tables import io
@@ -18,47 +16,6 @@ from tests.support.clip_checkpoints import opened, oracle
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-NEEDED = {"input": "in", "output": "out", "model": "m", "text_column": "text"}
-TEXT = st.text(min_size=1)
-
-
-@given(st.data())
-def test_a_classify_job_survives_json_and_argv(data: st.DataObject) -> None:
-    given_labels = data.draw(st.tuples(TEXT, st.none()) | st.tuples(st.none(), TEXT))
-    names = ("input", "output", "model", "label_column", "label_model", "revision", "prompt", "output_column")
-    values = {name: data.draw(TEXT) for name in names}
-    job = ClassifyJob(
-        text_column=data.draw(TEXT.filter(lambda name: name != values["output_column"])),
-        labels=given_labels[0],
-        labels_table=given_labels[1],
-        template=data.draw(TEXT) + "{}",
-        **values,
-    )
-    assert ClassifyJob.from_json(job.to_json()) == job
-    assert ClassifyJob.from_argv(job.to_argv()) == job
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({}, "No labels are given. Fix: give one of them: --labels a,b,c"),
-        ({"labels": "a", "labels_table": "t"}, "Both labels and labels_table are given"),
-        ({"labels": "a", "template": "a photo"}, "has no place for the label"),
-        ({"labels": "a", "output_column": "text"}, "output_column 'text' is an input column"),
-        ({"label": "a"}, "did you mean 'labels'"),
-    ],
-)
-def test_a_wrong_spec_is_refused_with_its_cure(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(SpecError) as caught:
-        ClassifyJob.from_json(json.dumps({**NEEDED, **change}))
-    assert says in str(caught.value)
-
-
-def test_labels_are_split_at_commas() -> None:
-    argv = "classify --input in --output out --model m --text-column text".split()
-    job = ClassifyJob.from_argv([*argv, "--labels", "sport, world politics ,cooking"])
-    assert job.label_names == ("sport", "world politics", "cooking")
 
 
 @pytest.mark.slow

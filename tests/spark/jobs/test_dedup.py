@@ -2,15 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from st_spark.choices import LINKAGES, METHODS, SCORES
 from st_spark.cli import main
-from st_spark.errors import InputError, SpecError, TableError
+from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.specs.jobs import DedupJob, EmbedJob
 from st_spark.tables import io
@@ -18,49 +15,7 @@ from st_spark.tables import io
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-NEEDED = {"input": "in", "output": "out"}
-TEXT = st.text(min_size=1)
-NAME = st.none() | TEXT
 CAT, SAME, DOG = "A cat sleeps on the sofa.", "A cat is sleeping on the sofa.", "Shares fell sharply on Monday."
-
-
-@given(st.data())
-def test_a_dedup_job_survives_json_and_argv(data: st.DataObject) -> None:
-    others: dict[str, Any] = {name: data.draw(NAME) for name in ("column", "revision", "prompt")}
-    job = DedupJob(
-        input=data.draw(TEXT),
-        output=data.draw(TEXT),
-        threshold=data.draw(st.floats(allow_nan=False, allow_infinity=False)),
-        score=data.draw(st.none() | st.sampled_from(SCORES)),
-        linkage=data.draw(st.sampled_from(LINKAGES)),
-        method=data.draw(st.sampled_from(METHODS)),
-        on=data.draw(st.none() | TEXT | st.tuples(TEXT, TEXT)),
-        max_pairs=data.draw(st.integers(min_value=1)),
-        **others,
-    )
-    assert DedupJob.from_json(job.to_json()) == job
-    assert DedupJob.from_argv(job.to_argv()) == job
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"model": "m"}, "model is given without text_column"),
-        ({"text_column": "t"}, "text_column is given without model"),
-        ({"model": "m", "text_column": "t", "column": "v"}, "Both a model and a column of vectors"),
-        ({"linkage": "leaders"}, "did you mean 'leader'"),
-        ({"threshold": "high"}, "give a float"),
-        ({"treshold": 0.8}, "did you mean 'threshold'"),
-    ],
-)
-def test_a_wrong_spec_is_refused_with_its_cure(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(SpecError) as caught:
-        DedupJob.from_json(json.dumps({**NEEDED, **change}))
-    assert says in str(caught.value)
-
-
-def test_a_whole_number_is_a_threshold() -> None:
-    assert DedupJob.from_json(json.dumps({**NEEDED, "threshold": 1})) == DedupJob("in", "out", threshold=1.0)
 
 
 @pytest.mark.slow

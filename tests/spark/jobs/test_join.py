@@ -5,12 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from st_spark.choices import METHODS, SCORES
 from st_spark.cli import main
-from st_spark.errors import InputError, SpecError, TableError
+from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.specs.jobs import EmbedJob, JoinJob
 from st_spark.tables import io
@@ -18,55 +15,6 @@ from tests.spark.join.tables import frame, neighbours, random_vectors, rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-NEEDED = {"left": "left", "output": "out"}
-TEXT = st.text(min_size=1)
-NAME = st.none() | TEXT
-
-
-@given(st.data())
-def test_a_join_job_survives_json_and_argv(data: st.DataObject) -> None:
-    names = ("right", "right_id_column", "column", "right_column", "revision", "prompt")
-    others: dict[str, Any] = {name: data.draw(NAME) for name in names}
-    job = JoinJob(
-        left=data.draw(TEXT),
-        output=data.draw(TEXT),
-        k=data.draw(st.none() | st.integers(min_value=1)),
-        threshold=data.draw(st.none() | st.floats(allow_nan=False, allow_infinity=False)),
-        score=data.draw(st.none() | st.sampled_from(SCORES)),
-        method=data.draw(st.sampled_from(METHODS)),
-        on=data.draw(st.none() | TEXT | st.tuples(TEXT, TEXT)),
-        max_pairs=data.draw(st.integers(min_value=1)),
-        **others,
-    )
-    assert JoinJob.from_json(job.to_json()) == job
-    assert JoinJob.from_argv(job.to_argv()) == job
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"k": 0}, "k is 0"),
-        ({"model": "m"}, "model is given without text_column"),
-        ({"text_column": "t"}, "text_column is given without model"),
-        ({"model": "m", "text_column": "t", "column": "v"}, "Both a model and a column of vectors"),
-        ({"score": "cos"}, "choose cosine, dot, euclidean"),
-        ({"rigth": "r"}, "did you mean 'right'"),
-        ({"threshold": "high"}, "give a float"),
-    ],
-)
-def test_a_wrong_spec_is_refused_with_its_cure(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(SpecError) as caught:
-        JoinJob.from_json(json.dumps({**NEEDED, **change}))
-    assert says in str(caught.value)
-
-
-def test_argv_is_what_a_person_would_type() -> None:
-    argv = "join --left a --right b --output c -k 3 --on lang --on year --threshold 1".split()
-    job = JoinJob.from_argv(argv)
-    assert job == JoinJob("a", "c", "b", k=3, threshold=1.0, on=("lang", "year"))
-    assert job.keys == ("lang", "year")
-    assert job.tables() == [("a", None), ("c", "parquet"), ("b", None)]
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
         source = str(tmp_path / f"in{first}")
         spark.createDataFrame(rows, "id int, text string").write.mode("overwrite").parquet(source)
         given = {"model": str(tiny_model), "dtype": "float32", "text_column": "text", "id_column": "id", **options}
-        return runner.run(EmbedJob(source, str(tmp_path / "out"), **given), spark)
+        return runner.run(EmbedJob(input=source, output=str(tmp_path / "out"), **given), spark)
 
     return run
 
@@ -85,7 +85,15 @@ def test_an_append_reuses_the_ranges_of_the_table(
     def run(texts: list[str], first: int, mode: str) -> None:
         source = str(tmp_path / f"in{first}")
         spark.createDataFrame(list(enumerate(texts, first)), "id int, text string").write.parquet(source)
-        job = EmbedJob(source, where, str(tiny_model), "text", dtype="float32", precision="int8", mode=mode)
+        job = EmbedJob(
+            input=source,
+            output=where,
+            model=str(tiny_model),
+            text_column="text",
+            dtype="float32",
+            precision="int8",
+            mode=mode,
+        )
         result = runner.run(EmbedJob(**{**vars(job), "output_format": output_format}), spark)
         assert ("calibrate" in result["seconds"]) == (mode == "error")
 
@@ -120,7 +128,7 @@ def test_a_search_ranks_bytes_nearly_as_floats(
 ) -> None:
     """Scores of bytes are those of the floats to 0.01; those of bits are cosines to vectors of 1 and -1, exactly."""
     embed(TEXTS, precision=precision)
-    result = runner.run(SearchJob("the dog ran", str(tmp_path / "out"), k=16), spark)
+    result = runner.run(SearchJob(query="the dog ran", table=str(tmp_path / "out"), k=16), spark)
     assert result["model"] == {"name": str(tiny_model), "dim": 32, "similarity": similarity, "precision": precision}
     assert result["rows"] == {"in": 17, "null": 1, "nan": 0}
     assert result["hits"][0]["row"]["text"] == "the dog ran"
@@ -143,7 +151,12 @@ def test_a_zero_vector_is_counted_also_where_bytes_hide_it(spark: "SparkSession"
     from tests.support.word_checkpoints import write_words
 
     spark.createDataFrame([("",), ("paris london",), (None,)], "text string").write.parquet(str(tmp_path / "in"))
-    job = EmbedJob(str(tmp_path / "in"), str(tmp_path / "out"), str(write_words(tmp_path / "words")), "text")
+    job = EmbedJob(
+        input=str(tmp_path / "in"),
+        output=str(tmp_path / "out"),
+        model=str(write_words(tmp_path / "words")),
+        text_column="text",
+    )
     for precision in ("float32", "uint8", "binary"):
         result = runner.run(EmbedJob(**{**vars(job), "precision": precision, "mode": "overwrite"}), spark)
         assert (result["rows"]["zero"], result["rows"]["nan"], result["rows"]["null"]) == (1, 0, 1)
