@@ -4,13 +4,11 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from st_spark.embedding.send_model import READ_BYTES, ModelBundle
+from st_spark.embedding.send_model import ModelBundle
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint import checkpoint, hub
 
@@ -45,7 +43,7 @@ def unpack(bundle: ModelBundle, home: Path) -> Path:
             return folder
         partial = Path(tempfile.mkdtemp(prefix=f"{bundle.fingerprint}-", dir=home))
         try:
-            write_files(partial, bundle.files, _pieces(bundle))
+            write_files(partial, bundle)
             _verified(partial, bundle)
             partial.rename(folder)  # atomic: a killed worker leaves no partial model under this name
         finally:
@@ -53,17 +51,20 @@ def unpack(bundle: ModelBundle, home: Path) -> Path:
     return folder
 
 
-def write_files(folder: Path, files: tuple[tuple[str, int], ...], pieces: Iterator[Any]) -> None:
-    """Write a stream of bytes to files of the given names and sizes. If the stream ends early, so do the files."""
-    rest = memoryview(b"")
-    for name, size in files:
+def write_files(folder: Path, bundle: ModelBundle) -> None:
+    """Write the pieces of a bundle to files in a folder."""
+    for name, piece in bundle.pieces:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            missing = size
-            while missing and (rest or (rest := memoryview(next(pieces, b"")))):
-                written = file.write(rest[:missing])
-                rest, missing = rest[written:], missing - written
+        if bundle.transport == "artifact":
+            from pyspark import SparkFiles
+
+            shutil.copyfile(Path(SparkFiles.getRootDirectory(), piece), path)
+            continue
+        with path.open("ab") as file:
+            file.write(piece.value)
+        if hasattr(piece, "_path"):  # Spark can read it again from there, so the worker need not keep a copy
+            vars(piece).pop("_value", None)
 
 
 def scratch() -> Path:
@@ -80,21 +81,6 @@ def scratch() -> Path:
     parent = folder.parent.stat()
     private = parent.st_uid == os.getuid() and not parent.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     return folder.parent if private else folder
-
-
-def _pieces(bundle: ModelBundle) -> Iterator[Any]:
-    """Yield the bytes of all files, in order."""
-    for piece in bundle.pieces:
-        if bundle.transport == "broadcast":
-            yield piece.value
-            if hasattr(piece, "_path"):  # Spark can read it again from there, so the worker need not keep a copy
-                vars(piece).pop("_value", None)
-        else:
-            from pyspark import SparkFiles
-
-            with Path(SparkFiles.getRootDirectory(), piece).open("rb") as file:
-                while block := file.read(READ_BYTES):
-                    yield block
 
 
 def _verified(folder: Path, bundle: ModelBundle) -> Path:

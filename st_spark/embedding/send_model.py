@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 # Far below the 2 GiB limit of a Java array, and small compared with the memory of an executor.
 CHUNK_BYTES = 256 * 1024 * 1024
-READ_BYTES = 16 * 1024 * 1024
 
+Pieces = tuple[tuple[str, Any], ...]
 # The pieces sent so far, by application (or Connect session) and content key. A notebook calls encode() in each cell,
 # a streaming query for each micro-batch.
-_sent: dict[str, dict[str, tuple[Any, ...]]] = {}
+_sent: dict[str, dict[str, Pieces]] = {}
 _lock = threading.Lock()
 
 
@@ -35,16 +35,15 @@ class ModelBundle:
         fingerprint: The content key of the model.
         name: The folder for "path", the hub's name for "hub"; for messages otherwise.
         revision: The commit on the hub, for "hub".
-        files: Relative names and sizes in bytes, in the order of the bytes in `pieces`.
-        pieces: Broadcast variables, or names of artifacts.
+        pieces: The files: relative name, and a broadcast variable or the name of an artifact. A large file has several
+            pieces, one after another.
     """
 
     transport: str
     fingerprint: str
     name: str
     revision: str | None = None
-    files: tuple[tuple[str, int], ...] = ()
-    pieces: tuple[Any, ...] = ()
+    pieces: Pieces = ()
 
 
 def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto") -> ModelBundle:
@@ -73,14 +72,12 @@ def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto
                 "give a model of the hub, or leave shipping='auto'",
             )
         return ModelBundle("hub", fingerprint, snapshot.name, snapshot.revision)
-    names = checkpoint.model_files(snapshot.folder)
-    files = tuple((name.as_posix(), (snapshot.folder / name).stat().st_size) for name in names)
     with _lock:
         sent = _sent_in(session, connect)
         if fingerprint not in sent:
-            paths = [snapshot.folder / name for name in names]
-            sent[fingerprint] = _upload(session, fingerprint, paths) if connect else _broadcast(session, paths)
-        return ModelBundle(transport, fingerprint, snapshot.name, snapshot.revision, files, sent[fingerprint])
+            upload = _upload if connect else _broadcast
+            sent[fingerprint] = upload(session, snapshot.folder, fingerprint)
+        return ModelBundle(transport, fingerprint, snapshot.name, snapshot.revision, sent[fingerprint])
 
 
 def _resolved(transport: str, session: "SparkSession", connect: bool) -> str:
@@ -99,7 +96,7 @@ def _resolved(transport: str, session: "SparkSession", connect: bool) -> str:
     return transport
 
 
-def _sent_in(session: "SparkSession", connect: bool) -> dict[str, tuple[Any, ...]]:
+def _sent_in(session: "SparkSession", connect: bool) -> dict[str, Pieces]:
     """Return the pieces that the executors of this session have, by content key."""
     if connect:
         return _sent.setdefault(session.session_id, {})  # type: ignore[attr-defined]  # only Connect's has it
@@ -109,31 +106,27 @@ def _sent_in(session: "SparkSession", connect: bool) -> dict[str, tuple[Any, ...
     return _sent.setdefault(application, {})
 
 
-def _broadcast(session: "SparkSession", paths: list[Path]) -> tuple[Any, ...]:
-    """Send the files, one after another, as broadcast variables of at most CHUNK_BYTES."""
-    return tuple(session.sparkContext.broadcast(chunk) for chunk in read_chunks(paths, CHUNK_BYTES))
+def _broadcast(session: "SparkSession", folder: Path, _fingerprint: str) -> Pieces:
+    """Send the files of a model as broadcast variables."""
+    return tuple((name, session.sparkContext.broadcast(chunk)) for name, chunk in read_chunks(folder, CHUNK_BYTES))
 
 
-def _upload(session: "SparkSession", fingerprint: str, paths: list[Path]) -> tuple[str, ...]:
-    """Send the files as artifacts of a Connect session; artifacts have no folders, so they get numbered names."""
-    names = tuple(f"st-spark-{fingerprint}-{number}" for number in range(len(paths)))
-    with tempfile.TemporaryDirectory() as folder:
-        links = [Path(folder, name) for name in names]
-        for link, path in zip(links, paths, strict=True):
-            link.symlink_to(path.absolute())
-        session.addArtifacts(*map(os.fspath, links), file=True)
-    return names
+def _upload(session: "SparkSession", folder: Path, fingerprint: str) -> Pieces:
+    """Send the files of a model as artifacts of a Connect session. Artifacts have no folders, so they get numbers."""
+    names = checkpoint.model_files(folder)
+    with tempfile.TemporaryDirectory() as links:
+        artifacts = [Path(links, f"st-spark-{fingerprint}-{number}") for number in range(len(names))]
+        for artifact, name in zip(artifacts, names, strict=True):
+            artifact.symlink_to((folder / name).absolute())
+        session.addArtifacts(*map(os.fspath, artifacts), file=True)
+    return tuple((name.as_posix(), artifact.name) for name, artifact in zip(names, artifacts, strict=True))
 
 
-def read_chunks(paths: list[Path], size: int) -> Iterator[bytearray]:
-    """Yield the bytes of the files, one after another, in chunks of `size` (the last one may be smaller)."""
-    chunk = bytearray()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(min(READ_BYTES, size - len(chunk))):
-                chunk += block
-                if len(chunk) == size:
-                    yield chunk
-                    chunk = bytearray()
-    if chunk:
-        yield chunk
+def read_chunks(folder: Path, size: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a model in chunks of at most `size` bytes: relative name and bytes."""
+    for name in checkpoint.model_files(folder):
+        with (folder / name).open("rb") as file:
+            chunk = file.read(size)
+            yield name.as_posix(), chunk  # also of an empty file
+            while chunk := file.read(size):
+                yield name.as_posix(), chunk
