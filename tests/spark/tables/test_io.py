@@ -107,9 +107,7 @@ def test_modes_create_append_and_overwrite(spark: "SparkSession", tmp_path: Path
 
 
 @pytest.mark.parametrize("table_format", ["parquet", "table"])
-def test_a_table_can_be_overwritten_with_its_own_rows(
-    spark: "SparkSession", tmp_path: Path, table_format: str
-) -> None:
+def test_a_table_can_be_overwritten_with_its_own_rows(spark: "SparkSession", tmp_path: Path, table_format: str) -> None:
     where = "self_test" if table_format == "table" else str(tmp_path / "out")
     try:
         io.write(numbers(spark, 0, 100), where, table_format, "error")

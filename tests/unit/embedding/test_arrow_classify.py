@@ -83,7 +83,9 @@ def test_another_model_can_encode_the_labels(model: SentenceTransformer, tiny_mo
     np.testing.assert_allclose(found["scores"], cosines.numpy(), atol=1e-6)
 
 
-def test_a_label_model_with_another_vector_size_is_an_error(model: SentenceTransformer, clip: SentenceTransformer) -> None:
+def test_a_label_model_with_another_vector_size_is_an_error(
+    model: SentenceTransformer, clip: SentenceTransformer
+) -> None:
     with pytest.raises(InputError, match="vectors of labels have 24 values, those of inputs 32"):
         rows(Classifier(model, Labels(NAMES), clip), pa.array(["a text"]))
 

@@ -90,7 +90,7 @@ def test_a_model_on_the_node_is_not_unpacked_again(tiny_model: Path, tmp_path: P
 
 def test_a_missing_piece_leaves_no_model_and_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tiny_model)
-    with pytest.raises(ModelError, match="has the content key .* on this node, but"):
+    with pytest.raises(ModelError, match=r"has the content key .* on this node, but"):
         unpack(replace(bundle, pieces=bundle.pieces[:-1]), tmp_path)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
     assert unpack(bundle, tmp_path).is_dir()
@@ -101,9 +101,7 @@ def test_a_missing_folder_on_a_node_is_an_error_with_a_fix(tmp_path: Path) -> No
         receive(ModelBundle("path", "0", "/nowhere"))
 
 
-def test_executors_of_one_node_share_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_executors_of_one_node_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     folders = set()
     for name in ("blockmgr-1", "blockmgr-2"):
@@ -142,7 +140,9 @@ def test_a_model_is_broadcast_once_for_a_session_and_again_when_it_changes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("transport", "fix"), [("artifact", "'broadcast'"), ("hub", "a model of the hub"), ("post", "auto")])
+@pytest.mark.parametrize(
+    ("transport", "fix"), [("artifact", "'broadcast'"), ("hub", "a model of the hub"), ("post", "auto")]
+)
 def test_a_transport_that_cannot_work_is_an_error_on_the_driver(
     spark: "SparkSession", tiny_model: Path, transport: str, fix: str
 ) -> None:

@@ -25,9 +25,7 @@ Traceback (most recent call last):
         ("org.apache.spark.SparkException: Python worker exited unexpectedly", "A Python worker of Spark died."),
     ],
 )
-def test_what_is_missing_around_a_job_is_named(
-    line: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_missing_around_a_job_is_named(line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSPARK_PYTHON", "/opt/python3")
     error = explain(RuntimeError(TRACEBACK.format(line)))
     assert isinstance(error, PlatformError)

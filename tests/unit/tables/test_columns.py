@@ -32,8 +32,6 @@ def test_existing_columns_of_strings_are_accepted() -> None:
         (("image",), (), r"'image' holds binary, not strings\. Fix: choose a CLIP model if it holds images"),
     ],
 )
-def test_a_wrong_column_is_an_error_with_a_fix(
-    texts: tuple[str, ...], others: tuple[str, ...], message: str
-) -> None:
+def test_a_wrong_column_is_an_error_with_a_fix(texts: tuple[str, ...], others: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_columns(TABLE, "docs", texts, others)
