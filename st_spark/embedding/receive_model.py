@@ -64,7 +64,7 @@ def write_files(folder: Path, bundle: ModelBundle) -> None:
         with path.open("ab") as file:
             file.write(piece.value)
         if hasattr(piece, "_path"):  # Spark can read it again from there, so the worker need not keep a copy
-            vars(piece).pop("_value", None)
+            piece.__dict__.pop("_value", None)
 
 
 def scratch() -> Path:

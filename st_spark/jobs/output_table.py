@@ -20,10 +20,7 @@ class OutputTable:
     """The output of a job.
 
     Attributes:
-        spark: The session.
         path: Path or name of the table.
-        format: One of choices.FORMATS_OUT.
-        mode: One of choices.MODES.
         appends: Whether the job appends to a table that exists.
         version: After write(), the version of a Delta table; else None.
     """
@@ -48,14 +45,14 @@ class OutputTable:
         Args:
             df: The rows to write, observed by `counts`.
             counts: Aggregates of the rows.
-            timings: Measures the phase.
-            phase: Name of the phase.
-            text: Log line of the phase.
-            rows: Number of rows to show progress for; see progress.follow().
-            tasks: Number of tasks of the stage that does the work.
+            timings: Measures the phase; `phase` and `text` are its name and log line.
+            phase: See timings.
+            text: See timings.
+            rows: Rows of the progress; see progress.follow().
+            tasks: Tasks of the stage that does the work.
 
         Returns:
-            The values of the aggregates; 0 for null, which is the sum of no rows.
+            The values of the aggregates, with 0 for null.
         """
         with timings(phase, text), follow(self.spark, rows, tasks):
             self.version = io.write(df, self.path, self.format, self.mode)

@@ -30,14 +30,12 @@ def follow(spark: "SparkSession", rows: int, tasks: int) -> Iterator[None]:
         rows: Number of all rows.
         tasks: Number of tasks of the stage that does the work. Each counts for an equal share of the rows.
     """
-    show = _Bar(rows) if sys.stderr.isatty() else _Lines(rows)
+    display = _bar if sys.stderr.isatty() else _log_lines
     watch = _connect_tasks if is_connect(spark) else _classic_tasks
-    try:
-        with watch(spark, lambda stages: show.update(rows * tasks_done(stages, tasks) // max(tasks, 1))):
+    with display(rows) as show:
+        with watch(spark, lambda stages: show(rows * tasks_done(stages, tasks) // max(tasks, 1))):
             yield
-        show.update(rows)
-    finally:
-        show.close()
+        show(rows)
 
 
 def tasks_done(stages: Stages, tasks: int) -> int:
@@ -85,42 +83,34 @@ def _connect_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> I
         session.removeProgressHandler(handler)
 
 
-class _Bar:
-    """A progress bar with rows, rows/s and the time left."""
+@contextmanager
+def _bar(rows: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with rows, rows/s and the time left."""
+    from tqdm import tqdm
 
-    def __init__(self, rows: int) -> None:
-        from tqdm import tqdm
+    shape = "{percentage:3.0f}% {bar} {n:,} of {total:,} rows, {rate_noinv_fmt}, {remaining} left"
+    with tqdm(total=rows, unit=" rows", smoothing=0, bar_format=shape, dynamic_ncols=True, mininterval=0) as bar:
 
-        shape = "{percentage:3.0f}% {bar} {n:,} of {total:,} rows, {rate_noinv_fmt}, {remaining} left"
-        self._bar = tqdm(total=rows, unit=" rows", smoothing=0, bar_format=shape, dynamic_ncols=True, mininterval=0)
+        def show(done: int) -> None:
+            bar.n = max(done, bar.n)
+            bar.refresh()  # its time goes on also when no task has ended
 
-    def update(self, done: int) -> None:
-        """Redraw the bar. Its time goes on also when no task has ended."""
-        self._bar.n = max(done, self._bar.n)
-        self._bar.refresh()
-
-    def close(self) -> None:
-        """Keep the bar as it is and end its line."""
-        self._bar.close()
+        yield show
 
 
-class _Lines:
-    """A log line every LINE_SECONDS."""
+@contextmanager
+def _log_lines(rows: int) -> Iterator[Callable[[int], None]]:
+    """Log a line every LINE_SECONDS."""
+    start = last = time.monotonic()
 
-    def __init__(self, rows: int) -> None:
-        self._rows, self._start = rows, time.monotonic()
-        self._last = self._start
-
-    def update(self, done: int) -> None:
-        """Log a line, unless the last one is too recent."""
+    def show(done: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self._last < LINE_SECONDS:
-            return
-        self._last = now
-        _log.info(line(done, self._rows, now - self._start))
+        if now - last >= LINE_SECONDS:
+            last = now
+            _log.info(line(done, rows, now - start))
 
-    def close(self) -> None:
-        """Nothing to close."""
+    yield show
 
 
 def line(done: int, rows: int, seconds: float) -> str:

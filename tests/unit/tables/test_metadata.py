@@ -38,7 +38,8 @@ def test_no_or_several_vector_columns_are_an_error(schema: StructType, message: 
 def test_ranges_survive_as_metadata() -> None:
     ranges = [[-1.0, -2.0], [1.0, 2.0]]
     assert ranges_from_metadata({"ranges": ranges_to_metadata(ranges)}) == ranges
-    assert ranges_to_metadata(None) is ranges_from_metadata({}) is None
+    assert ranges_to_metadata(None) is None
+    assert ranges_from_metadata({}) is None
 
 
 def test_vectors_made_in_the_same_way_may_be_appended() -> None:
