@@ -1,6 +1,6 @@
 """Encode Arrow arrays of strings (or images) to Arrow arrays of vectors, each distinct text once. No Spark here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,18 +28,14 @@ VECTOR = pa.list_(pa.field("element", pa.float32()))
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How to encode; the fields mean the same as in `SentenceTransformer.encode`.
+    """How to encode.
 
     Args:
-        prompt: Text to put before each text (before the first text of a pair).
-        prompt_name: Name of one of the model's own prompts instead.
-        normalize_embeddings: Scale each vector to length 1.
-        truncate_dim: Keep only the first dimensions.
+        prompt, prompt_name, normalize_embeddings, truncate_dim, task: See encode().
         details: Return struct<embedding, n_tokens, truncated> instead of the vector.
         counts: Like details, with one more field `duplicate`: whether the window has the same text in an earlier row.
         images: The model reads images, so a column may be binary. Details get one more field `problem`: why an image
             could not be read, else null.
-        task: Task of a model with a Router: "query", "document" or another.
         precision: Precision of the vectors; see quantization.quantise. If it is not float32, a vector with a NaN
             becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros or had a NaN.
         ranges: The lowest and the highest value of each dimension, needed for int8 and uint8.
@@ -63,19 +59,11 @@ class EncodeOptions:
 
 
 class Embedder(Protocol):
-    """A model that encodes texts to vectors, in the order of the texts."""
+    """A model that encodes texts, or pairs of texts, to vectors in the order of the texts."""
 
-    def embed(
-        self,
-        texts: list[Any],
-        *,
-        prompt: str | None,
-        prompt_name: str | None,
-        normalize_embeddings: bool,
-        truncate_dim: int | None,
-        task: str | None = None,
-    ) -> "Encoded":
-        """Encode texts or pairs of texts, of any number and length."""
+    @property
+    def embed(self) -> "Callable[..., Encoded]":
+        """The method of SentenceTransformer: texts and options in, vectors out."""
         ...
 
 
