@@ -21,7 +21,7 @@ from st_spark.bitext.text_filters import TextFilters, measures
 from st_spark.errors import InputError
 from st_spark.join.inputs import Sides
 from st_spark.join.shuffle import ID
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -226,7 +226,9 @@ def _with_texts(pairs: "DataFrame", sides: Sides) -> "DataFrame":
 def labelled(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
     """Pairs whose score column says how they were made."""
     said = {name: value for name, value in facts.items() if value is not None and name != "meetings"}
-    columns = [sf.col(SCORE).alias(SCORE, metadata={FACTS: said}) if name == SCORE else name for name in pairs.columns]
+    columns = [
+        sf.col(SCORE).alias(SCORE, metadata={METADATA_KEY: said}) if name == SCORE else name for name in pairs.columns
+    ]
     return pairs.select(*columns)
 
 

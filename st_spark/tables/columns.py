@@ -20,11 +20,6 @@ def quoted_column(name: str) -> "Column":
     return sf.col("`" + name.replace("`", "``") + "`")
 
 
-# The names that join/ and bitext/ use until their call sites are renamed.
-exact = quoted_column
-FACTS = "st_spark"
-
-
 def readable(df: "DataFrame") -> "Column":
     """Return a condition: true for each row that Spark could read. CSV and JSON files can have other rows."""
     from pyspark.sql import functions as sf

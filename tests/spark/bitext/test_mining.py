@@ -17,7 +17,7 @@ from st_spark.choices import MARGINS
 from st_spark.errors import InputError
 from st_spark.join import block_plan
 from st_spark.join.block_plan import Grid
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import byte_order, frame
 from tests.unit.bitext import laser
 from tests.unit.bitext.test_retrieval import clustered
@@ -78,7 +78,7 @@ def test_the_columns_tell_ids_scores_and_ranks(sides: "tuple[DataFrame, DataFram
         "forward_rank": "int",
         "backward_rank": "int",
     }
-    facts = (made.schema["score"].metadata or {})[FACTS]
+    facts = (made.schema["score"].metadata or {})[METADATA_KEY]
     assert facts == {
         "method": "exact",
         "k": 4,
@@ -280,5 +280,5 @@ def test_equal_vectors_everywhere_give_no_ratio_that_is_nan(spark: "SparkSession
         rule = Rule(retrieval=retrieval, threshold=float("-inf"), candidates="all")
         mined = mine(Corpus(made[0]), Corpus(made[1]), rule, few=few)
         assert mined.pairs.count() == 0
-        assert "threshold" not in (mined.pairs.schema["score"].metadata or {})[FACTS]
+        assert "threshold" not in (mined.pairs.schema["score"].metadata or {})[METADATA_KEY]
         mined.close()
