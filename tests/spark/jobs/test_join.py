@@ -55,7 +55,7 @@ def test_a_join_job_survives_json_and_argv(data: st.DataObject) -> None:
         ({"threshold": "high"}, "give a float"),
     ],
 )
-def test_a_wrong_spec_is_an_error_with_a_fix(change: dict[str, Any], says: str) -> None:
+def test_a_wrong_spec_is_refused_with_its_cure(change: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecError) as caught:
         JoinJob.from_json(json.dumps({**NEEDED, **change}))
     assert says in str(caught.value)
