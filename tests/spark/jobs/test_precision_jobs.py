@@ -34,7 +34,7 @@ def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
         source = str(tmp_path / f"in{first}")
         spark.createDataFrame(rows, "id int, text string").write.mode("overwrite").parquet(source)
         given = {"model": str(tiny_model), "dtype": "float32", "text_column": "text", "id_column": "id", **options}
-        return runner.run(EmbedJob(source, str(tmp_path / "out"), **given), spark)
+        return runner.run(EmbedJob(input=source, output=str(tmp_path / "out"), **given), spark)
 
     return run
 
@@ -80,7 +80,7 @@ def test_quantised_tables_are_read_and_searched_with_their_metadata(
 
 def check_search(spark: "SparkSession", tiny_model: Path, tmp_path: Path, precision: str) -> None:
     """Scores of bytes equal those of floats within 0.01. Scores of bits equal cosines with vectors of 1 and -1."""
-    result = runner.run(SearchJob("the dog ran", str(tmp_path / "out"), k=16), spark)
+    result = runner.run(SearchJob(query="the dog ran", table=str(tmp_path / "out"), k=16), spark)
     assert result["model"] == {"name": str(tiny_model), "dim": 32, "similarity": "cosine", "precision": precision}
     assert result["rows"] == {"in": 17, "null": 1, "nan": 0}
     assert result["hits"][0]["row"]["text"] == "the dog ran"
@@ -105,7 +105,15 @@ def test_an_append_uses_the_ranges_of_the_table(
     def run(texts: list[str], first: int, mode: str) -> None:
         source = str(tmp_path / f"in{first}")
         spark.createDataFrame(list(enumerate(texts, first)), "id int, text string").write.parquet(source)
-        job = EmbedJob(source, where, str(tiny_model), "text", dtype="float32", precision="int8", mode=mode)
+        job = EmbedJob(
+            input=source,
+            output=where,
+            model=str(tiny_model),
+            text_column="text",
+            dtype="float32",
+            precision="int8",
+            mode=mode,
+        )
         result = runner.run(EmbedJob(**{**vars(job), "output_format": output_format}), spark)
         assert ("calibrate" in result["seconds"]) == (mode == "error")
 
@@ -142,7 +150,12 @@ def test_zero_vectors_are_counted_in_every_precision(spark: "SparkSession", tmp_
     from tests.support.word_checkpoints import write_words
 
     spark.createDataFrame([("",), ("paris london",), (None,)], "text string").write.parquet(str(tmp_path / "in"))
-    job = EmbedJob(str(tmp_path / "in"), str(tmp_path / "out"), str(write_words(tmp_path / "words")), "text")
+    job = EmbedJob(
+        input=str(tmp_path / "in"),
+        output=str(tmp_path / "out"),
+        model=str(write_words(tmp_path / "words")),
+        text_column="text",
+    )
     for precision in ("float32", "uint8", "binary"):
         result = runner.run(EmbedJob(**{**vars(job), "precision": precision, "mode": "overwrite"}), spark)
         assert (result["rows"]["zero"], result["rows"]["nan"], result["rows"]["null"]) == (1, 0, 1)

@@ -73,13 +73,18 @@ def table(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> str:
     """A small embedded table of two texts and a null."""
     (tmp_path / "in.csv").write_text("id,text\n1,the cat sat\n2,rain and sun\n3,\n", encoding="utf-8")
     where = str(tmp_path / "table")
-    runner.run(EmbedJob(str(tmp_path / "in.csv"), where, str(tiny_model), "text", id_column="id"), spark)
+    runner.run(
+        EmbedJob(
+            input=str(tmp_path / "in.csv"), output=where, model=str(tiny_model), text_column="text", id_column="id"
+        ),
+        spark,
+    )
     return where
 
 
 @pytest.mark.slow
 def test_search_uses_the_model_of_the_table(spark: "SparkSession", table: str) -> None:
-    result = runner.run(SearchJob("rain and sun", table), spark)
+    result = runner.run(SearchJob(query="rain and sun", table=table), spark)
     assert [hit["row"]["id"] for hit in result["hits"]] == ["2", "1"]
     assert result["hits"][0]["score"] > 0.999
     assert result["rows"] == {"in": 3, "null": 1, "nan": 0}
@@ -90,17 +95,17 @@ def test_a_wrong_table_column_or_model_is_an_error(
     spark: "SparkSession", table: str, tmp_path: Path, write_other: Callable[[], Any]
 ) -> None:
     with pytest.raises(InputError, match=r"have 32 values, but vectors of the model .* have 16"):
-        runner.run(SearchJob("rain", table, model=write_other()), spark)
+        runner.run(SearchJob(query="rain", table=table, model=write_other()), spark)
     with pytest.raises(InputError, match="has no column 'vector'"):
-        runner.run(SearchJob("rain", table, column="vector"), spark)
+        runner.run(SearchJob(query="rain", table=table, column="vector"), spark)
     with pytest.raises(InputError, match="holds string, not vectors"):
-        runner.run(SearchJob("rain", table, column="text"), spark)
+        runner.run(SearchJob(query="rain", table=table, column="text"), spark)
     with pytest.raises(ModelError, match="nowhere"):
-        runner.run(SearchJob("rain", table, model=str(tmp_path / "nowhere")), spark)
+        runner.run(SearchJob(query="rain", table=table, model=str(tmp_path / "nowhere")), spark)
     plain = str(tmp_path / "plain")
     spark.sql("SELECT array(float(1), float(2)) AS v").write.parquet(plain)
     with pytest.raises(InputError, match="does not say which model"):
-        runner.run(SearchJob("rain", plain), spark)
+        runner.run(SearchJob(query="rain", table=plain), spark)
 
 
 @pytest.fixture
