@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from st_spark import encode, similarity_join
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
 spark = builder.config("spark.sql.shuffle.partitions", "1").getOrCreate()
-docs = spark.createDataFrame([(1, [1.0, 0.0]), (2, [1.0, 1.0])], "id int, embedding array<float>").coalesce(1)
+docs = spark.sql("SELECT id, array(float(1), float(id)) AS embedding FROM range(2)").coalesce(1)
 print("pairs", similarity_join(docs, k=1).count())
 spark.sparkContext.pythonExec = "python3"
 texts = spark.sql("SELECT 'the cat' AS text")
