@@ -59,11 +59,7 @@ def read_windows(
 
 
 def as_inputs(column: pa.Array | pa.ChunkedArray, images: bool = False) -> pa.Array:
-    """Convert strings (or image files) in any Arrow layout to one large_string (or large_binary) array.
-
-    Raises:
-        InputError: The column has another type.
-    """
+    """Convert strings (or image files) to one large_string (or large_binary) array; InputError for other types."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     strings = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null, pa.types.is_string_view)
     files = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)

@@ -72,11 +72,7 @@ class Classifier:
         ).vectors
 
     def scores(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the cosine of each vector, [n, dim] of length 1, with each label: [n, labels].
-
-        Raises:
-            InputError: The vectors of the labels have another size.
-        """
+        """Return the cosine of each vector, [n, dim] of length 1, with each label: [n, labels]."""
         if vectors.shape[1] != self.label_vectors.shape[1]:
             raise InputError(
                 f"The vectors of labels have {self.label_vectors.shape[1]} values, those of inputs {vectors.shape[1]}.",
@@ -99,9 +95,6 @@ def classify_arrays(
         Arrays of struct<label, score, scores>, in the order of the rows. `scores` are cosine similarities, in the
         order of the labels. `label` and `score` are the best of them (the first of equals). Null gives null. An image
         that cannot be read gives a struct of nulls. For a vector of zeros or with a NaN the label is null.
-
-    Raises:
-        InputError: A column does not hold strings (or images).
     """
     wanted = replace(options, normalize_embeddings=True, details=True)
     for array in encode_arrays(classifier.model, batches, wanted):

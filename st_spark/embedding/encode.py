@@ -104,11 +104,7 @@ def register(
         spark: The session in which SQL can use the function.
         name: Name of the function in SQL.
         model: See encode().
-        options: Other options of encode().
-
-    Raises:
-        InputError: See encode().
-        ModelError: See encode().
+        options: Other options of encode(), which also says what may be raised.
     """
     others = {key: options.pop(key) for key in ("revision", "dtype", "shipping") if key in options}
     spark.udf.register(name, encoder(spark, model, EncodeOptions(**options), **others))
@@ -132,12 +128,7 @@ def encoder(
 def prepare(
     model: "str | os.PathLike[str]", options: EncodeOptions, revision: str | None, dtype: str
 ) -> tuple[hub.Snapshot, EncodeOptions]:
-    """Find a model, check the options against it, and complete them: ranges as lists, and whether it reads images.
-
-    Raises:
-        InputError: An option is wrong.
-        ModelError: The model is not found.
-    """
+    """Find a model, check the options against it, and complete them: ranges as lists, whether it reads images."""
     if dtype not in DTYPES:
         raise InputError(f"dtype={dtype!r} is unknown.", f"choose one of {', '.join(DTYPES)}")
     if options.truncate_dim is not None and options.truncate_dim < 1:

@@ -34,12 +34,7 @@ class LazyModel:
 
 
 def open_model(bundle: ModelBundle, dtype: str) -> "SentenceTransformer":
-    """Return the model. Load it if this process does not have it yet in this precision and on this device.
-
-    Raises:
-        PlatformError: Spark gave this task a GPU that torch does not see.
-        ModelError: The model did not reach this node, or cannot be loaded.
-    """
+    """Return the model. Load it if this process does not have it yet in this precision and on this device."""
     global _loads  # noqa: PLW0603  (a worker is one process with one cache)
     threads, device = task_threads(), task_device()
     check_device(device)

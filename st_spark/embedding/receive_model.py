@@ -14,11 +14,7 @@ from st_spark.model.checkpoint import checkpoint, hub
 
 
 def receive(bundle: ModelBundle) -> Path:
-    """Return the folder with the model's files on this node.
-
-    Raises:
-        ModelError: There is no such folder, or its files differ from the driver's.
-    """
+    """Return the folder with the model's files on this node; ModelError if it is missing or its files differ."""
     if bundle.transport == "path":
         folder = Path(bundle.name)
         if not folder.is_dir():

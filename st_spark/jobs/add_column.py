@@ -100,9 +100,7 @@ def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: st
 
 def _encode(df: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, size: RowCounts) -> "DataFrame":
     """Return the input with the column RESULT, in partitions that keep every core busy."""
-    texts = [quoted_column(name) for name in job.text_columns]
-    if CORRUPT in df.columns:
-        texts = [sf.when(readable(df), text) for text in texts]
+    texts = [sf.when(readable(df), quoted_column(name)) for name in job.text_columns]
     encoded = size.repartition(df).withColumn(RESULT, udf.call(builder.function, texts, struct=True))
     check_columns(df.schema, job.input, job.text_columns, images=_reads_images(encoded))
     return encoded
@@ -117,11 +115,8 @@ def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str
     """Return the conditions that every such job counts rows by."""
     null, empty = sf.lit(False), sf.lit(True)
     for name in job.text_columns:
-        text = quoted_column(name)
-        is_empty = (
-            sf.length(text) == 0 if isinstance(encoded.schema[name].dataType, BinaryType) else sf.trim(text) == ""
-        )
-        null, empty = null | text.isNull(), empty & is_empty
+        text, binary = quoted_column(name), isinstance(encoded.schema[name].dataType, BinaryType)
+        null, empty = null | text.isNull(), empty & (sf.length(text if binary else sf.trim(text)) == 0)
     conditions = {
         "null": readable(encoded) & null,
         "empty": readable(encoded) & empty,
@@ -149,5 +144,4 @@ def _output(
     metadata = {**{name: model[name] for name in _MODEL_METADATA}, **builder.metadata, "model": job.model}
     metadata |= {"text_columns": list(job.text_columns), "id_column": job.id_column}
     value = builder.value.alias(job.output_column, metadata=column_metadata(metadata))
-    readable_rows = encoded.where(readable(encoded)) if CORRUPT in encoded.columns else encoded
-    return readable_rows.select(*kept, value)
+    return encoded.where(readable(encoded)).select(*kept, value)

@@ -63,12 +63,7 @@ def _options(job: "EmbedJob") -> dict[str, Any]:
 
 
 def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "OutputTable") -> list[list[float]] | None:
-    """Return the ranges for int8 and uint8: from the table that the job appends to, else from a sample of the input.
-
-    Raises:
-        TableError: The table has no vectors of this precision, or no ranges in its metadata.
-        InputError: There are too few texts; see calibrate().
-    """
+    """Return the ranges for int8 and uint8: of the table that the job appends to, else of a sample of the input."""
     if job.precision not in RANGED:
         return None
     if output.appends:

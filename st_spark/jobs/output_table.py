@@ -64,11 +64,7 @@ class OutputTable:
 
 
 def prepare(spark: "SparkSession", job: "EmbedJob | ClassifyJob | JoinJob | DedupJob | MineJob") -> OutputTable:
-    """Clean up after a crashed run, and check that the job may write its output.
-
-    Raises:
-        TableError: The output exists and the mode is "error", or its name is not valid.
-    """
+    """Clean up after a crashed run; TableError if the output exists and mode is "error", or its name is not valid."""
     exists = io.prepare(spark, job.output, job.output_format)
     if exists and job.mode == "error":
         raise TableError(f"The output {job.output} exists.", "choose --mode overwrite or append, or another --output.")

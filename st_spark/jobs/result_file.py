@@ -9,14 +9,7 @@ from st_spark.errors import InputError, StSparkError
 
 
 def prepare(path: str) -> None:
-    """Check before the work that the result can be written, and delete an older result.
-
-    Args:
-        path: Path of the result. Spark writes paths with a scheme (s3a://, hdfs://, file://), unchecked here.
-
-    Raises:
-        InputError: There is no such folder.
-    """
+    """Check that the folder of the result exists, and delete an older result. Paths with a scheme are not checked."""
     if "://" in path:
         return
     if not Path(path).absolute().parent.is_dir():

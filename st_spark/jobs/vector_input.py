@@ -48,11 +48,7 @@ class VectorTable:
     corrupt: int
 
     def score(self, chosen: str | None) -> str:
-        """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine.
-
-        Raises:
-            InputError: The model has a similarity that joins do not support.
-        """
+        """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine."""
         score = chosen or str(self.metadata.get("similarity", "cosine"))
         if score not in SCORES:
             raise InputError(
@@ -77,11 +73,7 @@ class VectorTable:
 
 
 def check_same_model(one: VectorTable, other: VectorTable) -> None:
-    """Check that the vectors of two tables come from one model; otherwise their scores mean nothing.
-
-    Raises:
-        InputError: They come from two models.
-    """
+    """Check that the vectors of two tables come from one model; InputError if not."""
     keys = [one.metadata.get("content"), other.metadata.get("content")]
     if None not in keys and keys[0] != keys[1]:
         raise InputError(
@@ -113,11 +105,6 @@ def open_vectors(
         names: Other columns that the job needs.
         column: The vector column, by default the only one.
         text: The text column to encode; None if the table has vectors.
-
-    Raises:
-        InputError: A column is missing, or there are several vector columns.
-        TableError: The table cannot be read.
-        ModelError: The model is not found.
     """
     with timings("read", f"Reading {where}"):
         df = whole = io.read(spark, where, table_format)

@@ -57,11 +57,7 @@ def keep_log() -> Path | None:
 
 
 def check_java() -> str:
-    """Return the version and path of the Java that Spark will run.
-
-    Raises:
-        PlatformError: There is no Java, or it is too old or does not run.
-    """
+    """Return the version and path of the Java that Spark will run; PlatformError if it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     program = str(Path(home, "bin", "java")) if home else shutil.which("java")
     if program is None or not Path(program).exists():

@@ -39,9 +39,6 @@ def device_of(address: str, visible: str | None) -> str:
     Args:
         address: The address that the discovery script printed: nvidia-smi's index, or a UUID.
         visible: CUDA_VISIBLE_DEVICES. torch counts only the devices in it; nvidia-smi counts all.
-
-    Raises:
-        PlatformError: A UUID that CUDA_VISIBLE_DEVICES does not list.
     """
     listed = [name.strip() for name in (visible or "").split(",")]
     if address in listed:
@@ -55,11 +52,7 @@ def device_of(address: str, visible: str | None) -> str:
 
 
 def check_device(device: str | None) -> None:
-    """Check that torch sees a device.
-
-    Raises:
-        PlatformError: torch sees fewer CUDA devices.
-    """
+    """Check that torch sees a device; PlatformError if it sees fewer CUDA devices."""
     if device is None:
         return
     import torch

@@ -89,11 +89,7 @@ def prepare(spark: "SparkSession", where: str, table_format: str) -> bool:
 
 
 def check_append(spark: "SparkSession", new: "StructType", where: str, table_format: str, column: str) -> None:
-    """Check before the work that an append fits the table: the same columns, and vectors made in the same way.
-
-    Raises:
-        TableError: They differ; the message has the first difference.
-    """
+    """Check before the work that an append fits the table; TableError with the first difference if not."""
     check_same_schema(read(spark, where, table_format).schema, new, where, column)
 
 

@@ -63,11 +63,7 @@ def ranges_from_metadata(metadata: Mapping[str, Any]) -> list[list[float]] | Non
 
 
 def check_same_vectors(table: "StructType", new: "StructType", where: str, name: str) -> None:
-    """Check that new vectors are made in the same way as the vectors of the table they are appended to.
-
-    Raises:
-        TableError: The metadata of the table has another model or option.
-    """
+    """Check that new vectors use the same model and options as the table; TableError if not."""
     theirs, ours = vector_column(table, where, name)[1], vector_column(new, where, name)[1]
     for key in _MUST_MATCH if theirs else ():
         if ours.get(key) != theirs.get(key):
