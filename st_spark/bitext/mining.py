@@ -17,7 +17,7 @@ from st_spark.errors import InputError
 from st_spark.join.inputs import Sides
 from st_spark.join.options import Request
 from st_spark.join.shuffle import ID
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -174,7 +174,7 @@ def with_metadata(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
     """Return the pairs with the facts as metadata of their score column, which JSON can hold."""
     left_out = (None, -math.inf, math.inf)
     kept = {name: value for name, value in facts.items() if name != "meetings" and value not in left_out}
-    columns = [sf.col(SCORE).alias(SCORE, metadata={FACTS: kept}) if name == SCORE else name for name in pairs.columns]
+    columns = [sf.col(SCORE).alias(SCORE, metadata={METADATA_KEY: kept}) if name == SCORE else name for name in pairs.columns]
     return pairs.select(*columns)
 
 

@@ -27,7 +27,7 @@ from st_spark.join.inputs import Sides, picked
 from st_spark.join.options import Request
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.tasks.vector_column import checked
-from st_spark.tables.columns import exact
+from st_spark.tables.columns import quoted_column
 from st_spark.topk.scores import exact_scores
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def score_pairs(
     means = _means(sides, rank_neighbours(nearest, k), stats.dimension)
     scored = _cosines(sides, stats.dimension).join(means, ID, "left").withColumn(SCORE, margin_column(margin))
     scored = scored.select(sf.col(ID).alias(_PAIR), sf.nanvl(SCORE, sf.lit(None).cast("double")).alias(SCORE), COSINE)
-    return pairs.join(scored, exact(id) == sf.col(_PAIR), "left").drop(_PAIR)
+    return pairs.join(scored, quoted_column(id) == sf.col(_PAIR), "left").drop(_PAIR)
 
 
 def _means(sides: Sides, nearest: "DataFrame", dimension: int) -> "DataFrame":

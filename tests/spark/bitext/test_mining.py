@@ -16,7 +16,7 @@ from st_spark.choices import MARGINS
 from st_spark.errors import InputError
 from st_spark.join import block_plan
 from st_spark.join.block_plan import Grid
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import byte_order, frame
 from tests.unit.bitext import laser
 from tests.unit.bitext.test_retrieval import clustered
@@ -77,7 +77,7 @@ def test_the_result_has_ids_scores_ranks_and_metadata(sides: "tuple[DataFrame, D
         "forward_rank": "int",
         "backward_rank": "int",
     }
-    facts = (made.schema["score"].metadata or {})[FACTS]
+    facts = (made.schema["score"].metadata or {})[METADATA_KEY]
     assert facts == {
         "method": "exact",
         "k": 4,
@@ -248,5 +248,5 @@ def test_orthogonal_sides_give_no_nan_ratio(spark: "SparkSession") -> None:
         rule = Rule(retrieval=retrieval, threshold=float("-inf"), candidates="all")
         mined = mine(Corpus(made[0]), Corpus(made[1]), rule, one_task=one_task)
         assert mined.pairs.count() == 0
-        assert "threshold" not in (mined.pairs.schema["score"].metadata or {})[FACTS]
+        assert "threshold" not in (mined.pairs.schema["score"].metadata or {})[METADATA_KEY]
         mined.close()

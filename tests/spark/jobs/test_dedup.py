@@ -1,4 +1,4 @@
-"""The dedup job: a table of vectors or of texts in, its groups out, and what happened in the result."""
+"""The dedup job: groups of a table of vectors or texts, and its result."""
 
 import json
 from pathlib import Path
@@ -19,17 +19,19 @@ CAT, SAME, DOG = "A cat sleeps on the sofa.", "A cat is sleeping on the sofa.", 
 
 
 @pytest.mark.slow
-def test_an_embedded_table_is_grouped_and_odd_rows_counted(spark: "SparkSession", tmp_path: Path) -> None:
+def test_vectors_are_grouped_and_rows_without_vectors_counted(spark: "SparkSession", tmp_path: Path) -> None:
     rows = [(1, "en", [1.0, 0.0]), (2, "en", [1.0, 0.0]), (3, "en", [1.0, 0.1]), (4, "de", [1.0, 0.1]), (5, "en", None)]
-    odd = [(6, None, [1.0, 0.1]), (7, None, [0.0, 0.0]), (None, "en", [1.0, 0.0])]
-    spark.createDataFrame([*rows, *odd], "id bigint, lang string, v array<float>").write.parquet(str(tmp_path / "in"))
+    others = [(6, None, [1.0, 0.1]), (7, None, [0.0, 0.0]), (None, "en", [1.0, 0.0])]
+    spark.createDataFrame([*rows, *others], "id bigint, lang string, v array<float>").write.parquet(
+        str(tmp_path / "in")
+    )
     job = DedupJob(input=str(tmp_path / "in"), output=str(tmp_path / "out"), on="lang")
     result = runner.run(job, spark)
     aside = {"null": 1, "null id": 1, "zero": 1}
     assert result["input"] == {"path": job.input, "rows": 8, "kept": 5, "set_aside": aside, "dimension": 2}
     assert result["groups"] == {"all": 3, "of_several": 1, "largest": 3}
-    told = ("job", "duplicates", "copies", "null_keys", "threshold", "score", "linkage", "method", "model")
-    assert [result[name] for name in told] == ["dedup", 2, 1, 2, 0.9, "cosine", "components", "exact", None]
+    names = ("job", "duplicates", "copies", "null_keys", "threshold", "score", "linkage", "method", "model")
+    assert [result[name] for name in names] == ["dedup", 2, 1, 2, 0.9, "cosine", "components", "exact", None]
     assert {"read", "survey", "group_and_write", "total"} <= set(result["seconds"])
     found = io.read(spark, job.output).orderBy("id").collect()
     assert [(row["id"], row["group"], row["size"], row["representative"]) for row in found] == [
@@ -44,7 +46,7 @@ def test_an_embedded_table_is_grouped_and_odd_rows_counted(spark: "SparkSession"
 
 
 @pytest.mark.slow
-def test_texts_are_embedded_before(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
+def test_texts_are_embedded_and_grouped(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"id": name, "text": text}) for name, text in zip("dabc", (CAT, SAME, DOG, None), strict=True)]
     (tmp_path / "in.jsonl").write_text("\n".join([*lines, "{broken"]) + "\n")
     job = DedupJob(
@@ -69,7 +71,7 @@ def test_texts_are_embedded_before(spark: "SparkSession", minilm: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_table_is_compared_as_its_model_says(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
+def test_the_score_is_the_similarity_of_the_model(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(f"id,text\n1,{CAT}\n2,{SAME}\n3,{DOG}\n")
     embedded = str(tmp_path / "embedded")
     runner.run(EmbedJob(input=str(tmp_path / "in.csv"), output=embedded, model=str(minilm), text_column="text"), spark)
