@@ -174,7 +174,9 @@ def with_metadata(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
     """Return the pairs with the facts as metadata of their score column, which JSON can hold."""
     left_out = (None, -math.inf, math.inf)
     kept = {name: value for name, value in facts.items() if name != "meetings" and value not in left_out}
-    columns = [sf.col(SCORE).alias(SCORE, metadata={METADATA_KEY: kept}) if name == SCORE else name for name in pairs.columns]
+    columns = [
+        sf.col(SCORE).alias(SCORE, metadata={METADATA_KEY: kept}) if name == SCORE else name for name in pairs.columns
+    ]
     return pairs.select(*columns)
 
 

@@ -60,8 +60,8 @@ def test_probing_all_lists_gives_the_exact_result(
     left, right = (some_rows(random, rows, ties).astype(np.float64 if double else np.float32) for rows in sizes)
     if score == "cosine":
         left, right = (side[np.abs(side).sum(axis=1) > 0] for side in (left, right))
-    probes, sizes = all_probes(len(left), lists), Settings(float32_below=few)
-    found = search_lists(left, right, lists_of(right, lists), probes, k, score, threshold=threshold, settings=sizes)
+    probes, settings = all_probes(len(left), lists), Settings(float32_below=few)
+    found = search_lists(left, right, lists_of(right, lists), probes, k, score, threshold=threshold, settings=settings)
     assert_same(found, top_k(left, right, k, score, threshold=threshold))
 
 
