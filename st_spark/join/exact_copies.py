@@ -11,7 +11,7 @@ from pyspark.sql.types import BinaryType, DoubleType, StructField, StructType
 
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.tasks.vector_column import read_vectors, score_column
-from st_spark.tables.columns import exact
+from st_spark.tables.columns import quoted_column
 from st_spark.topk.scores import exact_scores
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def hash_vectors(rows: "DataFrame", keys: tuple[str, ...], dimension: int, score
             columns = [*kept.columns, pa.array(hashes, pa.binary()), own]
             yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, VECTOR_HASH, SELF_SCORE])
 
-    selected = rows.select(ID, *map(exact, keys), VECTOR)
+    selected = rows.select(ID, *map(quoted_column, keys), VECTOR)
     fields = [each for each in selected.schema.fields if each.name != VECTOR]
     added = [StructField(VECTOR_HASH, BinaryType()), StructField(SELF_SCORE, DoubleType())]
     return selected.mapInArrow(hash_batches, StructType([*fields, *added]))
@@ -48,8 +48,8 @@ def find_copies(hashes: "DataFrame", keys: tuple[str, ...], threshold: float) ->
     """
     possible = sf.col(SELF_SCORE) >= threshold
     for key in keys:
-        possible &= exact(key).isNotNull()  # a null is equal to nothing
-    same = Window.partitionBy(VECTOR_HASH, *map(exact, keys))
+        possible &= quoted_column(key).isNotNull()  # a null is equal to nothing
+    same = Window.partitionBy(VECTOR_HASH, *map(quoted_column, keys))
     copies = hashes.where(possible).withColumn("left_id", sf.min(ID).over(same))
     return copies.where(sf.col(ID) != sf.col("left_id")).select("left_id", sf.col(ID).alias("right_id"))
 

@@ -12,8 +12,9 @@ from st_spark.join.tasks.blocks import Block
 from st_spark.join.tasks.ground_truth import KEY_HASH, GroundTruth
 from st_spark.join.tasks.list_assignment import ROW_HASH, ListTasks, partition_lists
 from st_spark.join.tasks.vector_column import read_vectors
-from st_spark.topk.coarse_quantizer import Cells, Recall, cell_count, choose_nprobe, found_within, recall_of
-from st_spark.topk.kmeans import centroids
+from st_spark.topk.coarse_quantizer import CoarseQuantizer, list_count
+from st_spark.topk.kmeans import list_centroids
+from st_spark.topk.recall import Recall, choose_nprobe, found_within, recall_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -43,7 +44,7 @@ class TunedIvf:
         list_tasks: Which tasks the lists belong to.
     """
 
-    quantizer: Cells
+    quantizer: CoarseQuantizer
     nprobe: int
     recall: Recall
     list_tasks: ListTasks
@@ -69,13 +70,14 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     sample = draw(right, right_rows, sampled + queries, tables.keys, *size)
     probing = sample if self_join else draw(tables.left, left_rows, _PROBING, tables.keys, *size)
     trained = sample.matrix[queries:]
-    quantizer = Cells(centroids(trained, cell_count(right_rows, len(trained)), request.score), request.score)
+    centroids = list_centroids(trained, list_count(right_rows, len(trained)), request.score)
+    quantizer = CoarseQuantizer(centroids, request.score)
     chosen = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
     nprobe, recall = _choose_nprobe(right, chosen, quantizer, request, k, tables)
-    probes = quantizer.probes(probing.matrix[:_PROBING], nprobe).ravel()
+    probes = quantizer.probe(probing.matrix[:_PROBING], nprobe).ravel()
     right_weights, left_weights = (
         np.bincount(lists, minlength=len(quantizer)).astype(np.float64) * (rows / len(lists))
-        for lists, rows in ((quantizer.home(trained), right_rows), (probes, left_rows))
+        for lists, rows in ((quantizer.assign(trained), right_rows), (probes, left_rows))
     )
     target = _partition_rows(left_rows + right_rows, stats, request)
     max_left = request.settings.max_left * target
@@ -98,7 +100,7 @@ def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimen
 
 
 def _choose_nprobe(
-    right: "DataFrame", queries: Block, quantizer: Cells, request: "Request", k: int, tables: "TablePair"
+    right: "DataFrame", queries: Block, quantizer: CoarseQuantizer, request: "Request", k: int, tables: "TablePair"
 ) -> tuple[int, Recall]:
     """Return how many lists to search, and the recall."""
     lists, rows = len(quantizer), len(queries)
@@ -117,7 +119,7 @@ def _choose_nprobe(
 
 
 def _true_ranks(
-    right: "DataFrame", queries: Block, quantizer: Cells, request: "Request", k: int, tables: "TablePair"
+    right: "DataFrame", queries: Block, quantizer: CoarseQuantizer, request: "Request", k: int, tables: "TablePair"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each true pair the query, and the rank of the right row's list among the query's lists.
 
@@ -128,7 +130,7 @@ def _true_ranks(
     pairs = map_batches(right.select(ID, VECTOR, _key_hash(tables.keys)), truth, schema)
     best = best_k(pairs, k).select("left_id", "list").collect()
     row, lists = np.array(best, np.int64).reshape(-1, 2).T
-    order = quantizer.probes(queries.matrix, len(quantizer))
+    order = quantizer.probe(queries.matrix, len(quantizer))
     return row, np.argsort(order, axis=1)[row, lists]  # an order's argsort holds the rank of each list
 
 

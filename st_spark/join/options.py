@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from st_spark.choices import METHODS, OVERFLOWS, SCORES
 from st_spark.errors import InputError
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import column_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -71,5 +71,4 @@ class Request:
 
 def described(score: "Column", facts: dict[str, Any]) -> "Column":
     """Return the score column with metadata that says how it was made. The number of tasks is of the run alone."""
-    known = {name: value for name, value in facts.items() if value is not None and name != "tasks"}
-    return score.alias("score", metadata={FACTS: known})
+    return score.alias("score", metadata=column_metadata(facts | {"tasks": None}))

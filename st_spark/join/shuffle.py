@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
 from st_spark.join.tasks.blocks import LEFT_ID, RIGHT_ID, ROW_VECTOR, TASK, BlockReader, TaskInput
-from st_spark.tables.columns import exact
+from st_spark.tables.columns import quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -46,7 +46,7 @@ def to_sides(
     """
     sides = {LEFT_ID: left, RIGHT_ID: right}
     ids = [sf.when(where, sf.col(ID)).alias(name) for name, where in sides.items() if where is not None]
-    return rows.select(task.alias(TASK), *ids, sf.col(VECTOR).alias(ROW_VECTOR), *map(exact, others))
+    return rows.select(task.alias(TASK), *ids, sf.col(VECTOR).alias(ROW_VECTOR), *map(quoted_column, others))
 
 
 def union_sides(left: DataFrame, right: DataFrame) -> DataFrame:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from st_spark.join.tasks.blocks import Block, self_index
 from st_spark.join.tasks.vector_column import read_vectors
-from st_spark.topk.coarse_quantizer import Cells
+from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.scores import Places, Scores
 from st_spark.topk.search import top_k
 
@@ -26,7 +26,7 @@ class GroundTruth:
     """
 
     queries: Block
-    quantizer: Cells
+    quantizer: CoarseQuantizer
     k: int
     threshold: float | None
     self_join: bool
@@ -66,15 +66,15 @@ class GroundTruth:
             self.k,
             self.quantizer.score,
             threshold=self.threshold,
-            twins=self_index(left.ids, right.ids) if self.self_join else None,
-            floor=thresholds[query],
+            self_index=self_index(left.ids, right.ids) if self.self_join else None,
+            row_thresholds=thresholds[query],
         )
         counts = np.bincount(pairs.left, minlength=len(query))
         full = np.flatnonzero(counts == self.k)
         kth_best = pairs.score[np.cumsum(counts)[full] - 1]
         thresholds[query[full]] = np.maximum(thresholds[query[full]], kth_best)
         found, which = np.unique(pairs.right, return_inverse=True)
-        lists = self.quantizer.home(right.matrix[found])[which]
+        lists = self.quantizer.assign(right.matrix[found])[which]
         columns = {
             "left_id": pa.array(query[pairs.left].astype(np.int32)),
             "right_id": right.ids.take(pa.array(pairs.right)),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from st_spark.join.tasks.blocks import TaskInput, self_index
 from st_spark.join.tasks.list_assignment import LIST, PROBES
 from st_spark.join.tasks.results import left_slices, list_batch
-from st_spark.topk.inverted_lists import Visits, nearest
+from st_spark.topk.inverted_lists import Probes, search_lists
 from st_spark.topk.pairs import ranks
 
 # Pairs that one search holds.
@@ -36,7 +36,7 @@ class IvfSearch:
         lists = right.extra[LIST].to_numpy(zero_copy_only=False).astype(np.int64)
         own = self_index(left.ids, right.ids) if self.self_join else None
         for rows in left_slices(TaskInput(left, right), max(_PAIRS // self.k, 1)):
-            pairs = nearest(
+            pairs = search_lists(
                 left.matrix[rows],
                 right.matrix,
                 lists,
@@ -44,12 +44,12 @@ class IvfSearch:
                 self.k,
                 self.score,
                 threshold=self.threshold,
-                twins=None if own is None else own[rows],
+                self_index=None if own is None else own[rows],
             )
             yield list_batch(left.ids[rows], right.ids, pairs)
 
 
-def _probes(lists: pa.Array) -> Visits:
+def _probes(lists: pa.Array) -> Probes:
     counts = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     row = np.repeat(np.arange(len(counts)), counts)
-    return Visits(row, lists.flatten().to_numpy().astype(np.int64), ranks(row))
+    return Probes(row, lists.flatten().to_numpy().astype(np.int64), ranks(row))

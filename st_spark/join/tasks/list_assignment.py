@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from st_spark.join.tasks.blocks import TASK
 from st_spark.join.tasks.vector_column import pack, read_vectors
-from st_spark.topk.coarse_quantizer import Cells
+from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.pairs import ranks
 from st_spark.topk.scores import Matrix, Places
 
@@ -92,7 +92,7 @@ def partition_lists(
 class ListAssignment:
     """Assigns left rows, which search nprobe lists, or right rows to tasks. In a self join rows are both."""
 
-    quantizer: Cells
+    quantizer: CoarseQuantizer
     tasks: ListTasks
     nprobe: int
     vector: str
@@ -135,11 +135,11 @@ class ListAssignment:
         """Return row, task, list of a right row (or -1) and list to probe (or -1), right rows first."""
         parts = []
         if self.right:
-            lists = self.quantizer.home(matrix)
+            lists = self.quantizer.assign(matrix)
             row, task = self.tasks.of_right(lists, row_hash)
             parts.append((row, task, lists[row], np.full(len(row), -1)))
         if self.left:
-            row, task, probe = self.tasks.of_left(self.quantizer.probes(matrix, self.nprobe), row_hash)
+            row, task, probe = self.tasks.of_left(self.quantizer.probe(matrix, self.nprobe), row_hash)
             parts.append((row, task, np.full(len(row), -1), probe))
         row, task, own, probe = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return row, task, own, probe

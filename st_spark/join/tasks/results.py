@@ -46,7 +46,7 @@ class TopK:
                 min(self.k, len(right.ids)),
                 self.score,
                 threshold=self.threshold,
-                twins=None if own is None else own[rows],
+                self_index=None if own is None else own[rows],
             )
             yield from pair_batches(left.ids[rows], right.ids, pairs, ranked=self.ranked)
 
@@ -65,7 +65,9 @@ class Above:
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id, right_id, score; or what the reducer yields."""
-        found = above_by_parts(task.left.matrix, task.right.matrix, self.threshold, self.score, upper=task.self_pairs)
+        found = above_by_parts(
+            task.left.matrix, task.right.matrix, self.threshold, self.score, self_join=task.self_pairs
+        )
         parts = (pairs for pairs in found if len(pairs.left))
         if self.reducer is not None:
             yield from self.reducer(task.left.ids, task.right.ids, parts)

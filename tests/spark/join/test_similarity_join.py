@@ -13,7 +13,7 @@ from st_spark.join.input_stats import collect_stats
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request, Settings
 from st_spark.join.similarity_join import plan_join
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import byte_order, frame, join_blocks, neighbours, random_vectors, rows, scores
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def test_equal_rows_tie_at_a_plain_zero(spark: "SparkSession") -> None:
 
 def test_the_metadata_of_the_score_column_describes_the_join(spark: "SparkSession") -> None:
     made = st_spark.similarity_join(frame(spark, range(3), random_vectors(12, 3, 2)), k=2)
-    assert made.schema["score"].metadata[FACTS] == {"method": "exact", "score": "cosine", "k": 2}
+    assert made.schema["score"].metadata[METADATA_KEY] == {"method": "exact", "score": "cosine", "k": 2}
 
 
 def test_too_many_pairs_are_refused_or_reduced_to_the_best(spark: "SparkSession", grid: Settings) -> None:
