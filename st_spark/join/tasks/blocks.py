@@ -77,6 +77,7 @@ class BlockReader:
     def read(self, batches: Iterator[pa.RecordBatch]) -> Iterator[TaskInput]:
         """Yield one input for each TASK and key, one at a time in memory. Rows must be sorted by both."""
         current: tuple[object, ...] | None = None
+        none: pa.RecordBatch = None  # the columns of the task, for a block without rows
         left: list[Block] = []
         right: list[Block] = []
         for batch in batches:
@@ -85,18 +86,23 @@ class BlockReader:
             for start, stop in zip(starts, [*starts[1:], len(batch)], strict=True):
                 key = tuple(column[start].as_py() for column in columns)
                 rows = batch.slice(start, stop - start)
+                nulls = [rows.column(name).null_count for name in (LEFT_ID, RIGHT_ID)]
                 if key != current:
                     if current is not None:
-                        yield _task(left, right)
-                    current, none = key, rows.slice(0, 0)
-                    self_pairs = not rows.column(LEFT_ID).null_count + rows.column(RIGHT_ID).null_count
-                    left = [self._block(none, LEFT_ID)]
-                    right = left if self_pairs else [self._block(none, RIGHT_ID)]
-                left.append(self._block(rows, LEFT_ID))
-                if right is not left:
+                        yield self._task(none, left, right)
+                    current, none, left = key, rows.slice(0, 0), []
+                    right = [] if any(nulls) else left
+                if nulls[0] < len(rows):
+                    left.append(self._block(rows, LEFT_ID))
+                if nulls[1] < len(rows) and right is not left:
                     right.append(self._block(rows, RIGHT_ID))
         if current is not None:
-            yield _task(left, right)
+            yield self._task(none, left, right)
+
+    def _task(self, none: pa.RecordBatch, left: list[Block], right: list[Block]) -> TaskInput:
+        self_pairs = right is left
+        block = _concat(left or [self._block(none, LEFT_ID)])
+        return TaskInput(block, block if self_pairs else _concat(right or [self._block(none, RIGHT_ID)]))
 
     def _block(self, rows: pa.RecordBatch, name: str) -> Block:
         """Return the rows of one side, in any order."""
@@ -127,12 +133,6 @@ def run_starts(columns: Sequence[pa.Array]) -> Places:
     for column in columns if rows else ():
         changes[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
     return np.flatnonzero(changes)
-
-
-def _task(left: list[Block], right: list[Block]) -> TaskInput:
-    self_pairs = right is left
-    block = _concat(left)
-    return TaskInput(block, block if self_pairs else _concat(right))
 
 
 def _concat(parts: list[Block]) -> Block:
