@@ -1,6 +1,6 @@
 """Precision, recall and F1 of near_duplicates on FEBRL's records of persons, over thresholds and for both linkages.
 
-    python -m benchmarks.febrl [--step 0.01] [--figure docs/near_duplicates.png]
+    python -m benchmarks.febrl [--step 0.01] [--figure docs/how_to/near_duplicates.png]
 
 The records, made for the evaluation of record linkage, have known duplicates with typing errors, swapped and missing
 fields. Each becomes one text, "field, field, ...", and all-MiniLM-L6-v2 a vector. A pair is two records of one group.

@@ -125,7 +125,7 @@ def test_an_unknown_name_that_cannot_be_had_is_answered_with_close_matches() -> 
 
 
 def test_the_document_of_models_names_each_with_a_test_that_exists() -> None:
-    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "models" / "tested.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w./-]+) \| .* \| `(\w+\.py)::(\w+)(?:\[.*\])?` \|$", text, re.MULTILINE)
     assert [name for name, _, _ in rows] == [model.name for model in catalog.MODELS]
     for _, file, test in set(rows):
