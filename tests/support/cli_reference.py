@@ -23,8 +23,13 @@ def main() -> None:
 def section(job: type[Job]) -> str:
     """Return the heading, the summary and the table of options of a command."""
     summary = (job.__doc__ or "").splitlines()[0]
-    lines = [f"| {_flag(each)} | {_meaning(each)} | {_default(each)} |" for each in fields(job)]
-    return "\n".join([f"\n## {job.kind}\n", summary, "", "| option | meaning | default |", "|---|---|---|", *lines, ""])
+    head = ["| option | meaning | default |", "|---|---|---|"]
+    return "\n".join([f"\n## {job.kind}\n", summary, "", *head, *rows(job), ""])
+
+
+def rows(job: type[Job]) -> list[str]:
+    """Return the lines of the table of options."""
+    return [f"| {_flag(each)} | {_meaning(each)} | {_default(each)} |" for each in fields(job)]
 
 
 def _flag(option: Field[Any]) -> str:

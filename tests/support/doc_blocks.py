@@ -1,10 +1,13 @@
 """The code blocks of the documentation, and what can be checked of them without running them."""
 
+import contextlib
+import io
+import itertools
 import re
 import shlex
 import subprocess
+import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 
 from st_spark.cli.main import main as st_spark
 from tests.support.paths import ROOT
@@ -15,7 +18,8 @@ PAGES = ("README.md", *sorted(page.relative_to(ROOT).as_posix() for page in ROOT
 RUN = ("python", "sql", "bash")
 SHOWN = ("text", "properties", "ini", "json")
 _FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<reason>.+?) -->\n)?(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?P<indent> *)(?:<!-- not run: (?P<reason>[^\n]+) -->\n(?P=indent))?"
+    r"```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 # What stands for `st-spark` where spark-submit starts it; see docs/run_it_on.md.
@@ -57,8 +61,13 @@ def blocks(page: str) -> list[Block]:
         shown = after is not None and after["language"] == "text" and not text[match.end() : after.start()].strip()
         output = after["code"] if after is not None and shown else None
         line = text.count("\n", 0, match.start("code")) + 1
-        made.append(Block(page, line, match["language"], match["code"], match["reason"], output))
+        made.append(Block(page, line, match["language"], textwrap.dedent(match["code"]), match["reason"], output))
     return made
+
+
+def runs(block: Block) -> bool:
+    """Return whether a test runs the block."""
+    return block.language in RUN and block.reason is None
 
 
 def problems(block: Block) -> list[str]:
@@ -81,7 +90,8 @@ def _shell_problems(block: Block) -> list[str]:
 
 def _unknown_flags(words: list[str]) -> list[str]:
     """Return the options of our commands that do not exist."""
-    names = [place for place, word in enumerate(words) if word.rpartition("/")[2] in ("st-spark", APPLICATION)]
+    ours = {"st-spark": "st-spark", "spark-submit": APPLICATION}.get(words[0] if words else "")
+    names = [place for place, word in enumerate(words) if word.rpartition("/")[2] == ours]
     if not names or len(words) == names[-1] + 1 or words[names[-1] + 1].startswith("-"):
         return []
     command = words[names[-1] + 1]
@@ -94,9 +104,6 @@ def _unknown_flags(words: list[str]) -> list[str]:
 
 def _flags(command: str) -> set[str]:
     """Return the options of a command, as its help lists them; an empty set if there is no such command."""
-    import contextlib
-    import io
-
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = st_spark([command, "--help"])
@@ -105,5 +112,5 @@ def _flags(command: str) -> set[str]:
 
 def _unknown_settings(words: list[str]) -> list[str]:
     """Return settings after --conf that are no settings of Spark."""
-    given = [after for word, after in zip(words, words[1:], strict=False) if word == "--conf"]
+    given = [after for word, after in itertools.pairwise(words) if word == "--conf"]
     return [f"{setting} is no setting of Spark" for setting in given if not re.match(r"spark\.[\w.]+=", setting)]

@@ -2,9 +2,9 @@
 
     python -m tests.support.run_doc_blocks FOLDER PAGE...
 
-The process works in FOLDER, so that relative paths of Python, of shells and of Spark's JVM are the same. Each page starts
-with a folder that holds the sample tables and models alone. Shells get a `st-spark` that runs in this process: a JVM for
-each command would take minutes.
+The process works in FOLDER, so that relative paths of Python, of shells and of Spark's JVM are the same. Each page
+starts with a folder that holds the sample tables and models alone. Shells get a `st-spark` that runs in this process: a
+JVM for each command would take minutes.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from st_spark.cli.main import main as st_spark
-from tests.support.paths import ROOT
 from tests.support import checkpoints, clip_checkpoints
-from tests.support.doc_blocks import Block, blocks
+from tests.support.doc_blocks import Block, blocks, runs
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,7 +43,11 @@ DOCS = (
 )
 QUESTIONS = ((101, "Who won the football match?", "en"), (102, "How do I make a cake?", "en"))
 GERMAN = ("Guten Morgen, wie geht es Ihnen?", "Das Wetter ist heute sehr schön.", "Wo ist der nächste Bahnhof, bitte?")
-ENGLISH = ("Good morning, how are you today?", "The weather is very nice today.", "Where is the nearest station, please?")
+ENGLISH = (
+    "Good morning, how are you today?",
+    "The weather is very nice today.",
+    "Where is the nearest station, please?",
+)
 # What a shell finds as `st-spark`: it hands its arguments to this process, and prints what comes back.
 COMMAND = """#!{python} -S
 import json, socket, sys
@@ -124,9 +128,7 @@ def run_page(spark: "SparkSession", page: str) -> Iterator[dict[str, Any]]:
         names[name] = spark.read.parquet(name)
     for view in spark.catalog.listTables():
         spark.catalog.dropTempView(view.name)
-    for block in blocks(page):
-        if block.language not in ("python", "sql", "bash") or block.reason is not None:
-            continue
+    for block in filter(runs, blocks(page)):
         output, error = run_block(spark, block, names)
         yield {"page": page, "line": block.line, "output": output, "error": error}
         if error is not None:
@@ -157,7 +159,8 @@ def run_shell(code: str) -> tuple[str, str | None]:
     command = tools / "st-spark"
     command.write_text(COMMAND.format(python=sys.executable, address=address), encoding="utf-8")
     command.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
     with socket.socket(socket.AF_UNIX) as line, Path(tools, "out").open("w+b") as out:
         Path(address).unlink(missing_ok=True)
         line.bind(address)
