@@ -18,7 +18,7 @@ PAGES = ("README.md", *sorted(page.relative_to(ROOT).as_posix() for page in ROOT
 RUN = ("python", "sql", "bash")
 SHOWN = ("text", "properties", "ini", "json")
 _FENCE = re.compile(
-    r"^(?P<indent> *)(?:<!-- not run: (?P<reason>[^\n]+) -->\n(?P=indent))?"
+    r"^(?P<indent> *)(?:<!-- (?:not run: (?P<reason>[^\n]+)|fails: (?P<fails>[^\n]+)) -->\n(?P=indent))?"
     r"```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -36,6 +36,7 @@ class Block:
         language: The word after the fence.
         code: The lines inside.
         reason: Why it cannot run in a test, from the comment above it; None for blocks that run.
+        fails: What its error says, from the comment above a block that is to fail; None for others.
         output: What the page shows as its output, in a text block right below; None if nothing is shown.
     """
 
@@ -43,8 +44,9 @@ class Block:
     line: int
     language: str
     code: str
-    reason: str | None
-    output: str | None
+    reason: str | None = None
+    fails: str | None = None
+    output: str | None = None
 
     def __str__(self) -> str:
         """Return where the block is."""
@@ -61,7 +63,11 @@ def blocks(page: str) -> list[Block]:
         shown = after is not None and after["language"] == "text" and not text[match.end() : after.start()].strip()
         output = after["code"] if after is not None and shown else None
         line = text.count("\n", 0, match.start("code")) + 1
-        made.append(Block(page, line, match["language"], textwrap.dedent(match["code"]), match["reason"], output))
+        made.append(
+            Block(
+                page, line, match["language"], textwrap.dedent(match["code"]), match["reason"], match["fails"], output
+            )
+        )
     return made
 
 

@@ -130,6 +130,8 @@ def run_page(spark: "SparkSession", page: str) -> Iterator[dict[str, Any]]:
         spark.catalog.dropTempView(view.name)
     for block in filter(runs, blocks(page)):
         output, error = run_block(spark, block, names)
+        if block.fails is not None:
+            error = None if block.fails in (error or "") else f"no error says {block.fails!r}: {error}"
         yield {"page": page, "line": block.line, "output": output, "error": error}
         if error is not None:
             return

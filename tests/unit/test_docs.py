@@ -28,10 +28,8 @@ def test_few_blocks_are_exempt_from_running() -> None:
 
 
 def test_a_broken_block_is_found() -> None:
-    flag = Block("page.md", 1, "bash", "st-spark embed --no-such-flag", None, None)
-    setting = Block(
-        "page.md", 1, "bash", "spark-submit --conf sparc.task.cpus=2 st_spark_job.py search x --table t", "", None
-    )
+    flag = Block("page.md", 1, "bash", "st-spark embed --no-such-flag")
+    setting = Block("page.md", 1, "bash", "spark-submit --conf sparc.task.cpus=2 st_spark_job.py search x --table t")
     assert "has no option --no-such-flag" in problems(flag)[0]
     assert "no setting of Spark" in problems(setting)[0]
 
