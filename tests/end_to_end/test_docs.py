@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.doc_blocks import PAGES, blocks, runs
+from tests.support import run_doc_blocks
+from tests.support.doc_blocks import PAGES, Block, blocks, runs
 from tests.support.paths import ROOT
 
 # The first test waits for all blocks.
@@ -54,3 +56,20 @@ def test_every_block_runs_and_prints_what_the_page_shows(
         assert found["error"] is None, f"{block}\n{block.code}\n{found['error']}"
         if block.output is not None:
             assert masked(found["output"]) == masked(block.output), f"{block} prints\n{found['output']}"
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "says"),
+    [
+        ("python", "print(1)\nmissing_name\n", "NameError"),
+        ("bash", "echo 1\nfalse\necho 2\n", "exit code 1"),
+        ("bash", "echo 1\nst-spark embed\n", "embed needs input"),
+    ],
+)
+def test_a_block_that_breaks_is_an_error(
+    language: str, code: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOC_TOOLS", str(tmp_path))
+    output, error = run_doc_blocks.run_block(None, Block("page.md", 1, language, code), {})
+    assert output == "1\n"
+    assert says in str(error)

@@ -137,7 +137,7 @@ def run_page(spark: "SparkSession", page: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def run_block(spark: "SparkSession", block: Block, names: dict[str, Any]) -> tuple[str, str | None]:
+def run_block(spark: "SparkSession | None", block: Block, names: dict[str, Any]) -> tuple[str, str | None]:
     """Return what a block prints, and its error."""
     said = io.StringIO()
     try:
@@ -147,6 +147,7 @@ def run_block(spark: "SparkSession", block: Block, names: dict[str, Any]) -> tup
             if block.language == "python":
                 exec(compile(block.code, str(block), "exec"), names)
             else:
+                assert spark is not None
                 for statement in filter(str.strip, block.code.split(";")):
                     spark.sql(statement).show(truncate=False)
     except Exception:  # noqa: BLE001  (whatever a block raises is the finding)
