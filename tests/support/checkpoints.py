@@ -1,8 +1,8 @@
-"""Tiny checkpoints with random weights, written in the true on-disk layout of their families."""
+"""Write tiny checkpoints with random weights, in the real file layout of their model families."""
 
 import json
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ WORDS = (
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes one JSON file, with its folders."""
+    """Write a JSON file and its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def wordpiece_tokenizer(lowercase: bool = True) -> Tokenizer:
-    """A WordPiece tokenizer over common words and all printable characters, with [CLS] text [SEP]."""
+    """Return a WordPiece tokenizer over common words and all printable characters, with [CLS] text [SEP]."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = list(string.ascii_letters + string.digits + string.punctuation + "éüßñçаб中文日本")
     pieces = specials + characters + ["##" + c for c in characters] + [w for w in WORDS if len(w) > 1]
@@ -40,8 +40,21 @@ def wordpiece_tokenizer(lowercase: bool = True) -> Tokenizer:
     return tokenizer
 
 
+def unigram(specials: list[str], unknown: int, last: Sequence[str] = ()) -> Tokenizer:
+    """Return a Unigram tokenizer: special tokens, common words, characters, and the tokens of `last`."""
+    pieces = [(token, 0.0) for token in specials] + [("▁", -3.0)]
+    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(WORDS))]
+    pieces += [(c, -8.0 - i / 50) for i, c in enumerate(string.ascii_letters + string.digits + ".,!?'éü中文日本аб")]
+    pieces += [(token, 0.0) for token in last]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.add_special_tokens(specials)
+    return tokenizer
+
+
 def write_wordpiece(folder: Path, tokenizer_class: str = "BertTokenizer", max_length: int = 512) -> int:
-    """Writes a WordPiece tokenizer's files and returns the size of its vocabulary."""
+    """Write the files of a WordPiece tokenizer and return the size of its vocabulary."""
     tokenizer = wordpiece_tokenizer()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -56,7 +69,7 @@ def write_wordpiece(folder: Path, tokenizer_class: str = "BertTokenizer", max_le
 
 
 def write_modules(folder: Path, *types: tuple[str, str]) -> None:
-    """Writes modules.json from (path, class name) in the class paths of sentence-transformers up to version 5."""
+    """Write modules.json from (path, class name), with the class paths of sentence-transformers up to version 5."""
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (path, kind) in enumerate(types)
@@ -67,14 +80,14 @@ def write_modules(folder: Path, *types: tuple[str, str]) -> None:
 
 
 def write_pooling(folder: Path, dim: int, mode: str = "mean_tokens", **more: Any) -> None:
-    """Writes 1_Pooling/config.json in the old spelling, one mode on."""
+    """Write 1_Pooling/config.json with the old flags, one of them on."""
     modes = ["cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens"]
     config = {f"pooling_mode_{name}": name == mode for name in modes}
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": dim, **config, **more})
 
 
 def write_bert(folder: Path, *, seed: int = 0, dim: int = 32, max_seq_length: int = 64) -> Path:
-    """A BERT of 2 layers, mean pooling and Normalize: the layout of all-MiniLM-L6-v2 in small."""
+    """Write a BERT of 2 layers with mean pooling and Normalize, in the layout of all-MiniLM-L6-v2."""
     from transformers import BertConfig, BertModel
 
     size = write_wordpiece(folder)
@@ -95,7 +108,7 @@ def write_bert(folder: Path, *, seed: int = 0, dim: int = 32, max_seq_length: in
 
 
 def write_distilbert(folder: Path, *, seed: int = 1, dim: int = 32, pooling: str = "cls_token") -> Path:
-    """A DistilBERT without Normalize: the layout of msmarco-distilbert-base-tas-b in small."""
+    """Write a DistilBERT without Normalize, in the layout of msmarco-distilbert-base-tas-b."""
     from transformers import DistilBertConfig, DistilBertModel
 
     size = write_wordpiece(folder, "DistilBertTokenizer")
@@ -111,7 +124,7 @@ def write_distilbert(folder: Path, *, seed: int = 1, dim: int = 32, pooling: str
 
 
 def write_mpnet(folder: Path, *, seed: int = 2, dim: int = 32) -> Path:
-    """An MPNet with relative position bias, mean pooling and Normalize: all-mpnet-base-v2 in small."""
+    """Write an MPNet with relative position bias, mean pooling and Normalize, in the layout of all-mpnet-base-v2."""
     from transformers import MPNetConfig, MPNetModel
 
     size = write_wordpiece_as_mpnet(folder)
@@ -134,7 +147,7 @@ def write_mpnet(folder: Path, *, seed: int = 2, dim: int = 32) -> Path:
 
 
 def write_wordpiece_as_mpnet(folder: Path) -> int:
-    """MPNet's tokenizer: WordPiece with RoBERTa's special tokens, padding id 1."""
+    """Write MPNet's tokenizer: WordPiece with RoBERTa's special tokens, padding id 1."""
     vocab = ["<s>", "<pad>", "</s>", "[UNK]", *sorted(wordpiece_tokenizer().get_vocab()), "<mask>"]
     pieces = {piece: i for i, piece in enumerate(dict.fromkeys(vocab))}
     tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
@@ -145,7 +158,7 @@ def write_wordpiece_as_mpnet(folder: Path) -> int:
 
 
 def save_with_roberta_specials(tokenizer: Tokenizer, folder: Path, tokenizer_class: str, **names: str) -> None:
-    """Adds <s> text </s>, the pair's </s></s>, and writes tokenizer.json with its config."""
+    """Add <s> text </s>, and </s></s> inside a pair; write tokenizer.json and its config."""
     vocab = tokenizer.get_vocab()
     tokenizer.post_processor = processors.RobertaProcessing(
         ("</s>", vocab["</s>"]), ("<s>", vocab["<s>"]), trim_offsets=False
@@ -169,7 +182,7 @@ def save_with_roberta_specials(tokenizer: Tokenizer, folder: Path, tokenizer_cla
 
 
 def write_roberta(folder: Path, *, seed: int = 3, dim: int = 32, max_seq_length: int | None = 128) -> Path:
-    """A RoBERTa with byte-level BPE, weighted mean and max pooling side by side."""
+    """Write a RoBERTa with byte-level BPE, weighted mean and max pooling side by side."""
     from tokenizers import decoders, trainers
     from transformers import RobertaConfig, RobertaModel
 
@@ -204,16 +217,10 @@ def write_roberta(folder: Path, *, seed: int = 3, dim: int = 32, max_seq_length:
 
 
 def write_xlm_roberta(folder: Path, *, seed: int = 4, dim: int = 32) -> Path:
-    """An XLM-R with a Unigram tokenizer, mean pooling, Dense with Tanh, prompts left out of the pooling."""
+    """Write an XLM-R with a Unigram tokenizer, mean pooling without the prompt, and Dense with Tanh."""
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
-    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
-    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(WORDS))]
-    pieces += [(c, -8.0 - i / 50) for i, c in enumerate(string.ascii_letters + string.digits + ".,!?'éü中文日本аб")]
-    pieces += [("<mask>", 0.0)]
-    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer = unigram(["<s>", "<pad>", "</s>", "<unk>"], 3, last=["<mask>"])
     save_with_roberta_specials(tokenizer, folder, "XLMRobertaTokenizer")
     torch.manual_seed(seed)
     config = XLMRobertaConfig(
@@ -237,7 +244,7 @@ def write_xlm_roberta(folder: Path, *, seed: int = 4, dim: int = 32) -> Path:
 
 
 def write_dense(folder: Path, width: int, dim: int, *, bias: bool = True, activation: str = "Tanh") -> None:
-    """Writes a Dense module with random weights."""
+    """Write a Dense module with random weights."""
     from safetensors.torch import save_file
 
     path = f"torch.nn.modules.{'linear' if activation == 'Identity' else 'activation'}.{activation}"

@@ -1,4 +1,4 @@
-"""Tiny CLIP checkpoints with random weights, in the layouts that the hub has and that 6.2 writes; and small images."""
+"""Tiny CLIP checkpoints with random weights, in the layouts of the hub and of version 6.2, and small images."""
 
 import io
 import json
@@ -10,19 +10,20 @@ import torch
 from tokenizers import pre_tokenizers
 
 from tests.support.checkpoints import WORDS, write_json
+from tests.support.oracle import oracle as oracle  # noqa: PLC0414  (tests import it from here)
 
 EDGE = 32
 END = "<|endoftext|>"
 
 
 def write_clip(folder: Path, *, seed: int = 5, old_end: bool = True, activation: str = "quick_gelu") -> Path:
-    """One CLIPModel at "0_CLIPModel": the layout of clip-ViT-B-32 in small.
+    """Write one CLIPModel at "0_CLIPModel": a small model in the layout of clip-ViT-B-32.
 
     Args:
-        folder: Where.
-        seed: Of the weights.
-        old_end: Write the eos_token_id of 2 that configs of before July 2023 have.
-        activation: Of both towers.
+        folder: Where to write.
+        seed: Seed of the random weights.
+        old_end: Whether to write the eos_token_id of 2 of configs from before July 2023.
+        activation: Activation of both encoders.
     """
     write_transformers_clip(folder / "0_CLIPModel", seed=seed, old_end=old_end, activation=activation)
     module = {"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}
@@ -35,7 +36,7 @@ def write_clip(folder: Path, *, seed: int = 5, old_end: bool = True, activation:
 def write_transformers_clip(
     folder: Path, *, seed: int = 5, old_end: bool = True, activation: str = "quick_gelu"
 ) -> Path:
-    """A plain transformers CLIP folder: vocab.json and merges.txt, no tokenizer.json, as OpenAI's have."""
+    """Write a plain transformers CLIP folder, with vocab.json and merges.txt instead of tokenizer.json, as OpenAI's."""
     from transformers import CLIPConfig, CLIPModel
 
     size = _write_tokenizer(folder)
@@ -46,7 +47,7 @@ def write_transformers_clip(
     vision = {"hidden_size": 48, "intermediate_size": 96, "image_size": EDGE, "patch_size": 8, **shared}
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
     model = CLIPModel(config).eval()
-    for name, tensor in model.named_parameters():  # trained ones are not all zeros and ones either
+    for name, tensor in model.named_parameters():  # as in a trained model, not all zeros and ones
         if "norm" in name or name.endswith("bias"):
             torch.nn.init.normal_(tensor, float("norm" in name and name.endswith("weight")), 0.1)
     model.save_pretrained(folder)
@@ -68,7 +69,7 @@ IMAGES = {
 
 
 def _write_tokenizer(folder: Path) -> int:
-    """CLIP's byte-level BPE with </w> at the end of words; the end token has the largest id."""
+    """Write CLIP's byte-level BPE, with </w> at the end of words; the end token has the largest id."""
     characters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = characters + [each + "</w>" for each in characters]
     merges = []
@@ -91,7 +92,7 @@ def _write_tokenizer(folder: Path) -> int:
 
 
 def pictures() -> dict[str, Any]:
-    """Pillow images of odd shapes and all common modes, by name."""
+    """Return Pillow images of many shapes and all common modes, by name."""
     from PIL import Image
 
     random = np.random.default_rng(7)
@@ -122,14 +123,14 @@ def pictures() -> dict[str, Any]:
 
 
 def file_of(image: Any, kind: str = "PNG", **options: Any) -> bytes:
-    """The bytes of an image file."""
+    """Return the bytes of an image file."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 def write_digits(folder: Path) -> Path:
-    """The first 60 of scikit-learn's digits as PNG files, "07-7.png" a seven, and two files that are no images."""
+    """Write 60 of scikit-learn's digits as PNG files ("07-7.png" shows a 7), and two files that are not images."""
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -137,21 +138,14 @@ def write_digits(folder: Path) -> Path:
     for i in range(60):
         image = Image.fromarray((data.images[i] * 15.9).astype(np.uint8))
         image.save(folder / f"{i:02d}-{data.target[i]}.png")
-    (folder / "bad-text.png").write_text("no image")  # Spark itself passes over empty files
+    (folder / "bad-text.png").write_text("no image")  # Spark itself skips empty files
     (folder / "bad-cut.png").write_bytes((folder / "00-0.png").read_bytes()[:50])
     return folder
 
 
 def opened(folder: Path) -> dict[str, Any]:
-    """The images of write_digits as Pillow's, by file name."""
+    """Return the images of write_digits as Pillow images, by file name."""
     from PIL import Image
 
     good = sorted(file for file in folder.iterdir() if not file.name.startswith("bad"))
     return {file.name: Image.open(io.BytesIO(file.read_bytes())) for file in good}
-
-
-def oracle(folder: Path) -> Any:
-    """The same checkpoint in sentence-transformers."""
-    from sentence_transformers import SentenceTransformer as Peer
-
-    return Peer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})

@@ -1,18 +1,17 @@
-"""More tiny checkpoints in the true layout of documented models: what differs from the families of checkpoints.py."""
+"""Write tiny checkpoints of the documented models that differ from the families of checkpoints.py."""
 
 import json
 import shutil
-import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import normalizers, processors
 
 from tests.support.checkpoints import (
-    WORDS,
     save_with_roberta_specials,
+    unigram,
     write_bert,
     write_dense,
     write_distilbert,
@@ -24,20 +23,8 @@ from tests.support.checkpoints import (
 DIM = 32
 
 
-def unigram(specials: list[str], unknown: int) -> Tokenizer:
-    """A Unigram tokenizer over common words and characters, the special tokens first."""
-    pieces = [(token, 0.0) for token in specials] + [("▁", -3.0)]
-    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(WORDS))]
-    pieces += [(c, -8.0 - i / 50) for i, c in enumerate(string.ascii_letters + string.digits + ".,!?'éü中文日本аб")]
-    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown))
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
-    tokenizer.add_special_tokens(specials)
-    return tokenizer
-
-
 def old_weights(folder: Path) -> None:
-    """Turns model.safetensors into the pytorch_model.bin of old saves."""
+    """Replace model.safetensors by pytorch_model.bin, the file of old versions."""
     from safetensors.torch import load_file
 
     file = folder / "model.safetensors"
@@ -46,9 +33,9 @@ def old_weights(folder: Path) -> None:
 
 
 def write_t5(folder: Path, feed: str = "relu", whole: bool = False, **settings: Any) -> Path:
-    """A T5 encoder, mean pooling, Dense without bias, Normalize: sentence-t5, gtr-t5, instructor.
+    """Write a T5 encoder, mean pooling, Dense without bias and Normalize: sentence-t5, gtr-t5, instructor.
 
-    Heads times their size is not the width, as in the xl ones; `whole` saves encoder and decoder, as plain T5 does.
+    Heads times head size is not the width, as in the xl models. `whole` saves encoder and decoder, as plain T5 does.
     """
     from transformers import T5Config, T5EncoderModel, T5Model
 
@@ -87,7 +74,7 @@ def write_t5(folder: Path, feed: str = "relu", whole: bool = False, **settings: 
 
 
 def write_gated_t5(folder: Path) -> Path:
-    """A T5 v1.1 with gated GELU, saved whole, in the old weights format."""
+    """Write a T5 v1.1 with gated GELU, encoder and decoder, in old files."""
     write_t5(folder, "gated-gelu", whole=True)
     old_weights(folder)
     old_weights(folder / "2_Dense")
@@ -95,7 +82,7 @@ def write_gated_t5(folder: Path) -> Path:
 
 
 def write_distiluse(folder: Path) -> Path:
-    """distiluse-base-multilingual-cased: DistilBERT, mean, Dense with bias and Tanh, all in old files."""
+    """Write distiluse-base-multilingual-cased: DistilBERT, mean, Dense with bias and Tanh, in old files."""
     write_distilbert(folder, pooling="mean_tokens")
     write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"))
     write_dense(folder / "2_Dense", DIM, 16)
@@ -105,7 +92,7 @@ def write_distiluse(folder: Path) -> Path:
 
 
 def write_clip_multilingual(folder: Path) -> Path:
-    """clip-ViT-B-32-multilingual-v1: DistilBERT, mean, Dense without bias or activation."""
+    """Write clip-ViT-B-32-multilingual-v1: DistilBERT, mean, Dense without bias or activation."""
     write_distiluse(folder)
     shutil.rmtree(folder / "2_Dense")
     write_dense(folder / "2_Dense", DIM, 16, bias=False, activation="Identity")
@@ -113,7 +100,7 @@ def write_clip_multilingual(folder: Path) -> Path:
 
 
 def write_labse(folder: Path) -> Path:
-    """LaBSE: BERT, first token, Dense with bias and Tanh, and a Normalize that has no folder."""
+    """Write LaBSE: BERT, first token, Dense with bias and Tanh, and a Normalize without a folder."""
     write_bert(folder, max_seq_length=256)
     write_modules(
         folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")
@@ -124,7 +111,7 @@ def write_labse(folder: Path) -> Path:
 
 
 def write_dpr(folder: Path) -> Path:
-    """facebook-dpr-ctx_encoder, allenai-specter: BERT, first token, nothing behind it."""
+    """Write facebook-dpr-ctx_encoder or allenai-specter: BERT, first token, nothing else."""
     write_bert(folder, max_seq_length=509)
     write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
     write_pooling(folder, DIM, "cls_token")
@@ -132,7 +119,7 @@ def write_dpr(folder: Path) -> Path:
 
 
 def write_multilingual_minilm(folder: Path) -> Path:
-    """paraphrase-multilingual-MiniLM-L12-v2: BertModel and its padding id 0 under the Unigram tokenizer of XLM-R."""
+    """Write paraphrase-multilingual-MiniLM-L12-v2: BertModel, padding id 0, the Unigram tokenizer of XLM-R."""
     from transformers import BertConfig, BertModel
 
     tokenizer = unigram(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], 3)
@@ -154,7 +141,7 @@ def write_multilingual_minilm(folder: Path) -> Path:
 
 
 def write_albert(folder: Path) -> Path:
-    """paraphrase-albert-small-v2: layers that share weights, embeddings narrower than they, a Unigram tokenizer."""
+    """Write paraphrase-albert-small-v2: layers with shared weights, narrower embeddings, a Unigram tokenizer."""
     from transformers import AlbertConfig, AlbertModel
 
     tokenizer = unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], 1)
@@ -184,7 +171,7 @@ def write_albert(folder: Path) -> Path:
 
 
 def weigh_layers(folder: Path, layers: int, *kinds: str) -> None:
-    """Puts WeightedLayerPooling behind the Transformer of a saved model, and other modules behind the pooling."""
+    """Insert WeightedLayerPooling after the Transformer of a saved model, and add modules after the pooling."""
     from safetensors.torch import save_file
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -198,7 +185,7 @@ def weigh_layers(folder: Path, layers: int, *kinds: str) -> None:
 
 
 def write_layers(folder: Path) -> Path:
-    """BERT with the weighted mean of its layers, then LayerNorm and Dropout behind the pooling."""
+    """Write a BERT with the weighted mean of its layers, then LayerNorm and Dropout after the pooling."""
     from safetensors.torch import save_file
 
     weigh_layers(write_bert(folder), 2, "LayerNorm", "Dropout")
@@ -210,13 +197,13 @@ def write_layers(folder: Path) -> Path:
 
 
 def write_t5_layers(folder: Path) -> Path:
-    """T5 with the weighted mean of its layers, the last one normalised."""
+    """Write a T5 with the weighted mean of its layers; the last layer is normalised."""
     weigh_layers(write_t5(folder), 2)
     return folder
 
 
 def write_albert_layers(folder: Path) -> Path:
-    """ALBERT, which transformers itself runs, with the weighted mean of its layers."""
+    """Write an ALBERT, which runs through the transformers fallback, with the weighted mean of its layers."""
     weigh_layers(write_albert(folder), 3)
     return folder
 

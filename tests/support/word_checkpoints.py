@@ -1,4 +1,4 @@
-"""Tiny checkpoints of word models, of static embeddings and of routers, in their true layout."""
+"""Write tiny checkpoints of word models, static embeddings and routers, in their real file layout."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.checkpoints import (
 )
 
 DIM = 20
-# Some words in one spelling only, a bare sign, a number, other scripts; place 0 is what old saves put there.
+# Some words in one spelling only, punctuation, a number, other scripts; old versions put PADDING_TOKEN first.
 VOCAB = [
     "PADDING_TOKEN",
     *dict.fromkeys(WORDS),
@@ -35,7 +35,7 @@ OLD = "sentence_transformers.models"
 
 
 def write_table(folder: Path, words: int) -> None:
-    """A vector for each word, zeros for the one at place 0, in the old file."""
+    """Write a random vector for each word, zeros for the first, in an old file."""
     weights = torch.randn(words, DIM)
     weights[0] = 0
     torch.save({"emb_layer.weight": weights}, folder / "pytorch_model.bin")
@@ -44,7 +44,7 @@ def write_table(folder: Path, words: int) -> None:
 def write_words(
     folder: Path, *after: str, mode: str = "mean_tokens", stop_words: tuple[str, ...] = (), **more: Any
 ) -> Path:
-    """average_word_embeddings_*: 0_WordEmbeddings in old files, modules after it, and the pooling at the end."""
+    """Write average_word_embeddings_*: 0_WordEmbeddings in old files, then other modules, then the pooling."""
     torch.manual_seed(8)
     table = folder / "0_WordEmbeddings"
     tokenizer = f"{OLD}.tokenizer.WhitespaceTokenizer.WhitespaceTokenizer"
@@ -62,7 +62,7 @@ def write_words(
 
 
 def write_stop_words(folder: Path) -> Path:
-    """Stop words in every spelling of a word, texts of four words at most, Dense and Normalize."""
+    """Write word embeddings with stop words in several spellings, at most four words, Dense and Normalize."""
     write_words(folder, stop_words=("the", "Cat", "word", ""))
     table = folder / "0_WordEmbeddings"
     tokenizer = "sentence_transformers.sentence_transformer.modules.tokenizer.whitespace.WhitespaceTokenizer"
@@ -75,7 +75,7 @@ def write_stop_words(folder: Path) -> Path:
 
 
 def write_word_weights(folder: Path) -> Path:
-    """Word embeddings times the weights of their words, all pooling modes that use them, Normalize."""
+    """Write word embeddings times the weights of their words, and all pooling modes that use the weights."""
     write_words(folder, "WordWeights", pooling_mode_weightedmean_tokens=True, pooling_mode_mean_sqrt_len_tokens=True)
     weights = {word: 0.1 + i / 10 for i, word in enumerate(VOCAB[1:60])}
     config = {"vocab": VOCAB, "word_weights": weights, "unknown_word_weight": 0.5}
@@ -84,7 +84,7 @@ def write_word_weights(folder: Path) -> Path:
 
 
 def write_cnn(folder: Path, **config: Any) -> Path:
-    """Word embeddings, convolutions of three widths, mean and maximum."""
+    """Write word embeddings, convolutions of three widths, mean and maximum."""
     write_words(folder, "CNN", pooling_mode_max_tokens=True)
     config = {"in_word_embedding_dimension": DIM, "out_channels": 6, "kernel_sizes": [1, 3, 5], **config}
     write_json(folder / "1_CNN" / "cnn_config.json", config)
@@ -95,7 +95,7 @@ def write_cnn(folder: Path, **config: Any) -> Path:
 
 
 def write_lstm(folder: Path) -> Path:
-    """Word embeddings, two LSTM layers in both directions, mean and maximum."""
+    """Write word embeddings, two LSTM layers in both directions, mean and maximum."""
     write_words(folder, "LSTM", pooling_mode_max_tokens=True)
     config = {"word_embedding_dimension": DIM, "hidden_dim": 8, "num_layers": 2, "dropout": 0, "bidirectional": True}
     write_json(folder / "1_LSTM" / "lstm_config.json", config)
@@ -106,7 +106,7 @@ def write_lstm(folder: Path) -> Path:
 
 
 def write_bow(folder: Path, cumulative: bool = True) -> Path:
-    """Counts of words times their weights, through a Dense."""
+    """Write a bag of words: counts times weights, then Dense."""
     torch.manual_seed(9)
     config = {
         "vocab": [*VOCAB, "cat"],
@@ -121,7 +121,7 @@ def write_bow(folder: Path, cumulative: bool = True) -> Path:
 
 
 def write_static(folder: Path, truncation: int | None = None) -> Path:
-    """static-retrieval-mrl-en-v1: a WordPiece tokenizer, a table, nothing behind it."""
+    """Write static-retrieval-mrl-en-v1: a WordPiece tokenizer, a table, Normalize."""
     from safetensors.torch import save_file
 
     torch.manual_seed(10)
@@ -138,7 +138,7 @@ def write_static(folder: Path, truncation: int | None = None) -> Path:
 
 
 def write_model2vec(folder: Path) -> Path:
-    """potion-*: files in the root, half-precision rows that tokens share, a weight for each token."""
+    """Write potion-*: files in the root, rows that tokens share, a weight for each token, Normalize."""
     from safetensors.torch import save_file
 
     torch.manual_seed(11)
@@ -157,7 +157,7 @@ def write_model2vec(folder: Path) -> Path:
 
 
 def write_router(folder: Path) -> Path:
-    """Queries through static embeddings, documents through a BERT: a Router saved by version 5."""
+    """Write a Router as version 5 saves it: queries through static embeddings, documents through a BERT."""
     inner = "sentence_transformers.models."
     query, document, pooling = "query_0_StaticEmbedding", "document_0_Transformer", "document_1_Pooling"
     write_bert(folder / document, dim=DIM)
@@ -173,7 +173,7 @@ def write_router(folder: Path) -> Path:
 
 
 def write_asym(folder: Path) -> Path:
-    """A Dense of its own for each task behind one BERT: an Asym of old."""
+    """Write an Asym, as old versions save it: one BERT, then a different Dense for each task."""
     write_bert(folder, dim=DIM)
     types = {}
     for task in ("query", "doc"):

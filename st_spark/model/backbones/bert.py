@@ -1,49 +1,134 @@
-"""The packed transformer encoder: BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT and MPNet in one forward.
+"""The packed encoder of BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT and MPNet.
 
-No padding: the GEMMs run over all tokens of a micro-batch at once, attention over groups of equal length. Queries,
-keys and values come from one product, the scale of the scores is folded into the query weights.
+There is no padding: matrix products run over all tokens of a micro-batch at once, attention runs over groups of equally
+long texts. One product gives queries, keys and values. The scale of the scores is part of the query weights.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from st_spark.errors import ModelError
-from st_spark.model.backbones.architectures import Architecture
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, Linear
-from st_spark.model.backbones.norm import Norm
-from st_spark.model.backbones.relative_bias import RelativeBias
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear, RelativeBias
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 
 _WORDS = "embeddings.word_embeddings.weight"
 
 
+@dataclass(frozen=True)
+class Architecture:
+    """Names of the weights of one model family, as in transformers' modeling files; {i} is the layer's number.
+
+    Attributes:
+        layer: Prefix of a layer; the names below follow it.
+        qkv: Query, key and value projection.
+        out: Output projection of the attention.
+        attention_norm: LayerNorm after the attention.
+        up: First projection of the feed-forward.
+        down: Second projection of the feed-forward.
+        output_norm: LayerNorm after the feed-forward.
+        positions_skip_padding: Positions count from padding_idx + 1 and skip padding tokens, instead of from 0.
+        relative_bias: Table of a learned bias by relative position, or None.
+        sizes: Names in config.json of (layers, heads, activation, LayerNorm epsilon or its fixed value).
+    """
+
+    layer: str
+    qkv: tuple[str, str, str]
+    out: str
+    attention_norm: str
+    up: str
+    down: str
+    output_norm: str
+    positions_skip_padding: bool = False
+    relative_bias: str | None = None
+    sizes: tuple[str, str, str, str | float] = (
+        "num_hidden_layers",
+        "num_attention_heads",
+        "hidden_act",
+        "layer_norm_eps",
+    )
+
+
+_BERT = Architecture(
+    layer="encoder.layer.{i}.",
+    qkv=("attention.self.query", "attention.self.key", "attention.self.value"),
+    out="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    up="intermediate.dense",
+    down="output.dense",
+    output_norm="output.LayerNorm",
+)
+_ROBERTA = replace(_BERT, positions_skip_padding=True)
+_DISTILBERT = Architecture(
+    layer="transformer.layer.{i}.",
+    qkv=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+    out="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    up="ffn.lin1",
+    down="ffn.lin2",
+    output_norm="output_layer_norm",
+    sizes=("n_layers", "n_heads", "activation", 1e-12),
+)
+_MPNET = replace(
+    _ROBERTA,
+    qkv=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+    out="attention.attn.o",
+    attention_norm="attention.LayerNorm",
+    relative_bias="encoder.relative_attention_bias.weight",
+)
+_FAMILIES = {
+    "bert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "distilbert": _DISTILBERT,
+    "mpnet": _MPNET,
+}
+
+
+def find_architecture(config: Any) -> Architecture | None:  # noqa: ANN401  (a transformers config of any class)
+    """Return the architecture of a transformers config, or None if this forward does not cover it."""
+    architecture = _FAMILIES.get(config.model_type)
+    if architecture is None:
+        return None
+    covered = (
+        getattr(config, architecture.sizes[2]) in ACTIVATIONS
+        and getattr(config, "position_embedding_type", None) in (None, "absolute")
+        and not getattr(config, "is_decoder", False)
+        and not getattr(config, "add_cross_attention", False)
+    )
+    return architecture if covered else None
+
+
 @dataclass
 class Layer:
-    """One encoder layer, normalised behind each residual sum."""
+    """One encoder layer, with a LayerNorm after each residual sum."""
 
     qkv: Linear
     out: Linear
-    attention_norm: Norm
+    attention_norm: LayerNorm
     up: Linear
     down: Linear
-    output_norm: Norm
+    output_norm: LayerNorm
 
 
-class Backbone:
-    """Token ids to token embeddings.
+class BertBackbone:
+    """Turns token ids into token embeddings.
 
     Args:
         weights: The checkpoint's tensors.
         config: Its transformers config.
-        architecture: Where the tensors are.
-        dtype: What to compute in; embeddings and their LayerNorm are float32 always on a CPU.
-        device: Where.
+        architecture: Names of the tensors.
+        dtype: Number format of the computation. The embeddings are always summed and normalised in float32.
+        device: Where to compute.
+
+    Raises:
+        ModelError: A tensor is missing.
     """
 
     def __init__(
@@ -54,23 +139,23 @@ class Backbone:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._weights, self._architecture = weights, architecture
-        self._prefix = _prefix(weights)
+        load = LayerLoader(weights, _prefix(weights), dtype, device)
         self.dtype, self.device = dtype, device
-        layers, heads, activation, eps = architecture.sizes
+        layers, heads, activation, eps_name = architecture.sizes
+        eps = getattr(config, eps_name) if isinstance(eps_name, str) else eps_name
         self.heads = getattr(config, heads)
         self.activation = ACTIVATIONS[getattr(config, activation)]
-        self.eps = getattr(config, eps) if isinstance(eps, str) else eps
         self.keeps_layers = bool(config.output_hidden_states)
-        self.padding_id = config.pad_token_id if architecture.after_padding else None
-        self.words = self._tensor(_WORDS).to(device)
-        self.places = self._tensor("embeddings.position_embeddings.weight").to(device)
-        segments = self._prefix + "embeddings.token_type_embeddings.weight"
-        self.segments = weights[segments].to(device) if segments in weights else None
-        self.embedding_norm = self._norm("embeddings.LayerNorm", torch.float32)
-        self.layers = [self._layer(i) for i in range(getattr(config, layers))]
-        name = architecture.relative_bias
-        self.bias = None if name is None else RelativeBias(self._tensor(name), dtype, device)
+        self.padding_id = config.pad_token_id if architecture.positions_skip_padding else None
+        self.words = load.tensor(_WORDS)
+        self.positions = load.tensor("embeddings.position_embeddings.weight")
+        segments = "embeddings.token_type_embeddings.weight"
+        self.segments = load.tensor(segments) if load.prefix + segments in weights else None
+        self.embedding_norm = load.norm("embeddings.LayerNorm", eps)
+        scale = 1 / math.sqrt(self.dimension // self.heads)
+        self.layers = [_layer(load, architecture, i, scale, eps) for i in range(getattr(config, layers))]
+        table = architecture.relative_bias
+        self.bias = None if table is None else RelativeBias(load.tensor(table), dtype, device)
 
     @property
     def dimension(self) -> int:
@@ -78,7 +163,7 @@ class Backbone:
         return self.words.shape[1]
 
     def __call__(self, batch: Packed) -> Packed:
-        """Fills in the token embeddings of a micro-batch."""
+        """Fill in the token embeddings of a micro-batch."""
         x = self._embed(batch)
         bias = None if self.bias is None else self.bias(max(group.length for group in batch.groups))
         for layer in self.layers:
@@ -95,51 +180,39 @@ class Backbone:
         if self.padding_id is not None:
             positions = _skip_padding(batch, positions, self.padding_id)
         x = F.embedding(batch.ids, self.words).float()
-        x += F.embedding(positions, self.places)
+        x += F.embedding(positions, self.positions)
         if self.segments is not None:
             x += self.segments[0] if batch.types is None else F.embedding(batch.types, self.segments)
         return self.embedding_norm(x).to(self.dtype)
 
-    def _layer(self, i: int) -> Layer:
-        names, base = self._architecture, self._architecture.layer.format(i=i)
-        scale = 1 / math.sqrt(self.dimension // self.heads)
-        qkv = [self._pair(base + name) for name in (names.query, names.key, names.value)]
-        qkv[0] = (qkv[0][0].float() * scale, qkv[0][1].float() * scale)
-        weight, bias = (torch.cat([pair[side].float() for pair in qkv]) for side in (0, 1))
-        # CUDA's LayerNorm wants its weights in the type of its input
-        norm_type = torch.float32 if self.device.type == "cpu" else self.dtype
-        return Layer(
-            qkv=Linear(weight, bias, self.dtype, self.device),
-            out=Linear(*self._pair(base + names.out), self.dtype, self.device),
-            attention_norm=self._norm(base + names.attention_norm, norm_type),
-            up=Linear(*self._pair(base + names.up), self.dtype, self.device),
-            down=Linear(*self._pair(base + names.down), self.dtype, self.device),
-            output_norm=self._norm(base + names.output_norm, norm_type),
-        )
-
-    def _pair(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return self._tensor(name + ".weight"), self._tensor(name + ".bias")
-
-    def _norm(self, name: str, dtype: torch.dtype) -> Norm:
-        # checkpoints converted from TensorFlow call them gamma and beta
-        old = self._prefix + name + ".gamma" in self._weights
-        weight, bias = (self._tensor(f"{name}.{part}") for part in (("gamma", "beta") if old else ("weight", "bias")))
-        return Norm(weight.to(self.device, dtype), bias.to(self.device, dtype), self.eps)
-
-    def _tensor(self, name: str) -> torch.Tensor:
-        return self._weights.need(self._prefix + name)
-
 
 def _prefix(weights: Weights) -> str:
-    """What stands before the names: nothing, or "bert." and the like where a head was saved with the model."""
+    """Return what precedes the names: nothing, or "bert." and the like if a head was saved with the model."""
     for name in weights:
         if name.endswith(_WORDS):
             return name.removesuffix(_WORDS)
     raise ModelError(f"{weights.folder} has no tensor {_WORDS!r}.", "name a folder that holds a transformers encoder.")
 
 
+def _layer(load: LayerLoader, names: Architecture, i: int, scale: float, eps: float) -> Layer:
+    base = names.layer.format(i=i)
+    # CUDA's LayerNorm wants its weights in the number format of its input.
+    norm_type = torch.float32 if load.device.type == "cpu" else load.dtype
+    return Layer(
+        qkv=load.linear(*(base + name for name in names.qkv), scale=scale),
+        out=load.linear(base + names.out),
+        attention_norm=load.norm(base + names.attention_norm, eps, norm_type),
+        up=load.linear(base + names.up),
+        down=load.linear(base + names.down),
+        output_norm=load.norm(base + names.output_norm, eps, norm_type),
+    )
+
+
 def _skip_padding(batch: Packed, positions: torch.Tensor, padding_id: int) -> torch.Tensor:
-    """RoBERTa's positions: from padding_id + 1; a padding token written in a text has padding_id and counts none."""
+    """Return RoBERTa's positions, which count from padding_id + 1.
+
+    A text can contain the padding token. It gets the position padding_id and is not counted.
+    """
     if not bool((batch.ids == padding_id).any()):
         return positions + (padding_id + 1)
     real = (batch.ids != padding_id).long()

@@ -1,132 +1,149 @@
-"""A transformer tower of CLIP: layers that normalise before attention and feed-forward, over packed tokens.
+"""The packed encoders of CLIP, one for texts and one for images.
 
-The sum that runs through the layers stays float32 in every precision: nothing normalises it on the way, and CLIP's
-grows large in a few dimensions.
+The layers normalise before the attention and before the feed-forward. The residual sum is float32 in every precision:
+nothing normalises it between the layers, and in CLIP it grows large in a few dimensions.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, Linear
-from st_spark.model.backbones.norm import Norm
-from st_spark.model.checkpoint.weights import Weights
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear
 from st_spark.model.inputs.batching import Group
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Tensors of one part of a checkpoint, on the device.
-
-    Attributes:
-        weights: All tensors.
-        prefix: What stands before the names of this part.
-        dtype: What to compute in.
-        device: Where.
-    """
-
-    weights: Weights
-    prefix: str
-    dtype: torch.dtype
-    device: torch.device
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """A tensor in float32.
-
-        Raises:
-            ModelError: There is none of that name.
-        """
-        full = self.prefix + name
-        if full not in self.weights:
-            raise ModelError(
-                f"{self.weights.folder} has no tensor {full!r}, which its config.json promises.",
-                "the checkpoint is incomplete or of another architecture: copy or download it again.",
-            )
-        return self.weights[full].to(self.device, torch.float32)
-
-    def linear(self, *names: str, scale: float = 1.0) -> Linear:
-        """The projections of those names side by side, the first one scaled."""
-        weights = [self.tensor(f"{name}.weight") for name in names]
-        biases = [self.tensor(f"{name}.bias") for name in names]
-        weights[0], biases[0] = weights[0] * scale, biases[0] * scale
-        return Linear(torch.cat(weights), torch.cat(biases), self.dtype, self.device)
-
-    def norm(self, name: str, eps: float) -> Norm:
-        """The LayerNorm of that name."""
-        return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"), eps)
+from st_spark.model.inputs.packed import Packed
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer; the queries carry the scale of the attention scores."""
+    """One layer; the query weights hold the scale of the attention scores."""
 
-    attention_norm: Norm
+    attention_norm: LayerNorm
     qkv: Linear
     out: Linear
-    output_norm: Norm
+    feed_norm: LayerNorm
     up: Linear
     down: Linear
 
 
-class Tower:
-    """Embedded tokens to the hidden states of the last layer.
+class ClipLayers:
+    """The layers of one encoder: embedded tokens to the hidden states of the last layer.
 
     Args:
-        reader: The tensors, below "encoder.layers.N".
-        layers: How many layers.
-        heads: Attention heads of each.
-        activation: transformers' name of the feed-forward's activation.
-        eps: Of the LayerNorms.
-        causal: Whether a token sees only those before it.
+        load: Reads the tensors of the encoder.
+        config: CLIPTextConfig or CLIPVisionConfig.
+        causal: Whether a token sees only the tokens before it.
 
     Raises:
         ModelError: A tensor is missing, or the activation is unknown.
     """
 
-    def __init__(self, reader: Reader, layers: int, heads: int, activation: str, eps: float, causal: bool) -> None:
-        if activation != "quick_gelu" and activation not in ACTIVATIONS:
+    def __init__(self, load: LayerLoader, config: Any, causal: bool) -> None:  # noqa: ANN401
+        self.activation, self.heads = config.hidden_act, config.num_attention_heads
+        if self.activation != "quick_gelu" and self.activation not in ACTIVATIONS:
             known = ", ".join(["quick_gelu", *ACTIVATIONS])
-            raise ModelError(f"the activation {activation!r} is unknown.", f"choose a CLIP model with {known}.")
-        self.heads, self.activation, self.causal, self.dtype = heads, activation, causal, reader.dtype
-        self.layers = [_layer(reader, f"encoder.layers.{i}.", heads, eps) for i in range(layers)]
+            raise ModelError(f"the activation {self.activation!r} is unknown.", f"choose a CLIP model with {known}.")
+        self.causal, self.dtype = causal, load.dtype
+        self.layers = [_layer(load, f"encoder.layers.{i}.", config) for i in range(config.num_hidden_layers)]
         self._mask = torch.empty(1, 0, 0)
 
     def __call__(self, x: torch.Tensor, groups: list[Group]) -> torch.Tensor:
-        """[tokens, width] float32 to the same, attention within each text or image."""
+        """Transform x [tokens, width] in float32, with attention within each text or image."""
         mask = self._mask_for(max(group.length for group in groups), x.device) if self.causal else None
         for layer in self.layers:
             mixed = attend(layer.qkv(layer.attention_norm(x).to(self.dtype)), self.heads, groups, mask)
             x = x + layer.out(mixed)
-            x += layer.down(self._raised(layer, layer.output_norm(x).to(self.dtype)))
+            x += layer.down(self._up(layer, layer.feed_norm(x).to(self.dtype)))
         return x
 
-    def _raised(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
+    def _up(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
         if self.activation in ACTIVATIONS:
             return layer.up(x, ACTIVATIONS[self.activation])
-        raised = layer.up(x)
-        return torch.sigmoid(1.702 * raised).mul_(raised)  # quick_gelu
+        inner = layer.up(x)
+        return torch.sigmoid(1.702 * inner).mul_(inner)  # quick_gelu
 
     def _mask_for(self, length: int, device: torch.device) -> torch.Tensor:
-        """[1, n, n] with -inf where a token would look ahead; n >= length."""
-        mask = self._mask  # another thread may put a shorter one there meanwhile
+        """Return [1, n, n], n >= length, with -inf where a token would look ahead."""
+        mask = self._mask  # read once: another thread may store a shorter one
         if mask.shape[1] < length:
             ahead = torch.full((1, length, length), float("-inf"), dtype=self.dtype, device=device)
             mask = self._mask = ahead.triu(1)
         return mask
 
 
-def _layer(reader: Reader, base: str, heads: int, eps: float) -> Layer:
-    attention = base + "self_attn."
-    attention_norm = reader.norm(base + "layer_norm1", eps)
-    scale = 1 / math.sqrt(attention_norm.weight.shape[0] // heads)
+def _layer(load: LayerLoader, base: str, config: Any) -> Layer:  # noqa: ANN401
+    attention, eps = base + "self_attn.", config.layer_norm_eps
+    attention_norm = load.norm(base + "layer_norm1", eps)
+    scale = 1 / math.sqrt(attention_norm.weight.shape[0] // config.num_attention_heads)
     return Layer(
         attention_norm=attention_norm,
-        qkv=reader.linear(*(f"{attention}{name}_proj" for name in "qkv"), scale=scale),
-        out=reader.linear(attention + "out_proj"),
-        output_norm=reader.norm(base + "layer_norm2", eps),
-        up=reader.linear(base + "mlp.fc1"),
-        down=reader.linear(base + "mlp.fc2"),
+        qkv=load.linear(*(f"{attention}{name}_proj" for name in "qkv"), scale=scale),
+        out=load.linear(attention + "out_proj"),
+        feed_norm=load.norm(base + "layer_norm2", eps),
+        up=load.linear(base + "mlp.fc1"),
+        down=load.linear(base + "mlp.fc2"),
     )
+
+
+class TextEncoder:
+    """Turns token ids into one vector per text: the hidden state of its end token.
+
+    Args:
+        load: Reads the tensors below "text_model.".
+        config: CLIPTextConfig.
+    """
+
+    def __init__(self, load: LayerLoader, config: Any) -> None:  # noqa: ANN401
+        self.words = load.tensor("embeddings.token_embedding.weight", torch.float32)
+        self.positions = load.tensor("embeddings.position_embedding.weight", torch.float32)
+        self.layers = ClipLayers(load, config, causal=True)
+        self.norm = load.norm("final_layer_norm", config.layer_norm_eps)
+        # Configs from before July 2023 say 2, which is not the end token. The end token has the largest id of all.
+        self.end = None if config.eos_token_id == 2 else config.eos_token_id
+
+    def __call__(self, batch: Packed) -> torch.Tensor:
+        """Return [texts, width] float32."""
+        positions = torch.from_numpy(batch.positions()).to(batch.ids.device)
+        hidden = self.layers(self.words[batch.ids] + self.positions[positions], batch.groups)
+        ends = []
+        for group in batch.groups:
+            ids = batch.ids[group.start : group.stop].view(group.count, group.length)
+            last = (ids if self.end is None else (ids == self.end).int()).argmax(dim=1)
+            ends.append(last + torch.arange(group.start, group.stop, group.length, device=ids.device))
+        return self.norm(hidden[torch.cat(ends)])
+
+
+class ImageEncoder:
+    """Turns pixels into one vector per image: the hidden state of the class token that precedes its patches.
+
+    Args:
+        load: Reads the tensors below "vision_model.".
+        config: CLIPVisionConfig.
+    """
+
+    def __init__(self, load: LayerLoader, config: Any) -> None:  # noqa: ANN401
+        self.dtype, self.patch, self.edge = load.dtype, config.patch_size, config.image_size
+        self.side = self.edge // self.patch
+        self.tokens = self.side**2 + 1
+        patches = load.tensor("embeddings.patch_embedding.weight")
+        self.patches = Linear(patches.flatten(1), None, load.dtype, load.device)
+        self.class_token = load.tensor("embeddings.class_embedding", torch.float32)
+        self.positions = load.tensor("embeddings.position_embedding.weight", torch.float32)
+        self.first_norm = load.norm("pre_layrnorm", config.layer_norm_eps)  # every checkpoint spells the name like this
+        self.layers = ClipLayers(load, config, causal=False)
+        self.norm = load.norm("post_layernorm", config.layer_norm_eps)
+
+    def __call__(self, pixels: torch.Tensor, groups: list[Group]) -> torch.Tensor:
+        """Return [images, width] float32 of pixels [images, 3, edge, edge] float32."""
+        count, channels, covered = len(pixels), pixels.shape[1], self.side * self.patch
+        grid = pixels[:, :, :covered, :covered].reshape(count, channels, self.side, self.patch, self.side, self.patch)
+        flat = grid.permute(0, 2, 4, 1, 3, 5).reshape(count * self.side**2, -1).to(self.dtype)
+        hidden = torch.empty(count, self.tokens, len(self.class_token), device=pixels.device)
+        hidden[:, 0] = self.class_token
+        hidden[:, 1:] = self.patches(flat).view(count, self.side**2, -1)
+        hidden += self.positions
+        x = self.layers(self.first_norm(hidden).flatten(0, 1), groups)
+        return self.norm(x.view(hidden.shape)[:, 0])

@@ -1,8 +1,8 @@
 """The packed T5 encoder: sentence-t5, gtr-t5, instructor.
 
-As in st_spark.model.backbones.bert there is no padding. What differs from BERT: an RMS norm before each part, the
-sum of all parts in between, scores without a scale but with a bias by relative position, no other biases, and a
-feed-forward that may be gated. The sum grows large, so that it is kept in float32 whatever the products use.
+As in st_spark.model.backbones.bert there is no padding. T5 differs from BERT in five points: an RMS norm before each
+part, a residual sum that nothing normalises in between, attention scores with a bias by relative position and without
+a scale, no other biases, and a feed-forward that may be gated. The residual sum grows large, so it is always float32.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, Linear
-from st_spark.model.backbones.relative_bias import RelativeBias
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, Linear, RelativeBias
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 
@@ -28,13 +27,13 @@ class RmsNorm:
     eps: float
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Float32 [n, width] to the same."""
+        """Normalise x [n, width] in float32."""
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 @dataclass
 class Layer:
-    """One encoder layer, normalised before each part; gate is None in a plain feed-forward."""
+    """One encoder layer, with a norm before each part; gate is None in a plain feed-forward."""
 
     attention_norm: RmsNorm
     qkv: Linear
@@ -46,25 +45,29 @@ class Layer:
 
 
 class T5Backbone:
-    """Token ids to token embeddings.
+    """Turns token ids into token embeddings.
 
     Args:
-        weights: The checkpoint's tensors; a decoder among them is left unread.
+        weights: The checkpoint's tensors; a decoder among them is not read.
         config: Its transformers config.
-        dtype: What the products compute in.
-        device: Where.
+        dtype: Number format of the matrix products.
+        device: Where to compute.
+
+    Raises:
+        ModelError: A tensor is missing.
     """
 
     def __init__(self, weights: Weights, config: Any, dtype: torch.dtype, device: torch.device) -> None:  # noqa: ANN401
+        load = LayerLoader(weights, "", dtype, device)
         self.config = config
         self.dtype, self.device = dtype, device
-        words = "shared.weight" if "shared.weight" in weights else "encoder.embed_tokens.weight"
         self.keeps_layers = bool(config.output_hidden_states)
-        self.words = weights.need(words).to(device, dtype)
-        far = config.relative_attention_max_distance
-        self.bias = RelativeBias(weights.need(_BIAS).float(), dtype, device, far)
-        self.layers = [self._layer(weights, f"encoder.block.{i}.layer.") for i in range(config.num_layers)]
-        self.final_norm = self._norm(weights, "encoder.final_layer_norm")
+        words = "shared.weight" if "shared.weight" in weights else "encoder.embed_tokens.weight"
+        self.words = load.tensor(words, dtype)
+        table = load.tensor(_BIAS, torch.float32)
+        self.bias = RelativeBias(table, dtype, device, config.relative_attention_max_distance)
+        self.layers = [_layer(load, f"encoder.block.{i}.layer.", config) for i in range(config.num_layers)]
+        self.final_norm = _norm(load, "encoder.final_layer_norm", config)
 
     @property
     def dimension(self) -> int:
@@ -72,7 +75,7 @@ class T5Backbone:
         return self.words.shape[1]
 
     def __call__(self, batch: Packed) -> Packed:
-        """Fills in the token embeddings of a micro-batch."""
+        """Fill in the token embeddings of a micro-batch."""
         x = F.embedding(batch.ids, self.words).float()
         bias = self.bias(max(group.length for group in batch.groups))
         for layer in self.layers:
@@ -89,34 +92,31 @@ class T5Backbone:
         inner = inner if layer.gate is None else inner * layer.gate(x)
         return inner.float() if self.dtype == torch.float16 else inner
 
-    def _layer(self, weights: Weights, base: str) -> Layer:
-        attention, feed = base + "0.SelfAttention.", base + "1.DenseReluDense."
-        gated = self.config.is_gated_act
-        # float16 ends at 65,504, which the last product of real models exceeds
-        wide = torch.float32 if self.dtype == torch.float16 else self.dtype
-        qkv = torch.cat([weights.need(f"{attention}{part}.weight").float() for part in "qkv"])
-        return Layer(
-            attention_norm=self._norm(weights, base + "0.layer_norm"),
-            qkv=Linear(qkv, None, self.dtype, self.device),
-            out=self._linear(weights, attention + "o"),
-            feed_norm=self._norm(weights, base + "1.layer_norm"),
-            up=self._linear(weights, feed + ("wi_0" if gated else "wi")),
-            gate=self._linear(weights, feed + "wi_1") if gated else None,
-            down=self._linear(weights, feed + "wo", wide),
-        )
-
-    def _linear(self, weights: Weights, name: str, dtype: torch.dtype | None = None) -> Linear:
-        return Linear(weights.need(name + ".weight"), None, dtype or self.dtype, self.device)
-
-    def _norm(self, weights: Weights, name: str) -> RmsNorm:
-        return RmsNorm(weights.need(name + ".weight").float().to(self.device), self.config.layer_norm_epsilon)
-
 
 def covers(config: Any) -> bool:  # noqa: ANN401  (a transformers config of any class)
-    """Whether this forward is that of a transformers config."""
+    """Return whether this forward can run the model of a transformers config."""
     return config.model_type == "t5" and config.dense_act_fn in ACTIVATIONS
 
 
+def _layer(load: LayerLoader, base: str, config: Any) -> Layer:  # noqa: ANN401  (T5Config)
+    attention, feed = base + "0.SelfAttention.", base + "1.DenseReluDense."
+    # float16 ends at 65,504, and the last product of real models is larger.
+    down_type = torch.float32 if load.dtype == torch.float16 else load.dtype
+    return Layer(
+        attention_norm=_norm(load, base + "0.layer_norm", config),
+        qkv=load.linear(*(attention + part for part in "qkv"), bias=False),
+        out=load.linear(attention + "o", bias=False),
+        feed_norm=_norm(load, base + "1.layer_norm", config),
+        up=load.linear(feed + ("wi_0" if config.is_gated_act else "wi"), bias=False),
+        gate=load.linear(feed + "wi_1", bias=False) if config.is_gated_act else None,
+        down=load.linear(feed + "wo", bias=False, dtype=down_type),
+    )
+
+
+def _norm(load: LayerLoader, name: str, config: Any) -> RmsNorm:  # noqa: ANN401  (T5Config)
+    return RmsNorm(load.tensor(name + ".weight", torch.float32), config.layer_norm_epsilon)
+
+
 def _sum(linear: Linear, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    """[n, in] through the layer, plus residual [n, out] in float32."""
+    """Return linear(x) + residual, [n, out], in float32."""
     return linear.add(x, residual) if x.dtype == torch.float32 else residual + linear(x).float()

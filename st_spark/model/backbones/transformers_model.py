@@ -1,4 +1,4 @@
-"""Architectures that the packed forward does not cover: transformers' own model, padded per micro-batch."""
+"""The fallback for architectures without a packed forward: transformers' own model, each micro-batch padded."""
 
 import inspect
 from pathlib import Path
@@ -11,14 +11,17 @@ from st_spark.errors import ModelError
 from st_spark.model.inputs.packed import Packed
 
 
-class PaddedBackbone:
-    """Token ids to token embeddings through transformers' AutoModel.
+class TransformersBackbone:
+    """Turns token ids into token embeddings with transformers' AutoModel.
 
     Args:
         folder: The checkpoint.
         config: Its transformers config.
-        dtype: What to compute in.
-        device: Where.
+        dtype: Number format of the computation.
+        device: Where to compute.
+
+    Raises:
+        ModelError: The weights cannot be loaded.
     """
 
     def __init__(self, folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> None:  # noqa: ANN401
@@ -33,7 +36,7 @@ class PaddedBackbone:
         return int(self.model.config.hidden_size)
 
     def __call__(self, batch: Packed) -> Packed:
-        """Fills in the token embeddings of a micro-batch."""
+        """Fill in the token embeddings of a micro-batch."""
         longest = int(batch.lengths.max())
         lengths = torch.from_numpy(np.ascontiguousarray(batch.lengths)).to(self.device)
         mask = torch.arange(longest, device=self.device)[None, :] < lengths[:, None]
@@ -56,7 +59,7 @@ def _pad(packed: torch.Tensor, mask: torch.Tensor, value: int) -> torch.Tensor:
 def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
     from transformers import AutoModel, AutoModelForTextEncoding
 
-    # T5 and its kin keep a decoder in the same file; transformers' text-encoding class leaves it out.
+    # T5 and similar models keep a decoder in the same file; transformers' text-encoding class leaves it out.
     auto = AutoModelForTextEncoding if type(config) in AutoModelForTextEncoding._model_mapping else AutoModel
     try:
         return auto.from_pretrained(
@@ -65,5 +68,5 @@ def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(
             f"the weights of {folder} cannot be loaded as {config.model_type}: {str(error).splitlines()[0]}",
-            "the checkpoint is incomplete or of an architecture that transformers does not know.",
+            "copy or download the checkpoint again; transformers must know its architecture.",
         ) from error

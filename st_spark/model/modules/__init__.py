@@ -1,1 +1,1 @@
-"""The modules that a model is a sequence of: transformer, pooling, dense, ..."""
+"""The modules of a model: transformer, pooling, dense and so on."""

@@ -1,10 +1,11 @@
-"""What the modules of a model offer to the encoder: the one place where a new kind of module plugs in.
+"""What a module offers to the encoder. A new kind of module derives from one of these classes.
 
-A model is a list of modules. The first one, an InputModule, turns what the user gave into Inputs, of which the
-encoder takes micro-batches; every module then works on a micro-batch in turn, and the last leaves sentence vectors.
-The loaders of all kinds stand in st_spark.model.modules.registry.
+A model is a list of modules. The first one is an InputModule: it turns what the user gave into Inputs, from which the
+encoder takes micro-batches. Every module then works on a micro-batch in turn. The last one leaves sentence embeddings.
+st_spark.model.modules.registry lists all kinds.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,25 +13,42 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.packed import Packed
+from st_spark.model.inputs.prompts import prefixed
 
 
-class Module(Protocol):
-    """One step of a model."""
+class Module(ABC):
+    """One step of a model.
 
+    Args:
+        spec: Folder and config of the module.
+        dtype: Number format that the user chose. Small modules and word models compute in float32 all the same: they
+            have little to speed up, and their rounding would show in the vectors.
+        device: Where to compute.
+
+    Raises:
+        ModelError: A file is missing or broken.
+    """
+
+    @abstractmethod
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None: ...
+
+    @abstractmethod
     def __call__(self, batch: Packed) -> Packed:
-        """Works on a micro-batch, in place: token embeddings in batch.hidden, float32 vectors in batch.vectors."""
+        """Work on a micro-batch in place: token embeddings in batch.hidden, float32 vectors in batch.vectors."""
 
     def dimension(self, width: int) -> int:
-        """The width of what it makes, from the width of what comes in (0 into the first module)."""
+        """Return the width of the output, given the width of the input (0 for the first module)."""
+        return width
 
 
 class Inputs(Protocol):
     """n inputs that an InputModule has read: texts as tokens, or images.
 
     Attributes:
-        lengths: [n] tokens of each, the work that it makes; 0 is allowed. embed() gives them as n_tokens.
+        lengths: [n] tokens of each input; 0 is allowed. embed() returns them as n_tokens.
         truncated: [n] whether something was cut off.
     """
 
@@ -40,27 +58,33 @@ class Inputs(Protocol):
     def truncated(self) -> npt.NDArray[np.bool_]: ...  # noqa: D102
 
     def take(self, rows: npt.NDArray[np.int64], device: torch.device) -> Packed:
-        """The micro-batch of these inputs, in the order of rows, which puts equal lengths together."""
+        """Return the micro-batch of these inputs, in the order of rows; equal lengths should be neighbours."""
 
 
-class InputModule(Module, Protocol):
-    """A module that can stand first.
+class InputModule(Module):
+    """A module that can come first, because it reads texts.
 
     Attributes:
-        dtype: What it computes in; the model's `dtype` tells it.
-        max_length: Most tokens of an input, settable; None where there is no limit.
+        dtype: Number format of its computation, which the model reports as its dtype.
+        tokenizer: Turns texts into Tokens; has a max_length.
     """
 
-    dtype: torch.dtype
+    dtype: torch.dtype = torch.float32
+    tokenizer: Any  # one of several classes in st_spark.model.inputs
 
     @property
-    def max_length(self) -> int | None: ...  # noqa: D102
+    def max_length(self) -> int | None:
+        """Maximum number of tokens of a text, special tokens included; None for no limit."""
+        return self.tokenizer.max_length
+
     @max_length.setter
-    def max_length(self, value: int) -> None: ...
+    def max_length(self, value: int) -> None:
+        self.tokenizer.max_length = value
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Inputs:
-        """Reads inputs, with the prompt before each.
+        """Read inputs, with the prompt before each text.
 
         Raises:
-            InputError: Something that it does not take, with its place.
+            InputError: An input of another type, with its place.
         """
+        return self.tokenizer(prefixed(inputs, prompt))

@@ -1,11 +1,10 @@
-"""The description of a model to its modules: which class loads which kind.
+"""From the description of a model to its modules, and the path of a text through them.
 
-To add a kind: a class that offers what st_spark.model.modules.interfaces asks for, with a classmethod load(spec, dtype,
-device), and one line in _LOADERS.
+To add a kind of module, derive a class from those of st_spark.model.modules.interfaces and add it to _KINDS.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.module_spec import ModuleSpec, submodules
 from st_spark.model.inputs.batching import Lengths, longest_first, micro_batches
-from st_spark.model.modules.clip import CLIP
+from st_spark.model.modules.clip import CLIPModel
 from st_spark.model.modules.dense import Dense, Dropout, LayerNorm, Normalize
 from st_spark.model.modules.interfaces import InputModule, Module
 from st_spark.model.modules.pooling import Pooling
@@ -27,41 +26,28 @@ from st_spark.model.modules.word_embeddings import BoW, WordEmbeddings, WordWeig
 
 _log = logging.getLogger(__name__)
 
-_LOADERS: Mapping[str, Callable[[ModuleSpec, torch.dtype, torch.device], Module]] = {
-    "Transformer": Transformer.load,
-    "CLIPModel": CLIP.load,
-    "StaticEmbedding": StaticEmbedding.load,
-    "WordEmbeddings": WordEmbeddings.load,
-    "BoW": BoW.load,
-    "WordWeights": WordWeights.load,
-    "CNN": CNN.load,
-    "LSTM": LSTM.load,
-    "WeightedLayerPooling": WeightedLayerPooling.load,
-    "Pooling": Pooling.load,
-    "Dense": Dense.load,
-    "Dropout": Dropout.load,
-    "LayerNorm": LayerNorm.load,
-    "Normalize": Normalize.load,
-}
-# Their stored pooling counts the prompt, which they were trained without.
-_INSTRUCTORS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
+_INPUTS = (Transformer, CLIPModel, StaticEmbedding, WordEmbeddings, BoW)
+_LATER = (WordWeights, CNN, LSTM, WeightedLayerPooling, Pooling, Dense, Dropout, LayerNorm, Normalize)
+_KINDS: Mapping[str, type[Module]] = {kind.__name__: kind for kind in (*_INPUTS, *_LATER)}
 
+# Their stored pooling counts the prompt, but they were trained without it.
+_INSTRUCTORS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 
 # Tokens of a micro-batch. On a CPU the activations of 2,048 tokens stay near the caches (measured on Zen 4, 2
 # cores: 1,024 to 4,096 within 3%, 16,384 8% slower); a GPU wants enough to fill it.
 _CPU_TOKENS = 2048
 _GPU_TOKENS = 32768
-# Where tokens are rows of a table there is little to do for each, and threads wait for one another at every batch.
+# A token that is only a row of a table is little work, and threads wait for one another at every micro-batch.
 _LOOKED_UP_TOKENS = 16384
 _SUMMED_TOKENS = 131072
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a text runs through.
+    """The modules that a text runs through for one task.
 
     Attributes:
-        modules: One after the other.
+        modules: In order.
         input: The first of them.
         width: Size of the vectors.
     """
@@ -71,15 +57,18 @@ class Pipeline:
     width: int
 
     def runs(self, lengths: Lengths, device: torch.device, batch_size: int | None) -> list[npt.NDArray[np.int64]]:
-        """The texts of each micro-batch, by their places: the longest first, or as they come where length is nothing.
+        """Cut texts into micro-batches, the longest texts first, or in the given order if length does not matter.
 
         Args:
-            lengths: [texts] tokens of each.
+            lengths: [texts] tokens of each text.
             device: Where they will be computed.
-            batch_size: Most texts of a micro-batch, or None.
+            batch_size: Maximum number of texts in a micro-batch, or None.
+
+        Returns:
+            The indices of the texts of each micro-batch.
         """
         order = np.arange(len(lengths)) if self._sums_rows else longest_first(lengths)
-        work = np.maximum(lengths[order], 1)  # word models know texts without tokens
+        work = np.maximum(lengths[order], 1)  # in word models a text can have no tokens
         return [order[first:stop] for first, stop in micro_batches(work, self._budget(device), batch_size)]
 
     def _budget(self, device: torch.device) -> int:
@@ -91,7 +80,7 @@ class Pipeline:
 
     @property
     def _sums_rows(self) -> bool:
-        """Whether texts become sums of the rows of a table, and nothing is ever held for each token."""
+        """Whether texts become sums of table rows, so that nothing is ever stored for each token."""
         if isinstance(self.input, WordEmbeddings) and len(self.modules) > 1:
             second = self.modules[1]
             return isinstance(second, Pooling) and second.modes == ("mean",)
@@ -99,16 +88,16 @@ class Pipeline:
 
 
 class Assembly:
-    """The modules of a model, with its routers.
+    """The loaded modules of a model, routers included.
 
     Args:
-        specs: What the checkpoint says.
-        name: The model's name on the hub, where it has one.
-        dtype: What to compute in; small modules and word models use float32 always.
-        device: Where.
+        specs: The modules that the checkpoint describes.
+        name: The model's name on the hub, if it has one.
+        dtype: Number format of the computation; see Module.
+        device: Where to compute.
 
     Raises:
-        ModelError: A module of a kind that is not supported, broken files, or modules that do not fit together.
+        ModelError: A kind of module that is not supported, broken files, or modules that do not fit together.
     """
 
     def __init__(self, specs: Sequence[ModuleSpec], name: str, dtype: torch.dtype, device: torch.device) -> None:
@@ -117,8 +106,8 @@ class Assembly:
             for spec in specs
         ]
         first = self.modules[0]
-        ways = first.routes.values() if isinstance(first, Router) else [[first]]
-        self.inputs = [_input_of(way) for way in ways]
+        routes = first.routes.values() if isinstance(first, Router) else [[first]]
+        self.inputs = [_input_of(route) for route in routes]
         if name in _INSTRUCTORS:
             self.include_prompt(False)
         elif "instructor" in name.partition("/")[2].lower() and any(pool.include_prompt for pool in self._poolings()):
@@ -128,7 +117,7 @@ class Assembly:
             )
 
     def pipeline(self, task: str | None) -> Pipeline:
-        """The modules for a task; None is what the model does without one.
+        """Return the modules for a task, or for no task.
 
         Raises:
             InputError: A router has no route for the task.
@@ -136,11 +125,11 @@ class Assembly:
         return _pipeline([module.choose(task) if isinstance(module, Router) else [module] for module in self.modules])
 
     def typical(self) -> Pipeline:
-        """The modules whose size and number format stand for the model: those of the routers' default routes."""
+        """Return the modules whose size and number format the model reports: those of the default routes."""
         return _pipeline([module.typical() if isinstance(module, Router) else [module] for module in self.modules])
 
     def include_prompt(self, value: bool) -> None:
-        """Whether the tokens of a prompt count in the poolings."""
+        """Set whether the poolings count the tokens of a prompt."""
         for pooling in self._poolings():
             pooling.include_prompt = value
 
@@ -155,9 +144,9 @@ def _load_router(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> 
 
 
 def _load(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Module:
-    if spec.kind not in _LOADERS:
+    if spec.kind not in _KINDS:
         raise ModelError(f"{spec.path} is a {spec.kind}, which is not supported there.", "choose a model without it.")
-    return _LOADERS[spec.kind](spec, dtype, device)
+    return _KINDS[spec.kind](spec, dtype, device)
 
 
 def _pipeline(parts: Sequence[Sequence[Module]]) -> Pipeline:
@@ -170,8 +159,8 @@ def _pipeline(parts: Sequence[Sequence[Module]]) -> Pipeline:
 
 def _input_of(modules: Sequence[Module]) -> InputModule:
     first = modules[0]
-    if not hasattr(first, "prepare"):
+    if not isinstance(first, InputModule):
         raise ModelError(
             f"the model begins with {type(first).__name__}, which reads no texts.", "its modules.json is broken."
         )
-    return first  # type: ignore[return-value]
+    return first

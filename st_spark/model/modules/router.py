@@ -1,4 +1,4 @@
-"""Router (Asym of old): one list of modules for queries, another for documents, or whatever tasks a model has."""
+"""Router (formerly Asym): different modules for different tasks, for example for queries and for documents."""
 
 import ast
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,9 @@ class Router:
     Args:
         routes: The modules of each route.
         parameters: default_route, allow_empty_key and route_mappings of its config.
+
+    Raises:
+        ModelError: The parameters name a route that does not exist, or a mapping cannot be read.
     """
 
     def __init__(self, routes: "Mapping[str, Sequence[Module]]", parameters: Mapping[str, Any]) -> None:
@@ -29,10 +32,10 @@ class Router:
         self.mappings = _mappings(parameters.get("route_mappings") or {})
         for route in {*self.mappings.values(), self.default} - {None}:
             if route not in routes:
-                raise ModelError(f"a router names the route {route!r}, which it has not.", "its config is broken.")
+                raise ModelError(f"a router names the route {route!r}, which does not exist.", "its config is broken.")
 
     def choose(self, task: str | None, modality: str = "text") -> "Sequence[Module]":
-        """The modules for a task ("query", "document" or what the model has) and a modality.
+        """Return the modules for a task ("query", "document" or another of the model) and a modality.
 
         Raises:
             InputError: There is no route for them.
@@ -48,7 +51,7 @@ class Router:
         return self.routes[route]
 
     def typical(self) -> "Sequence[Module]":
-        """The modules of the default route, or of the first where there is none."""
+        """Return the modules of the default route, or of the first route if there is no default."""
         return next(iter(self.routes.values())) if self.default is None else self.routes[self.default]
 
     def _tasks(self) -> str:
@@ -57,7 +60,7 @@ class Router:
 
 
 def check_task(modules: "Sequence[ModuleSpec]", task: str | None) -> None:
-    """Raises InputError where a router of a model, not loaded yet, has no route for the task (or None)."""
+    """Raise InputError if a router of a model has no route for the task (or None). The model need not be loaded."""
     for module in modules:
         if module.kind in ("Router", "Asym"):
             routes: dict[str, Sequence[Module]] = dict.fromkeys(module.config["structure"], ())
@@ -65,7 +68,7 @@ def check_task(modules: "Sequence[ModuleSpec]", task: str | None) -> None:
 
 
 def _mappings(stored: Mapping[str, str]) -> dict[Key, str]:
-    """Routes by (task, modality), None for any, from the keys' stored form "('query', None)"."""
+    """Return routes by (task, modality), None for any; the stored keys look like "('query', None)"."""
     mappings = {}
     for text, route in stored.items():
         try:

@@ -1,4 +1,4 @@
-"""StaticEmbedding: the mean of the table rows of a text's tokens, also under the names of model2vec."""
+"""StaticEmbedding: the mean of the table rows of a text's tokens, also with model2vec's tensor names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,58 +14,49 @@ from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
 from st_spark.model.inputs.tokenizer import Tokens, checked, flat
+from st_spark.model.modules.interfaces import InputModule
 
 
-class StaticEmbedding:
-    """Token ids, without special tokens, to the mean of their rows in float32; a text without tokens gives zeros.
+class StaticEmbedding(InputModule):
+    """Turns texts into the mean of their tokens' rows, in float32; a text without tokens gives zeros.
 
-    Unlike a Transformer it keeps the truncation of its tokenizer.json.
-
-    Args:
-        folder: Its tokenizer.json and its table.
-        device: Where to compute.
+    There are no special tokens. Unlike a Transformer it keeps the truncation of its tokenizer.json.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.dtype = torch.float32
-        self.table = _table(Weights(folder)).float().to(device)
-        self.tokenizer = _tokenizer(folder / "tokenizer.json")
-
-    @classmethod
-    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "StaticEmbedding":
-        """In float32 always: there are no products to speed up."""
-        return cls(spec.path, device)
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
+        self.table = _table(Weights(spec.path)).float().to(device)
+        self.backend = _tokenizer(spec.path / "tokenizer.json")
 
     @property
     def max_length(self) -> int | None:
-        """Most tokens of a text; None for no limit."""
-        truncation = self.tokenizer.truncation
+        """Maximum number of tokens of a text; None for no limit."""
+        truncation = self.backend.truncation
         return None if truncation is None else int(truncation["max_length"])
 
     @max_length.setter
     def max_length(self, value: int) -> None:
-        self.tokenizer.enable_truncation(value)
+        self.backend.enable_truncation(value)
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
-        """Tokens of texts and pairs, with the prompt before each."""
+        """Tokenize texts and pairs, with the prompt before each."""
         texts = [checked(text, place) for place, text in enumerate(prefixed(inputs, prompt))]
-        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(flat((e.ids for e in encodings), lengths), None, lengths, truncated)
 
     def __call__(self, batch: Packed) -> Packed:
-        """Fills in [texts, width]."""
+        """Fill in the vectors, [texts, width]."""
         batch.vectors = F.embedding_bag(batch.ids, self.table, batch.starts(), mode="mean")
         return batch
 
     def dimension(self, width: int) -> int:
-        """Width of the table."""
+        """Return the width of the table."""
         return self.table.shape[1]
 
 
 def _table(weights: Weights) -> torch.Tensor:
-    """[tokens, width]; model2vec may share a row among tokens ("mapping") and weigh it ("weights")."""
+    """Return [tokens, width]; in model2vec tokens may share a row ("mapping") and have a weight ("weights")."""
     if "embedding.weight" in weights:
         return weights["embedding.weight"]
     if "embeddings" not in weights:

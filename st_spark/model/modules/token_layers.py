@@ -1,9 +1,5 @@
 """Modules from token embeddings to token embeddings: CNN, LSTM and the weighted mean of a model's layers."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,34 +9,25 @@ from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.batching import equal_groups
 from st_spark.model.inputs.packed import Packed
+from st_spark.model.modules.interfaces import Module
 
 
-class CNN:
+class CNN(Module):
     """Convolutions of several widths over the tokens of each text, side by side.
 
-    Each text is taken on its own, zeros beyond its ends. sentence-transformers pads the texts of a batch with word 0
-    and convolves that too, so that its vectors depend on the batch; ours are those of its batches of one text.
-
-    Args:
-        folder: Its weights.
-        config: Its cnn_config.json.
-        device: Where to compute.
+    Each text is convolved alone, with zeros beyond its ends. sentence-transformers pads the texts of a batch with word
+    0 and convolves the padding too, so its vectors depend on the batch. Ours equal its vectors with batch_size=1.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], device: torch.device) -> None:
-        weights = Weights(folder)
-        self.kernels = list(config.get("kernel_sizes", (1, 3, 5)))
-        self.strides = list(config.get("stride_sizes") or [1] * len(self.kernels))
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
+        weights = Weights(spec.path)
+        self.kernels = list(spec.config.get("kernel_sizes", (1, 3, 5)))
+        self.strides = list(spec.config.get("stride_sizes") or [1] * len(self.kernels))
         parts = [(f"convs.{i}.weight", f"convs.{i}.bias") for i in range(len(self.kernels))]
-        self.convs = [tuple(weights.need(name).float().to(device) for name in pair) for pair in parts]
-
-    @classmethod
-    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "CNN":
-        """In float32 always."""
-        return cls(spec.path, spec.config, device)
+        self.convs = [tuple(weights[name].float().to(device) for name in pair) for pair in parts]
 
     def __call__(self, batch: Packed) -> Packed:
-        """[tokens, width] to [tokens, channels * kernels]; a stride above 1 or an even kernel leaves fewer tokens."""
+        """Convolve to [tokens, channels * kernels]; a stride above 1 or an even kernel leaves fewer tokens."""
         x = batch.token_embeddings().float()
         parts, lengths = [x.new_empty(0, self.dimension(0))], batch.lengths.copy()
         for group in batch.groups:
@@ -53,7 +40,7 @@ class CNN:
         return batch
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
-        """[texts, tokens, width] to [texts, tokens left, channels * kernels]."""
+        """Convolve [texts, tokens, width] to [texts, remaining tokens, channels * kernels]."""
         length = x.shape[1]
         if any(length + 2 * ((kernel - 1) // 2) < kernel for kernel in self.kernels) or length == 0:
             return x.new_empty(x.shape[0], 0, self.dimension(0))
@@ -65,44 +52,33 @@ class CNN:
         if len({output.shape[2] for output in outputs}) > 1:
             raise ModelError(
                 f"a CNN with kernels {self.kernels} and strides {self.strides} leaves unequal lengths.",
-                "the model cannot work, here or elsewhere.",
+                "choose another model: this one cannot work.",
             )
         return torch.cat(outputs, dim=1).transpose(1, 2)
 
     def dimension(self, width: int) -> int:
-        """Channels of all kernels."""
+        """Return the channels of all kernels together."""
         return sum(weight.shape[0] for weight, _ in self.convs)
 
 
-class LSTM:
-    """A recurrent layer over the tokens of each text, by default in both directions.
+class LSTM(Module):
+    """A recurrent layer over the tokens of each text, by default in both directions."""
 
-    Args:
-        folder: Its weights.
-        config: Its lstm_config.json.
-        device: Where to compute.
-    """
-
-    def __init__(self, folder: Path, config: Mapping[str, Any], device: torch.device) -> None:
-        width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
+        config = spec.config
         self.layer = torch.nn.LSTM(
-            width,
+            config.get("embedding_dimension", config.get("word_embedding_dimension")),
             config["hidden_dim"],
             config.get("num_layers", 1),
             bidirectional=config.get("bidirectional", True),
             batch_first=True,
         )
-        weights = Weights(folder)
-        self.layer.load_state_dict({name: weights.need(f"encoder.{name}").float() for name in self.layer.state_dict()})
+        weights = Weights(spec.path)
+        self.layer.load_state_dict({name: weights[f"encoder.{name}"].float() for name in self.layer.state_dict()})
         self.layer.to(device).eval()
 
-    @classmethod
-    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "LSTM":
-        """In float32 always."""
-        return cls(spec.path, spec.config, device)
-
     def __call__(self, batch: Packed) -> Packed:
-        """[tokens, width] to [tokens, hidden, or twice that]."""
+        """Transform [tokens, width] to [tokens, hidden size of all directions]."""
         x = batch.token_embeddings().float()
         parts = [x.new_empty(0, self.dimension(0))]
         for group in batch.groups:
@@ -113,37 +89,23 @@ class LSTM:
         return batch
 
     def dimension(self, width: int) -> int:
-        """Hidden size, of both directions together."""
+        """Return the hidden size of all directions together."""
         return self.layer.hidden_size * (2 if self.layer.bidirectional else 1)
 
 
-class WeightedLayerPooling:
+class WeightedLayerPooling(Module):
     """Token embeddings as the weighted mean over the layers of the Transformer before, from layer_start on.
 
-    As in sentence-transformers it does nothing unless that model's config says output_hidden_states.
-
-    Args:
-        folder: Its weights.
-        config: Its config.json.
-        device: Where to compute.
+    As in sentence-transformers it does nothing unless the config of that Transformer says output_hidden_states.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], device: torch.device) -> None:
-        self.start = config.get("layer_start", 4)
-        self.weights = Weights(folder).need("layer_weights").float().to(device)
-
-    @classmethod
-    def load(cls, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> "WeightedLayerPooling":
-        """In float32 always."""
-        return cls(spec.path, spec.config, device)
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
+        self.start = spec.config.get("layer_start", 4)
+        self.weights = Weights(spec.path)["layer_weights"].float().to(device)
 
     def __call__(self, batch: Packed) -> Packed:
-        """[tokens, width] of each layer to [tokens, width]."""
+        """Reduce [tokens, width] of each layer to one [tokens, width]."""
         if batch.layers:
             layers = torch.stack(batch.layers[self.start :]).float()
             batch.hidden = torch.einsum("l,ltw->tw", self.weights, layers) / self.weights.sum()
         return batch
-
-    def dimension(self, width: int) -> int:
-        """Unchanged."""
-        return width

@@ -1,4 +1,4 @@
-"""Progress: rows are told from the tasks of the stage that does the work."""
+"""Progress: the rows done follow from the tasks done."""
 
 import logging
 import threading
@@ -41,7 +41,7 @@ def test_a_line_has_rows_rate_and_time_left(done: int, seconds: float, says: str
 
 
 @pytest.mark.slow
-def test_a_running_action_is_followed_and_the_job_group_is_given_back(
+def test_progress_is_logged_and_the_job_group_restored(
     spark: "SparkSession", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
@@ -77,14 +77,14 @@ def test_a_running_action_is_followed_and_the_job_group_is_given_back(
     finally:
         logger.removeFilter(note)
         context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
-    told = [rows(record) for record in caplog.records]
-    assert MIDDLE & set(told)
-    assert told[-1] == "800 of 800"
+    shown = [rows(record) for record in caplog.records]
+    assert MIDDLE & set(shown)
+    assert shown[-1] == "800 of 800"
     assert threading.active_count() <= threads
 
 
 @pytest.mark.slow
-def test_an_action_that_fails_ends_the_following_too(spark: "SparkSession") -> None:
+def test_progress_ends_when_the_action_fails(spark: "SparkSession") -> None:
     threads = threading.active_count()
     with pytest.raises(Exception, match="stop"), progress.follow(spark, 1, 1):
         spark.sql("SELECT raise_error('stop')").collect()
