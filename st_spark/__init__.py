@@ -31,7 +31,7 @@ __all__ = [
     "util",
 ]
 
-# Imported when first used: torch and pyspark take seconds, a DAG file or --help may not.
+# Imported on first use: torch and pyspark take seconds to import, which a DAG file or --help cannot afford.
 _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
     "calibrate": "st_spark.embedding.calibrate",
@@ -48,15 +48,15 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Imports a public name from its room, once."""
+    """Import a public name from its module, once."""
     if name not in _HOMES:
         raise AttributeError(f"module 'st_spark' has no attribute {name!r}; it has {', '.join(__all__)}")
-    room = import_module(_HOMES[name])
-    value = room if room.__name__ == f"{__name__}.{name}" else getattr(room, name)
+    module = import_module(_HOMES[name])
+    value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """The public names, also those not imported yet."""
+    """Return the public names, imported or not."""
     return sorted({*globals(), *__all__})

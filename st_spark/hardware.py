@@ -1,4 +1,4 @@
-"""What the processor can do, and which number format a device multiplies fastest."""
+"""Read the processor's features, and name the number format that a device multiplies fastest."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ _INT8 = ("avx512_vnni", "avx_vnni", "amx_int8")
 
 @lru_cache(maxsize=1)
 def cpu_flags() -> frozenset[str]:
-    """Return the processor's feature flags; none where the system does not list them."""
+    """Return the processor's feature flags; empty if the system does not list them."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return frozenset()
@@ -24,7 +24,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def fastest(device: "torch.device") -> "torch.dtype":
-    """Return the format in which a device multiplies vectors fastest: int8, bfloat16 or float32."""
+    """Return the number format in which a device multiplies vectors fastest: int8, bfloat16 or float32."""
     import torch
 
     if device.type == "cuda":

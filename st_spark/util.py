@@ -1,4 +1,4 @@
-"""Scores between vectors, at the place where scripts written for Sentence-Transformers import them from."""
+"""Score functions under the import path that scripts for Sentence-Transformers use."""
 
 from st_spark.model.similarity import cos_sim, dot_score, euclidean_sim, manhattan_sim, semantic_search
 

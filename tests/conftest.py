@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: checkpoints, real and tiny, and one local Spark session."""
+"""Fixtures that many tests share: checkpoints, real and tiny, and one local Spark session. The rule for slow tests."""
 
 import importlib.util
 import os
@@ -20,6 +20,32 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+
+# A test takes under two seconds or is marked slow. Other programs share the machine, so processor time is measured;
+# one more second is allowed for slower processors.
+_SLOW = 3.0
+# The first test that imports one of these pays for all.
+_LIBRARIES = {"airflow", "pyspark", "sentence_transformers", "torch", "transformers"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts Spark as slow: the tests with the fixture `spark`, and those of whole systems."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()) or "end_to_end" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that is slow and not marked so."""
+    loaded, start = set(sys.modules), sum(os.times()[:4])
+    yield
+    seconds = sum(os.times()[:4]) - start
+    first = _LIBRARIES & (set(sys.modules) - loaded)
+    if seconds > _SLOW and not first and item.get_closest_marker("slow") is None:
+        pytest.fail(f"{seconds:.1f} s of processor time. Fix: make the test faster, or mark it slow.", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""A checkpoint on disk to vectors. Knows torch and transformers, never Spark."""
+"""Load a checkpoint and turn texts, words and images into vectors, with torch and transformers, without Spark."""

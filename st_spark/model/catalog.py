@@ -1,7 +1,7 @@
-"""The documented models as a table: what each is for, its sizes, and the scores and speeds that were published.
+"""The documented models: purpose, sizes, and published scores and speeds.
 
-Every fact stands in the pretrained-models documentation of Sentence-Transformers or in the model's own files; what
-they do not say is None. A model that is not listed loads all the same.
+The facts come from the pretrained-models documentation of Sentence-Transformers and from the models' files. What they
+do not say is None. Models that are not listed can be loaded too.
 """
 
 import difflib
@@ -23,7 +23,7 @@ TASKS: Mapping[str, str] = {
 }
 _FIFTY = """ar bg ca cs da de el en es et fa fi fr fr-ca gl gu he hi hr hu hy id it ja ka ko ku lt lv mk mn mr ms my nb
 nl pl pt pt-br ro ru sk sl sq sr sv th tr uk ur vi zh-cn zh-tw"""
-# The documentation says 15, and names these.
+# The documentation says 15 and names these 13.
 _FIFTEEN = "Arabic Chinese Dutch English French German Italian Korean Polish Portuguese Russian Spanish Turkish"
 LANGUAGES: Mapping[str, tuple[str, ...]] = {"50+": tuple(_FIFTY.split()), "15": tuple(_FIFTEEN.split())}
 MEASURES: Mapping[str, str] = {
@@ -102,20 +102,20 @@ class CatalogModel:
     """One documented model.
 
     Attributes:
-        name: As documented; without "/" it belongs to sentence-transformers on the hub.
+        name: The documented name; a name without "/" belongs to sentence-transformers on the hub.
         task: A key of TASKS.
-        kind: Its architecture, and "+Dense" where a projection follows the pooling.
-        dim: Size of its vectors.
+        kind: Architecture, with "+Dense" if a projection follows the pooling.
+        dim: Dimensions of the vectors.
         max_length: Most tokens of a text, special ones included.
-        score: The function that it was tuned for, "cosine" or "dot". Few models store one, and one that stores none
-            compares by cosine, also where it was tuned for dot: give score="dot" there.
-        unit_length: Whether its vectors have length 1.
-        languages: How many it was made for, "15", "50+" or "109".
-        language_names: Those that the documentation names, as codes or words.
-        size_mb: Megabytes of its weights.
+        score: The function that the model was trained for, "cosine" or "dot". A model that stores none compares by
+            cosine, even if it was trained for dot: give score="dot" for such a model.
+        unit_length: Whether the vectors have length 1.
+        languages: Number of languages: "15", "50+" or "109".
+        language_names: The languages that the documentation names, as codes or words.
+        size_mb: Size of the weights in megabytes.
         sentences_per_second: On one V100 GPU.
         queries_per_second: On a GPU and on a CPU.
-        measures: Published results, in percent, by the keys of MEASURES.
+        measures: Published results in percent, with keys of MEASURES.
     """
 
     name: str
@@ -134,11 +134,11 @@ class CatalogModel:
 
     @property
     def hub_name(self) -> str:
-        """The name with its organisation."""
+        """Return the name with its organisation."""
         return self.name if "/" in self.name else f"sentence-transformers/{self.name}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON has them."""
+        """Return the model as JSON values."""
         return {**asdict(self), "hub_name": self.hub_name, "measures": dict(self.measures)}
 
 
@@ -170,20 +170,20 @@ _BY_NAME = {model.hub_name.lower(): model for model in MODELS}
 
 
 def find(name: str) -> CatalogModel | None:
-    """The documented model of that name, with or without its organisation; None if there is none.
+    """Return the documented model with this name, None if there is none.
 
     Args:
-        name: Upper and lower case do not matter.
+        name: A name in upper or lower case, with or without the organisation.
     """
     return _BY_NAME.get(name.lower()) or _BY_NAME.get(f"sentence-transformers/{name.lower()}")
 
 
 def close_matches(name: str, most: int = 3) -> list[str]:
-    """Documented names that are nearest to one that is unknown, best first.
+    """Return the documented names that are closest to a mistyped one, best first, often none.
 
     Args:
-        name: As a person typed it; the organisation does not matter.
-        most: How many at most; fewer, or none, come back where few are near.
+        name: The mistyped name; its organisation is ignored.
+        most: Most names to return.
     """
     known = {model.name.rpartition("/")[2].lower(): model.name for model in MODELS}
     near = difflib.get_close_matches(name.rpartition("/")[2].lower(), list(known), n=most, cutoff=0.7)

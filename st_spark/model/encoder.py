@@ -1,8 +1,7 @@
-"""SentenceTransformer: a loaded model, and texts to vectors with it."""
+"""SentenceTransformer: load a model and turn texts or images into vectors."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +30,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Encoded:
-    """What embed() gives for n texts.
+    """The result of embed() for n texts.
 
     Attributes:
         vectors: [n, d] float32.
         n_tokens: [n] int32 tokens that the model read, special ones included.
-        truncated: [n] whether the text was longer than the model reads.
-        problems: Why an input could not be read, by its place; only images have such. Its vector is NaN.
+        truncated: [n] whether the text was longer than the model's limit.
+        problems: Why an image could not be read, by its position; always empty for texts. Its vector is NaN.
     """
 
     vectors: Floats
@@ -50,13 +49,14 @@ class SentenceTransformer:
     """A Sentence-Transformers model, ready to encode.
 
     Args:
-        model_name_or_path: A folder, "package:NAME" for a Python package that carries one, or a name on the
-            Hugging Face Hub (without "/" it is one of sentence-transformers').
-        device: torch's name of it; default the first CUDA device, else the CPU.
-        dtype: "auto" (the fastest here at a cosine to float32 of 0.9999 or better), "float32", "bfloat16", "float16".
+        model_name_or_path: A folder, "package:NAME" for a Python package that contains a model, or a name on the
+            Hugging Face Hub (a name without "/" belongs to sentence-transformers).
+        device: A torch device, such as "cuda:1"; default the first CUDA device, else the CPU.
+        dtype: "float32", "bfloat16", "float16", or "auto": the fastest on this device with a cosine to float32 of
+            at least 0.9999.
         revision: Branch, tag or commit on the hub.
-        threads: Threads of torch in this process; default torch's own choice.
-        name: Its name on the hub, where a folder is a copy of it: INSTRUCTOR models are known by that.
+        threads: Number of torch threads in this process; default torch's own choice.
+        name: The model's name on the hub, if the folder is a copy: INSTRUCTOR models are recognised by it.
 
     Raises:
         ModelError: No such model, or a checkpoint that cannot be read or trusted.
@@ -84,35 +84,35 @@ class SentenceTransformer:
         self.similarity_fn_name = description.similarity
         self.truncate_dim = description.truncate_dim
         self._assembly = Assembly(description.modules, name or self.name, chosen, self.device)
-        self.modules: list[Any] = self._assembly.modules  # each of its own class
+        self.modules: list[Any] = self._assembly.modules  # of many classes
 
     @property
     def dtype(self) -> str:
-        """What the model computes in; vectors are float32 always."""
+        """Return the number format of the model's computation. Vectors are always float32."""
         return str(self._assembly.typical().input.dtype).removeprefix("torch.")
 
     @property
     def max_seq_length(self) -> int | None:
-        """Most tokens of a text, special ones included; the rest is cut off. None where there is no limit."""
+        """Return the most tokens of a text, special ones included; the rest is cut off. None for no limit."""
         limits = [module.max_length for module in self._assembly.inputs]
         return None if None in limits else max(limit for limit in limits if limit is not None)
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        """Reads fewer or, within the position embeddings, more tokens."""
+        """Set the limit; it cannot exceed the position embeddings."""
         for module in self._assembly.inputs:
             module.max_length = value
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
-        """Whether pooling counts the prompt's tokens: INSTRUCTOR models want False, where not stored so."""
+        """Set whether pooling includes the prompt's tokens. INSTRUCTOR models need False if they do not store it."""
         self._assembly.include_prompt(include_prompt)
 
     def get_sentence_embedding_dimension(self) -> int:
-        """Size of the vectors, after truncate_dim where the model has one."""
+        """Return the dimension of the vectors, after truncate_dim if the model has one."""
         width = self._assembly.typical().width
         return min(width, self.truncate_dim or width)
 
-    def encode(  # noqa: PLR0913  (as many as it has in sentence-transformers)
+    def encode(  # noqa: PLR0913  (the arguments of sentence-transformers)
         self,
         sentences: "Input | Sequence[Input]",
         prompt_name: str | None = None,
@@ -126,31 +126,31 @@ class SentenceTransformer:
         precision: str = "float32",
         ranges: npt.ArrayLike | None = None,
     ) -> npt.NDArray[Any]:
-        """Encodes one text or many.
+        """Encode one text or many.
 
         Args:
             sentences: A str, a list of str, or a list of pairs [title, text]. For CLIP models also an image or a list
-                of them: Pillow images, bytes of image files, or Path objects (a str is a text always). Prompts do not
-                concern images.
+                of images: Pillow images, bytes of image files, or Path objects (a str is always a text). Images get
+                no prompt.
             prompt_name: Name of one of the model's prompts.
-            prompt: Text put before every sentence; wins over prompt_name.
-            batch_size: Most texts in one micro-batch; default as many as its tokens allow.
-            show_progress_bar: A bar over the texts; default off.
-            normalize_embeddings: Scale vectors to length 1.
-            truncate_dim: Keep only so many leading dimensions.
-            task: Which route of a model with a Router: "query", "document" or another that it has.
-            precision: "float32"; "int8" or "uint8", a byte for each value; "binary" or "ubinary", a bit for each. See
+            prompt: Text put before every sentence; takes precedence over prompt_name.
+            batch_size: Most texts in one micro-batch; by default only its tokens are limited.
+            show_progress_bar: Whether to show a progress bar; default off.
+            normalize_embeddings: Whether to scale vectors to length 1.
+            truncate_dim: How many leading dimensions to keep; by default the model's truncate_dim.
+            task: Task for Router models: "query", "document" or another route of the model.
+            precision: "float32"; "int8" or "uint8", one byte per value; "binary" or "ubinary", one bit per value. See
                 quantization.quantise.
-            ranges: [2, d] lowest and highest value of each dimension, for int8 and uint8; values outside get the
-                nearest end. By default those of this call: bytes of two calls can be compared only with ranges.
+            ranges: [2, d] lowest and highest value of each dimension, for int8 and uint8. Values outside are clipped.
+                By default the ranges of this call; give ranges to compare the results of several calls.
 
         Returns:
-            float32 [n, d], or what quantization.quantise makes of that; [d] for a single str or image.
+            float32 [n, d], or the result of quantization.quantise for it; [d] for a single str or image.
 
         Raises:
-            InputError: A text that is none, an image that cannot be read, texts and images in one list, an unknown
-                prompt name or task, a truncate_dim below 1, an unknown precision, ranges of another shape, or int8
-                or uint8 of a single text without ranges.
+            InputError: An input that is not a text, an image that cannot be read, texts and images in one list, an
+                unknown prompt name or task, a truncate_dim below 1, an unknown precision, ranges of another shape,
+                or int8 or uint8 of a single text without ranges.
         """
         quantization.checked_ranges(precision, ranges)
         single = isinstance(sentences, str) or images.is_image(sentences)
@@ -170,15 +170,15 @@ class SentenceTransformer:
         return vectors[0] if single else vectors
 
     def encode_query(self, sentences: "Input | Sequence[Input]", **options: Any) -> npt.NDArray[Any]:  # noqa: ANN401
-        """encode() for the task "query", with the prompt of that name unless a prompt or prompt_name is given."""
+        """Call encode() with the task "query" and, unless a prompt or prompt_name is given, the prompt "query"."""
         return self.encode(sentences, **_named("query", options))
 
     def encode_document(self, sentences: "Input | Sequence[Input]", **options: Any) -> npt.NDArray[Any]:  # noqa: ANN401
-        """encode() for the task "document", with the prompt of that name unless a prompt or prompt_name is given."""
+        """Call encode() with the task "document" and, unless a prompt or its name is given, the prompt "document"."""
         return self.encode(sentences, **_named("document", options))
 
     def similarity(self, embeddings1: "Vectors", embeddings2: "Vectors") -> torch.Tensor:
-        """[n, d] against [m, d] to a float32 tensor [n, m], by the model's similarity function."""
+        """Return the scores of [n, d] against [m, d] vectors, float32 [n, m], by the model's similarity function."""
         return similarity.similarity(embeddings1, embeddings2, self.similarity_fn_name)
 
     def embed(
@@ -193,21 +193,25 @@ class SentenceTransformer:
         show_progress_bar: bool = False,
         task: str | None = None,
     ) -> Encoded:
-        """encode() with token counts; the arguments are the same, a list always.
+        """Encode a list of texts or images and return token counts too. See `encode` for the arguments.
 
-        Texts are sorted by tokens over the whole call: the more at once, the fewer micro-batches of odd sizes.
+        Texts are sorted by length over the whole call: more texts per call give better filled micro-batches.
         """
+        from tqdm import tqdm
+
+        cut = self.truncate_dim if truncate_dim is None else truncate_dim
+        if cut is not None and cut < 1:
+            raise InputError(f"truncate_dim={cut} is not a number of dimensions.", "give 1 or more.")
         text = prompts.resolve(self.prompts, self.default_prompt_name, prompt, prompt_name)
-        cut = _checked_dim(truncate_dim if truncate_dim is not None else self.truncate_dim)
         pipeline = self._assembly.pipeline(task)
         inputs = pipeline.input.prepare(texts, text)
         out = np.empty((len(texts), min(pipeline.width, cut or pipeline.width)), dtype=np.float32)
-        with torch.inference_mode(), _progress(len(texts), show_progress_bar) as advance:
+        with torch.inference_mode(), tqdm(total=len(texts), unit="texts", disable=not show_progress_bar) as bar:
             for rows, vectors in self._run(pipeline, inputs, batch_size):
                 kept = vectors[:, :cut] if cut else vectors
                 kept = F.normalize(kept, dim=1) if normalize_embeddings else kept
                 out = _placed(out, rows, kept.cpu().numpy())
-                advance(len(rows))
+                bar.update(len(rows))
         problems: Mapping[int, str] = getattr(inputs, "problems", {})
         out[list(problems)] = np.nan
         return Encoded(out, inputs.lengths.astype(np.int32), inputs.truncated, problems)
@@ -215,7 +219,7 @@ class SentenceTransformer:
     def _run(
         self, pipeline: Pipeline, inputs: "Inputs", batch_size: int | None
     ) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-        """Micro-batches of the inputs, longest first: their places and vectors."""
+        """Yield the positions and vectors of each micro-batch."""
         runs = pipeline.runs(inputs.lengths, self.device, batch_size)
 
         def forward(rows: npt.NDArray[np.int64]) -> torch.Tensor:
@@ -233,22 +237,8 @@ def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _placed(out: Floats, rows: npt.NDArray[np.int64], vectors: Floats) -> Floats:
-    """All vectors with these in their rows: the given array, or these where they are all, in order."""
+    """Return `out` with these vectors in their rows, or the vectors themselves if they are all, in order."""
     if len(rows) == len(out) and vectors.flags.c_contiguous and (rows == np.arange(len(out))).all():
         return vectors
     out[rows] = vectors
     return out
-
-
-def _checked_dim(truncate_dim: int | None) -> int | None:
-    if truncate_dim is not None and truncate_dim < 1:
-        raise InputError(f"truncate_dim={truncate_dim} is not a size.", "give a number of dimensions from 1.")
-    return truncate_dim
-
-
-@contextmanager
-def _progress(total: int, shown: bool) -> Iterator[Any]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="texts", disable=not shown) as bar:
-        yield bar.update

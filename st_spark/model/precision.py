@@ -1,8 +1,8 @@
-"""Which number format a device computes fastest at a cosine to float32 of 0.9999 or better.
+"""Choose the number format that a device computes fastest with a cosine to float32 of at least 0.9999.
 
-The choice reads the processor's flags rather than a clock: every worker on equal hardware decides alike, also
-on a busy machine. Measured GEMM rates of bfloat16 against float32: 2.1x on AMD Zen 4 and 4.3x on Zen 5, which
-have avx512_bf16, and 0.25x on Intel Cascade Lake, which has not.
+The choice depends on the processor's flags, not on a measurement: executors with equal hardware choose the same
+format, even on a busy machine. Measured GEMM rates of bfloat16 relative to float32: 2.1x on AMD Zen 4 and 4.3x on
+Zen 5, which have avx512_bf16, and 0.25x on Intel Cascade Lake, which does not.
 """
 
 from typing import TYPE_CHECKING
@@ -14,18 +14,18 @@ from st_spark.hardware import cpu_flags
 if TYPE_CHECKING:
     import torch
 
-_NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last one is Arm's name
+_NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # "bf16" on Arm
 
 
 def choose(dtype: str, device: "torch.device") -> "torch.dtype":
-    """Turns a dtype's name into the torch dtype that a model on this device computes in.
+    """Return the torch dtype in which a model on this device computes.
 
     Args:
-        dtype: "auto" (the fastest with cosine >= 0.9999 to float32), "float32", "bfloat16" or "float16".
+        dtype: "auto" (the fastest with a cosine to float32 of at least 0.9999), "float32", "bfloat16" or "float16".
         device: Where the model runs.
 
     Raises:
-        InputError: The name is none of these, or float16 is asked of a CPU, which has no GEMM for it.
+        InputError: An unknown name, or float16 on a CPU, which has no fast GEMM for it.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Vectors in fewer bits: one byte or one bit for each value, as sentence-transformers 6.2 makes them, and back."""
+"""Store vectors with one byte or one bit per value, with the bytes of sentence-transformers 6.2, and read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,30 @@ import numpy.typing as npt
 from st_spark.choices import PRECISIONS, RANGED
 from st_spark.errors import InputError
 
-# Those whose bytes mean something only together with the ranges that they were made with.
-
 Floats = npt.NDArray[np.floating[Any]]
 Ranges = npt.NDArray[np.float32]
-_CURE_FOR_RANGES = "give ranges=, a 2 x d array of lowest and highest values"
+_GIVE_RANGES = "give ranges=, a 2 x d array of lowest and highest values"
 
 
 def quantise(vectors: Floats, precision: str, ranges: npt.ArrayLike | None = None) -> npt.NDArray[Any]:
-    """Vectors in another precision, the same bytes as sentence-transformers' quantize_embeddings gives.
+    """Return vectors in another precision, with the same bytes as sentence-transformers' quantize_embeddings.
 
-    int8 and uint8 cut the range of each dimension into 255 steps. A value outside of its range gets the nearest end
-    of it, it does not wrap around. binary and ubinary keep one bit for each value, 1 where it is above 0, eight to
-    a byte, the first one highest; the last byte is filled with 0.
+    int8 and uint8 divide the range of each dimension into 255 steps. Values outside the range are clipped. binary and
+    ubinary keep one bit per value, 1 if it is positive. Eight bits make a byte, the first one is the highest; the last
+    byte is padded with 0.
 
     Args:
         vectors: [n, d] floats.
         precision: "float32", "int8", "uint8", "binary" or "ubinary".
-        ranges: [2, d], the lowest and the highest value of each dimension, for int8 and uint8 alone; by default
-            those of the vectors themselves, which other vectors cannot be compared with.
+        ranges: [2, d] lowest and highest value of each dimension, only for int8 and uint8. By default the ranges of
+            these vectors; the result can then not be compared with other vectors.
 
     Returns:
         [n, d] float32, int8 or uint8; [n, (d + 7) // 8] int8 for binary (the byte - 128) and uint8 for ubinary.
 
     Raises:
-        InputError: An unknown precision, ranges of another shape or for a precision that has none, no ranges and a
-            single vector, or NaN, which has no place in a byte.
+        InputError: An unknown precision, ranges of another shape or for a precision without ranges, a single vector
+            without ranges, or NaN, which a byte cannot hold.
     """
     low_high = checked_ranges(precision, ranges)
     if precision == "float32":
@@ -50,8 +48,8 @@ def quantise(vectors: Floats, precision: str, ranges: npt.ArrayLike | None = Non
             return np.empty(vectors.shape, np.dtype(precision))
         low_high = ranges_of(vectors, precision)
     if low_high.shape[1] != vectors.shape[1]:
-        size = f"ranges are for {low_high.shape[1]} dimensions, the vectors have {vectors.shape[1]}"
-        raise InputError(f"The {size}.", "use ranges that were made with this model and truncate_dim.")
+        problem = f"The ranges are for {low_high.shape[1]} dimensions, the vectors have {vectors.shape[1]}."
+        raise InputError(problem, "use ranges that were made with this model and truncate_dim.")
     low, steps = low_high[0], _steps(low_high)
     places = np.clip(np.floor((vectors - low) / np.where(steps == 0, 1, steps)), 0, 255).astype(np.uint8)
     return places if precision == "uint8" else _signed(places)
@@ -60,17 +58,17 @@ def quantise(vectors: Floats, precision: str, ranges: npt.ArrayLike | None = Non
 def dequantise(
     codes: npt.NDArray[Any], precision: str, dim: int, ranges: npt.ArrayLike | None = None
 ) -> npt.NDArray[np.float64]:
-    """Floats near to those that `quantise` was given.
+    """Return the floats that `quantise` was given, approximately.
 
     Args:
-        codes: [n, width] what it made, in any type of numbers.
-        precision: In which precision.
-        dim: Size of the vectors, d.
-        ranges: [2, d], those used for int8 and uint8.
+        codes: [n, width] result of `quantise`, in any number type.
+        precision: Its precision.
+        dim: Dimensions of the vectors, d.
+        ranges: [2, d] ranges used for int8 and uint8.
 
     Returns:
-        [n, d]. For int8 and uint8 the middle of each step, half a step off at most within the ranges. For binary and
-        ubinary the signs, 1 and -1.
+        [n, d]. For int8 and uint8 the middle of each step: the error is at most half a step within the ranges. For
+        binary and ubinary the signs, 1 and -1.
     """
     if precision == "float32":
         return codes.astype(np.float64)
@@ -79,19 +77,19 @@ def dequantise(
         return np.unpackbits(places, axis=1, count=dim).astype(np.float64) * 2 - 1
     low_high = checked_ranges(precision, ranges)
     if low_high is None:
-        raise InputError(f"{precision} vectors mean nothing without their ranges.", f"{_CURE_FOR_RANGES}.")
+        raise InputError(f"{precision} vectors cannot be read without their ranges.", f"{_GIVE_RANGES}.")
     middle = low_high[0] + (places + 0.5) * _steps(low_high).astype(np.float64)
-    return np.minimum(middle, low_high[1])  # the last place is the highest value itself
+    return np.minimum(middle, low_high[1])  # the last step is the highest value itself
 
 
 @dataclass(frozen=True)
 class Form:
-    """How the vectors of a table are stored.
+    """How a table stores its vectors.
 
     Args:
-        precision: In which precision.
+        precision: The precision of the values.
         dim: Dimensions of the vectors.
-        ranges: [2, d], those used for int8 and uint8.
+        ranges: [2, d] ranges used for int8 and uint8.
     """
 
     precision: str
@@ -100,46 +98,44 @@ class Form:
 
     @property
     def width(self) -> int:
-        """Values that a stored vector has."""
+        """Return the number of values of a stored vector."""
         return self.dim if self.precision in ("float32", *RANGED) else (self.dim + 7) // 8
 
     def floats(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """The vectors; see `dequantise`."""
+        """Return the vectors as floats; see `dequantise`."""
         return dequantise(codes, self.precision, self.dim, self.ranges)
 
 
 def ranges_of(vectors: Floats, precision: str = "int8") -> Ranges:
-    """The lowest and the highest value of each dimension of [n, d] vectors, [2, d]; InputError unless n is above 1."""
+    """Return the lowest and highest value of each dimension of [n, d] vectors, [2, d]; InputError unless n > 1."""
     if len(vectors) < 2:
         raise InputError(
-            f"{precision} needs ranges, and a single text has none of its own.",
-            f"{_CURE_FOR_RANGES}, for instance from calibrate(df, column, model=...), or encode more texts at once.",
+            f"{precision} needs ranges, which a single text cannot give.",
+            f"{_GIVE_RANGES}, for instance from calibrate(df, column, model=...), or encode more texts at once.",
         )
     return np.vstack((vectors.min(axis=0), vectors.max(axis=0))).astype(np.float32)
 
 
 def checked_ranges(precision: str, ranges: npt.ArrayLike | None) -> Ranges | None:
-    """The ranges as an array [2, d].
+    """Return the ranges as an array [2, d], None if none are given.
 
     Raises:
-        InputError: An unknown precision, ranges that it does not use, or ranges that are none.
+        InputError: An unknown precision, ranges for a precision that does not use them, or invalid ranges.
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision!r} is unknown.", f"choose one of {', '.join(PRECISIONS)}.")
     if ranges is None:
         return None
     if precision not in RANGED:
-        raise InputError(f"precision={precision!r} uses no ranges, and some are given.", "leave them out.")
+        raise InputError(f"precision={precision!r} uses no ranges.", "leave ranges= out.")
     try:
         array = np.asarray(ranges, np.float32)
     except (ValueError, TypeError) as error:
-        raise InputError(f"The ranges are no array of numbers ({error}).", f"{_CURE_FOR_RANGES}.") from error
+        raise InputError(f"The ranges are not an array of numbers ({error}).", f"{_GIVE_RANGES}.") from error
     if array.ndim != 2 or array.shape[0] != 2:
-        raise InputError(f"The ranges have the shape {array.shape}, not (2, d).", f"{_CURE_FOR_RANGES}.")
+        raise InputError(f"The ranges have the shape {array.shape}, not (2, d).", f"{_GIVE_RANGES}.")
     if not (np.isfinite(array).all() and (array[0] <= array[1]).all()):
-        raise InputError(
-            "The ranges have a lowest value above the highest, or one that is no number.", f"{_CURE_FOR_RANGES}."
-        )
+        raise InputError("The ranges have a lowest value above the highest, or NaN or infinity.", f"{_GIVE_RANGES}.")
     return array
 
 

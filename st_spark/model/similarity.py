@@ -1,4 +1,4 @@
-"""Similarity of embeddings, by the function that a model names."""
+"""Score embeddings against each other, and search in memory."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.floating] | torch.Tensor | list[list[float]]
 
-# Products of at most so many queries with so many vectors lie in memory at once: 200 MB.
-_QUERIES, _CORPUS = 100, 500_000
-
 
 def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.Tensor":
-    """Scores every row of a against every row of b; larger is more alike.
+    """Score every row of a against every row of b; a larger score means more similar.
 
     Args:
         a: [n, d] or [d].
         b: [m, d] or [d].
-        function: cosine (a zero vector scores 0), dot, euclidean or manhattan (both as negative distances).
+        function: cosine (0 for a zero vector), dot, euclidean or manhattan (both as negative distances).
 
     Returns:
         A float32 tensor [n, m].
@@ -37,9 +34,8 @@ def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.T
 
     x, y = _rows(a), _rows(b)
     if x.shape[1] != y.shape[1]:
-        raise InputError(
-            f"vectors of {x.shape[1]} and of {y.shape[1]} dimensions cannot be compared.", "embed both with one model."
-        )
+        problem = f"vectors of {x.shape[1]} and of {y.shape[1]} dimensions cannot be compared."
+        raise InputError(problem, "embed both with the same model and truncate_dim.")
     if function == "cosine":
         return torch.nn.functional.normalize(x, dim=1) @ torch.nn.functional.normalize(y, dim=1).T
     if function == "dot":
@@ -57,55 +53,55 @@ def _rows(vectors: "Vectors") -> "torch.Tensor":
 
 
 def cos_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Cosines of every row of a and every row of b, a float32 tensor [n, m]; a zero vector scores 0."""
+    """Return the cosine of every row of a and every row of b, a float32 tensor [n, m]; 0 for a zero vector."""
     return similarity(a, b, "cosine")
 
 
 def dot_score(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Dot products of every row of a and every row of b, a float32 tensor [n, m]."""
+    """Return the dot product of every row of a and every row of b, a float32 tensor [n, m]."""
     return similarity(a, b, "dot")
 
 
 def euclidean_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Negative Euclidean distances, a float32 tensor [n, m]."""
+    """Return the negative Euclidean distances, a float32 tensor [n, m]."""
     return similarity(a, b, "euclidean")
 
 
 def manhattan_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Negative Manhattan distances, a float32 tensor [n, m]."""
+    """Return the negative Manhattan distances, a float32 tensor [n, m]."""
     return similarity(a, b, "manhattan")
 
 
 def semantic_search(
     query_embeddings: "Vectors",
     corpus_embeddings: "Vectors",
-    query_chunk_size: int = _QUERIES,
-    corpus_chunk_size: int = _CORPUS,
+    query_chunk_size: int = 100,
+    corpus_chunk_size: int = 500_000,
     top_k: int = 10,
     score_function: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]" = cos_sim,
 ) -> list[list[dict[str, Any]]]:
-    """Finds for each query the vectors of a corpus with the largest scores, exactly.
+    """Find the corpus vectors with the largest scores for each query, exactly and in memory.
 
-    For tables on Spark use the search and the joins of this package instead; this is for what fits in memory.
+    For tables on Spark use the search and the joins of this package.
 
     Args:
         query_embeddings: [n, d] or [d].
         corpus_embeddings: [m, d].
-        query_chunk_size: Queries that are scored at once.
-        corpus_chunk_size: Vectors of the corpus that are scored at once.
-        top_k: How many hits for a query; fewer where the corpus is smaller.
-        score_function: cos_sim, dot_score, or another that gives [n, m].
+        query_chunk_size: How many queries are scored at once. With the defaults, 200 MB of scores are in memory.
+        corpus_chunk_size: How many corpus vectors are scored at once.
+        top_k: How many hits per query; fewer if the corpus is smaller.
+        score_function: cos_sim, dot_score, or another function that returns [n, m].
 
     Returns:
         For each query its hits, best first: {"corpus_id": row of the corpus, "score": float}.
 
     Raises:
-        InputError: top_k or a chunk size below 1, or vectors of different sizes.
+        InputError: top_k or a chunk size below 1, or vectors of different dimensions.
     """
     import torch
 
     if min(top_k, query_chunk_size, corpus_chunk_size) < 1:
-        raise InputError(f"top_k={top_k} and the chunk sizes have to be at least 1.", "give larger ones.")
+        raise InputError(f"top_k={top_k} and the chunk sizes must be at least 1.", "give larger ones.")
     queries, corpus = (torch.atleast_2d(torch.as_tensor(each)) for each in (query_embeddings, corpus_embeddings))
     found: list[list[dict[str, Any]]] = []
     for part in queries.split(query_chunk_size):

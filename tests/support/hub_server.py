@@ -1,4 +1,4 @@
-"""A hub on loopback: the part of the Hugging Face Hub's HTTP interface that a model download uses, with a count."""
+"""A hub on loopback: the part of the Hugging Face Hub's HTTP interface that model downloads use."""
 
 import hashlib
 import json
@@ -11,18 +11,18 @@ from urllib.parse import unquote, urlsplit
 
 
 class HubServer:
-    """Serves repositories whose commits are given as file contents.
+    """Serves repositories from memory, and counts requests.
 
     Attributes:
         repos: repo -> commit -> file name -> bytes.
         branches: repo -> branch -> commit.
         gated: Repositories that this user may not read.
-        served: How often each file was asked for, by "GET name" and "HEAD name"; "api" for other questions.
-        broken: Every answer is a status 503 while it is True.
+        served: Requests by "GET name" and "HEAD name"; "api" for all others.
+        broken: While True, every response has status 503.
     """
 
     def __init__(self) -> None:
-        """Takes a free port on loopback; `with` starts and ends the server."""
+        """Take a free port on loopback; `with` starts and stops the server."""
         self.repos: dict[str, dict[str, Mapping[str, bytes]]] = {}
         self.branches: dict[str, dict[str, str]] = {}
         self.gated: set[str] = set()
@@ -38,11 +38,11 @@ class HubServer:
 
     @property
     def address(self) -> str:
-        """What HF_ENDPOINT has to be."""
+        """Return the value for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self._http.server_port}"
 
     def publish(self, repo: str, files: Mapping[str, bytes], branch: str = "main") -> str:
-        """Adds a commit to a branch and returns its hash."""
+        """Add a commit to a branch and return its hash."""
         content = b"".join(name.encode() + data for name, data in sorted(files.items()))
         commit = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         self.repos.setdefault(repo, {})[commit] = dict(files)
@@ -50,12 +50,12 @@ class HubServer:
         return commit
 
     def __enter__(self) -> "HubServer":
-        """Starts to answer."""
+        """Start to answer."""
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Stops, and frees the port."""
+        """Stop, and free the port."""
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet: the counts say what was asked."""
+        """Log nothing: the requests are counted."""
 
 
 def _etag(data: bytes) -> str:

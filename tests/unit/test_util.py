@@ -1,4 +1,4 @@
-"""The scores that documented scripts import from util: the oracle's numbers, in every form of vectors."""
+"""The functions of st_spark.util give the oracle's numbers for arrays, tensors and lists."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def vectors(rows: int, seed: int) -> Any:
     return made
 
 
-def test_util_is_there_under_the_packages_name() -> None:
+def test_util_is_an_attribute_of_the_package() -> None:
     assert st_spark.util is util
 
 
@@ -30,7 +30,7 @@ def test_util_is_there_under_the_packages_name() -> None:
 @pytest.mark.parametrize(
     "form", [np.asarray, torch.as_tensor, lambda rows: rows.tolist()], ids=["array", "tensor", "list"]
 )
-def test_scores_are_the_oracles(name: str, form: Any) -> None:
+def test_scores_equal_the_oracles(name: str, form: Any) -> None:
     from sentence_transformers import util as theirs
 
     a, b = vectors(5, 1), vectors(7, 2)
@@ -58,7 +58,7 @@ def test_semantic_search_finds_what_the_oracle_finds(chunks: dict[str, int]) -> 
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12), st.integers(1, 15))
-def test_chunks_do_not_change_what_is_found(queries: int, per_query: int, per_corpus: int, top_k: int) -> None:
+def test_chunk_sizes_do_not_change_the_hits(queries: int, per_query: int, per_corpus: int, top_k: int) -> None:
     a, b = vectors(queries, 5), vectors(11, 6)
     whole = util.semantic_search(a, b, top_k=top_k)
     cut = util.semantic_search(a, b, per_query, per_corpus, top_k)
@@ -67,7 +67,7 @@ def test_chunks_do_not_change_what_is_found(queries: int, per_query: int, per_co
         assert [hit["corpus_id"] for hit in one] == [hit["corpus_id"] for hit in other]
 
 
-def test_what_cannot_be_searched_is_refused() -> None:
+def test_invalid_searches_are_rejected() -> None:
     with pytest.raises(InputError, match="top_k=0"):
         util.semantic_search(vectors(2, 1), vectors(2, 1), top_k=0)
     with pytest.raises(InputError, match="vectors of 8 and of 3 dimensions"):

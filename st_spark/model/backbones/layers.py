@@ -151,7 +151,7 @@ class LayerLoader:
 
     def tensor(self, name: str, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Return a tensor on the device, in its stored number format unless dtype is given."""
-        return self.weights.need(self.prefix + name).to(self.device, dtype)
+        return self.weights[self.prefix + name].to(self.device, dtype)
 
     def linear(self, *names: str, scale: float = 1.0, bias: bool = True, dtype: torch.dtype | None = None) -> Linear:
         """Return the named projections as one layer, their outputs side by side, the first one multiplied by scale."""

@@ -1,1 +1,1 @@
-"""Find, verify and read the files of a model."""
+"""Find a model folder, check it and read its files, before anything is loaded."""

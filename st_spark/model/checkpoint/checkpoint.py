@@ -1,4 +1,4 @@
-"""A model folder to a plain description of its modules: every old and new spelling, no torch, no foreign code."""
+"""Read what a model folder contains: its modules and settings, in every old and new spelling; loads no weights."""
 
 import logging
 import os
@@ -10,26 +10,25 @@ from typing import Any
 from st_spark.choices import SIMILARITIES
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.files import fingerprint, model_files
-from st_spark.model.checkpoint.json_files import read_json, read_object, shown, wrong
-from st_spark.model.checkpoint.module_spec import ModuleSpec, is_clip, read_module, submodules
+from st_spark.model.checkpoint.json_files import invalid, read_json, read_object, shown
+from st_spark.model.checkpoint.module_spec import ModuleSpec, is_clip, read_module
 
-__all__ = ["Checkpoint", "ModuleSpec", "fingerprint", "model_files", "read", "submodules"]
+__all__ = ["Checkpoint", "fingerprint", "model_files", "read"]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model folder in plain words.
+    """The description of a model folder.
 
     Attributes:
         folder: The absolute model folder.
-        modules: The modules in the order in which a text runs through them.
-        prompts: Prompt texts by name, as stored.
+        modules: The modules, in the order in which a text passes through them.
+        prompts: The stored prompt texts by name.
         default_prompt_name: The prompt of a plain encode(), or None.
-        similarity: "cosine" (where nothing is stored), "dot", "euclidean" or "manhattan".
+        similarity: "cosine" (the default), "dot", "euclidean" or "manhattan".
         truncate_dim: The stored number of dimensions to keep, or None for all.
-        model_type: Always "SentenceTransformer" so far; other types are refused.
     """
 
     folder: Path
@@ -38,39 +37,38 @@ class Checkpoint:
     default_prompt_name: str | None = None
     similarity: str = "cosine"
     truncate_dim: int | None = None
-    model_type: str = "SentenceTransformer"
 
 
 def read(folder: Path) -> Checkpoint:
-    """Reads the description of a model without loading it.
+    """Read the description of a model without loading it.
 
     Args:
         folder: A folder with modules.json, or a plain transformers folder, which gets mean pooling (a causal
             language model gets last-token pooling).
 
     Raises:
-        ModelError: The folder is no model, is broken, leads out of itself, or needs code that is not ours.
+        ModelError: The folder is not a model, is broken, has a link that leaves it, or needs foreign code.
     """
     folder = Path(os.path.realpath(folder))
-    model_files(folder)  # refuses links that leave the folder before anything is opened
+    model_files(folder)  # rejects links that leave the folder before any file is opened
     listing = folder / "modules.json"
     if not listing.is_file():
         return Checkpoint(folder, _plain_modules(folder), {})
     entries = read_json(listing)
     if not isinstance(entries, list) or not entries:
-        raise wrong(listing, "the whole file", entries, "a list of at least one module")
+        raise invalid(listing, "the whole file", entries, "a list of at least one module")
     modules = tuple(read_module(folder, listing, position, entry) for position, entry in enumerate(entries))
     names = [module.name for module in modules]
     if len(set(names)) < len(names):
-        raise wrong(listing, "'name'", names, "a different name for each module")
+        raise invalid(listing, "'name'", names, "a different name for each module")
     return Checkpoint(folder, modules, **_settings(folder / "config_sentence_transformers.json"))
 
 
 def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
-    """The modules of a folder without modules.json: what sentence-transformers makes of a plain transformers model."""
+    """Return the modules that sentence-transformers gives to a folder without modules.json."""
     if not (folder / "config.json").is_file():
         raise ModelError(
-            f"The folder '{folder}' is no model: it has neither modules.json nor config.json.",
+            f"The folder '{folder}' is not a model: it has no modules.json and no config.json.",
             "Give the folder that holds modules.json (sentence-transformers) or config.json (transformers).",
         )
     config = read_object(folder / "config.json")
@@ -84,22 +82,22 @@ def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    """The checked fields of config_sentence_transformers.json, as keyword arguments of Checkpoint."""
+    """Return the checked fields of config_sentence_transformers.json, as keyword arguments of Checkpoint."""
     stored = read_object(file) if file.is_file() else {}
     prompts = stored.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise wrong(file, "'prompts'", prompts, "an object of name to text")
+        raise invalid(file, "'prompts'", prompts, "an object of name to text")
     default = stored.get("default_prompt_name")
-    # Every model has these two prompts, empty where none are stored.
+    # Every model has these two prompts; they are empty if none are stored.
     if default is not None and default not in [*prompts, "query", "document"]:
-        raise wrong(file, "'default_prompt_name'", default, f"one of the stored prompts {shown(list(prompts))}")
+        raise invalid(file, "'default_prompt_name'", default, f"one of the stored prompts {shown(list(prompts))}")
     similarity = stored.get("similarity_fn_name") or "cosine"
     if similarity not in SIMILARITIES:
-        raise wrong(file, "'similarity_fn_name'", similarity, f"one of {', '.join(SIMILARITIES)}")
+        raise invalid(file, "'similarity_fn_name'", similarity, f"one of {', '.join(SIMILARITIES)}")
     dim = stored.get("truncate_dim")
     if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool) or dim < 1):
-        raise wrong(file, "'truncate_dim'", dim, "a number of dimensions, 1 or more")
+        raise invalid(file, "'truncate_dim'", dim, "a number of dimensions, 1 or more")
     kind = stored.get("model_type") or "SentenceTransformer"
     if kind != "SentenceTransformer":
-        raise wrong(file, "'model_type'", kind, "SentenceTransformer: this model does not give one vector for a text")
+        raise invalid(file, "'model_type'", kind, "SentenceTransformer: this model does not give one vector for a text")
     return {"prompts": prompts, "default_prompt_name": default, "similarity": similarity, "truncate_dim": dim}

@@ -1,4 +1,4 @@
-"""The files of a model folder that a load can read: which they are, that they lie inside, and their content key."""
+"""List the files of a model folder that loading reads, check that they lie inside it, and hash their content."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from st_spark.errors import ModelError
 
-# Formats of other runtimes, code and prose: no load reads them, and they can be many times the model's own size.
+# Formats of other runtimes, code and documents: never read, and often many times larger than the model.
 _OTHER_FOLDERS = {"onnx", "openvino", "coreml", "__pycache__"}
 _OTHER_SUFFIXES = {
     *(".h5", ".msgpack", ".ot", ".onnx", ".tflite", ".mlmodel", ".gguf"),
@@ -17,19 +17,19 @@ _OTHER_SUFFIXES = {
 _OTHER_NAMES = {"README", "LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt", "README.txt"}
 _SAFE_WEIGHTS = {"model.safetensors", "model.safetensors.index.json"}
 _PICKLED_WEIGHTS = re.compile(r"pytorch_model.*\.bin(\.index\.json)?")
-_UNLINK = "Copy the model with its links resolved (cp -rL), if you trust where they lead."
+_UNLINK = "Copy the model with its links resolved (cp -rL), if you trust their targets."
 
 _digests: dict[str, tuple[tuple[tuple[str, int, int], ...], str]] = {}
 
 
 def select(names: Iterable[str]) -> list[str]:
-    """Keeps the names that a load can read.
+    """Return the names that loading reads.
 
     Args:
         names: Paths relative to the model folder, with forward slashes.
 
     Returns:
-        The kept names, sorted. Pickled weights are dropped where the same folder has them as safetensors.
+        The names, sorted, without pickled weights if the same folder has safetensors.
     """
     paths = [PurePosixPath(name) for name in names]
     safe = {path.parent for path in paths if path.name in _SAFE_WEIGHTS}
@@ -46,7 +46,7 @@ def select(names: Iterable[str]) -> list[str]:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Lists what a load of this folder can read, which is also what has to reach an executor.
+    """List the files that loading this folder reads. The executors need the same files.
 
     Args:
         folder: A model folder.
@@ -55,10 +55,10 @@ def model_files(folder: Path) -> list[Path]:
         Paths relative to the folder, sorted by name.
 
     Raises:
-        ModelError: The folder is none, or one of the files is a link that leaves it.
+        ModelError: The folder cannot be read, or one of the files is a link that leaves it.
     """
     top = Path(os.path.realpath(folder))
-    # The hub's cache links each file of a snapshot to a blob beside the snapshots; no other way out is allowed.
+    # In the hub's cache each file of a snapshot is a link to a file in "blobs". No other target is allowed.
     roots = [top, top.parent.parent / "blobs"] if top.parent.name == "snapshots" else [top]
     try:
         names = select(_names(top))
@@ -73,13 +73,13 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def fingerprint(folder: Path) -> str:
-    """The content key of a model: equal for equal files, wherever they lie.
+    """Return a hash of the model's files; equal files in another folder have the same one.
 
     Args:
-        folder: A model folder. Its files are hashed again only when one has changed its size or time.
+        folder: A model folder. Its files are hashed again only after one has changed its size or time.
 
     Returns:
-        32 hexadecimal digits over the names and bytes of `model_files`.
+        32 hexadecimal digits, from the names and bytes of `model_files`.
 
     Raises:
         ModelError: See `model_files`.
@@ -99,30 +99,27 @@ def fingerprint(folder: Path) -> str:
 
 
 def _names(folder: Path, prefix: str = "") -> Iterator[str]:
-    """The relative names of all files below a folder."""
+    """Yield the relative names of all files below a folder."""
     with os.scandir(folder) as listing:
         entries = list(listing)
     for entry in entries:
         if not entry.is_dir():
             yield prefix + entry.name
         elif not entry.name.startswith(".") and entry.name not in _OTHER_FOLDERS:
-            if entry.is_symlink():  # linked folders could form circles, and no tool that saves models writes them
+            if entry.is_symlink():  # linked folders could form cycles, and no tool that saves models writes them
                 raise ModelError(f"The model's folder '{entry.path}' is a link.", _UNLINK)
             yield from _names(Path(entry.path), f"{prefix}{entry.name}/")
 
 
 def _check_inside(path: Path, roots: list[Path]) -> None:
-    """Refuses a file of the model that lies elsewhere, or is none."""
+    """Raise ModelError if a path of the model is a link that leaves the folder, or is not a file."""
     real = Path(os.path.realpath(path))
     if not any(real.is_relative_to(root) for root in roots):
-        raise ModelError(f"The model's '{path}' is a link to '{real}', outside of the model folder.", _UNLINK)
+        raise ModelError(f"The model's '{path}' is a link to '{real}', outside the model folder.", _UNLINK)
     if not real.is_file():
-        raise ModelError(f"The model's '{path}' is no file.", "Download or copy the model again.")
+        raise ModelError(f"The model's '{path}' is not a file.", "Download or copy the model again.")
 
 
 def _sha256(path: Path) -> bytes:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
+        return hashlib.file_digest(file, "sha256").digest()

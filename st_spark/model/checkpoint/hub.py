@@ -1,4 +1,4 @@
-"""The name or path of a model to a local folder; from the hub once per node, at a pinned revision, or offline."""
+"""Find the folder of a model by its path, package or hub name; download from the hub once per machine."""
 
 import contextlib
 import glob
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from st_spark.errors import ModelError
+from st_spark.model import catalog
 from st_spark.model.checkpoint import package
 from st_spark.model.checkpoint.files import select
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# Names without an organisation that are models of their own on the hub; all others are sentence-transformers'.
+# Hub names without an organisation. All other names without "/" belong to sentence-transformers.
 _PLAIN = frozenset(
     """
     albert-base-v1 albert-base-v2 albert-large-v1 albert-large-v2 albert-xlarge-v1 albert-xlarge-v2 albert-xxlarge-v1
@@ -49,8 +50,8 @@ class Snapshot:
 
     Attributes:
         folder: The absolute folder.
-        name: The name on the hub with its organisation, or the path or "package:" name as it was given.
-        revision: The commit on the hub (40 hexadecimal digits), None for a folder or a package.
+        name: The hub name with its organisation, or the path or "package:" name as given.
+        revision: The commit on the hub (40 hexadecimal digits); None for a folder or a package.
     """
 
     folder: Path
@@ -59,19 +60,20 @@ class Snapshot:
 
 
 def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Snapshot:
-    """Finds a model, and downloads it where it is on the hub and not yet on this node.
+    """Return the folder of a model; download it if it is on the hub and not yet in the cache.
 
-    A commit that is complete in the hub's cache needs no network and no lock: resolve a branch once, and hand the
-    commit to the other processes.
+    A commit that is complete in the cache needs no network and no lock. To start many processes, resolve a branch
+    once and give them the commit.
 
     Args:
-        model: An existing folder; "package:IMPORT_NAME" for an installed package that carries a model; else a name on
-            the Hugging Face Hub, where one without "/" belongs to sentence-transformers (or is a plain transformers
-            model such as bert-base-uncased).
+        model: An existing folder, "package:IMPORT_NAME" for an installed package that contains a model, or a name on
+            the Hugging Face Hub. A name without "/" belongs to sentence-transformers, or is a plain transformers
+            model such as bert-base-uncased.
         revision: Branch, tag or commit on the hub; default "main".
 
     Raises:
-        ModelError: Not found, not allowed, or not reachable and not in the cache; or a revision of a folder.
+        ModelError: The model was not found, may not be read, or is neither reachable nor in the cache; or a revision
+            was given for a folder.
     """
     name = os.fspath(model)
     local = _local(name)
@@ -82,13 +84,13 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Snaps
         return Snapshot(local, name, None)
     path_like = not isinstance(model, str) or name.count("/") > 1 or name.startswith((".", "~", "/")) or "\\" in name
     if path_like or not name.strip("/") or name.endswith("/"):
-        problem = f"There is no folder '{name}' (looked from '{Path.cwd()}')."
+        problem = f"There is no folder '{name}' (current directory: '{Path.cwd()}')."
         raise ModelError(problem, "Give an existing model folder, or a name on the hub such as 'all-MiniLM-L6-v2'.")
     return _from_hub(name, revision)
 
 
 def _local(name: str) -> Path | None:
-    """The folder of a path or a package, None for a name that is neither."""
+    """Return the folder of a path or a package, None for a name that is neither."""
     if name.startswith(_PACKAGE):
         return package.find(name.removeprefix(_PACKAGE))
     try:
@@ -96,20 +98,18 @@ def _local(name: str) -> Path | None:
         if path.is_file():
             raise ModelError(f"'{name}' is a file, not a model folder.", "Give the folder that holds modules.json.")
         return path if name and path.is_dir() else None
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL inside, or the home of nobody: no path at least
+    except (OSError, ValueError, RuntimeError):  # too long, contains NUL, or the home of an unknown user
         return None
 
 
 def _from_hub(name: str, revision: str | None) -> Snapshot:
-    """The snapshot of a hub model: from the cache where that is sure to be right, else after asking the hub."""
+    """Return a hub model from the cache if the commit is known and complete, otherwise ask the hub."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # the HTTP library it uses, made lazily
-
-    from st_spark.model.checkpoint import hub_errors
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # its HTTP library, imported lazily
 
     if revision is not None and (".." in revision or revision.startswith("/") or not revision.isprintable()):
-        raise ModelError(f"'{revision}' is no revision.", "Give a branch, a tag or a commit of 40 digits.")
+        raise ModelError(f"'{revision}' is not a revision.", "Give a branch, a tag or a commit of 40 digits.")
     repo = name if "/" in name or name.lower() in _PLAIN else f"sentence-transformers/{name}"
     store = Path(constants.HF_HUB_CACHE, "models--" + repo.replace("/", "--"))
     if revision and _COMMIT.fullmatch(revision) and (folder := _complete(store, revision)):
@@ -118,18 +118,18 @@ def _from_hub(name: str, revision: str | None) -> Snapshot:
         info = HfApi(library_name="st-spark").model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         return Snapshot(_downloaded(store, repo, revision, info), repo, info.sha)
     except (HFValidationError, RevisionNotFoundError) as error:
-        raise hub_errors.explain(error, name, repo, revision) from error
+        raise explain(error, name, repo, revision) from error
     except (OSError, httpx.HTTPError) as error:
         folder = _cached(store, revision)
         if folder is None:
-            raise hub_errors.explain(error, name, repo, revision) from error
+            raise explain(error, name, repo, revision) from error
         if not constants.HF_HUB_OFFLINE:
-            _log.warning("The hub gave no answer (%s); '%s' is used as cached: %s", type(error).__name__, repo, folder)
+            _log.warning("The hub did not answer (%s); '%s' is used as cached: %s", type(error).__name__, repo, folder)
         return Snapshot(folder, repo, folder.name)
 
 
 def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo") -> Path:
-    """The snapshot folder of a commit, with the files of it that a load can read."""
+    """Return the snapshot folder of a commit; download the files that loading reads."""
     from filelock import FileLock
     from huggingface_hub import snapshot_download
 
@@ -139,27 +139,27 @@ def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo")
         listed = [file.rfilename for file in info.siblings or []]
         names = select(listed)
         if not {"modules.json", "config.json"} & set(names):
-            problem = f"'{repo}' on the hub is no model for this: it has neither modules.json nor config.json."
+            problem = f"'{repo}' on the hub is not a text or image model: it has no modules.json and no config.json."
             raise ModelError(problem, "Choose a sentence-transformers or transformers model.")
         store.mkdir(parents=True, exist_ok=True)
-        with FileLock(store / "st-spark.lock"):  # many workers start at once on a node: one downloads, the others wait
+        with FileLock(store / "st-spark.lock"):  # many workers start at once: one downloads, the others wait
             folder = _complete(store, commit)
             if folder is None:
                 _write(store / "st-spark" / f"{commit}.json", json.dumps(listed))
-                exact = [glob.escape(name) for name in names]
-                snapshot_download(repo, revision=commit, allow_patterns=exact, library_name="st-spark")
+                patterns = [glob.escape(name) for name in names]
+                snapshot_download(repo, revision=commit, allow_patterns=patterns, library_name="st-spark")
                 folder = _complete(store, commit)
     if folder is None:
         raise ConnectionError("the download ended before all files were there")
     if revision != commit:
-        # What a branch stands for, where every program that shares the cache looks for it when offline.
-        with contextlib.suppress(OSError):  # a cache that is complete may be read-only
+        # Where every program that shares the cache looks up a branch when offline.
+        with contextlib.suppress(OSError):  # a complete cache may be read-only
             _write(store / "refs" / (revision or "main"), commit)
     return folder
 
 
 def _complete(store: Path, commit: str) -> Path | None:
-    """The snapshot folder of a commit, if all files that a load needs are known and there."""
+    """Return the snapshot folder of a commit if every file that loading reads is listed and there."""
     try:
         names = select(json.loads((store / "st-spark" / f"{commit}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -169,7 +169,7 @@ def _complete(store: Path, commit: str) -> Path | None:
 
 
 def _cached(store: Path, revision: str | None) -> Path | None:
-    """The snapshot folder to use without the hub: complete, or put there by another program."""
+    """Return a snapshot folder without the hub: a complete one, or one that another program downloaded."""
     commit = revision or "main"
     if not _COMMIT.fullmatch(commit):
         try:
@@ -183,10 +183,58 @@ def _cached(store: Path, revision: str | None) -> Path | None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Writes a small file at once, so that no other process reads half of it; keeps one that is right."""
+    """Write a small file in one step, so that no other process reads half of it; keep an equal one."""
     if file.is_file() and file.read_text(encoding="utf-8") == text:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(file)
+
+
+def explain(error: Exception, name: str, repo: str, revision: str | None) -> ModelError:
+    """Return the ModelError to raise for an exception of huggingface_hub.
+
+    Args:
+        error: The exception.
+        name: The name as the user gave it; it may have been meant as a folder.
+        repo: The name that the hub was asked for.
+        revision: The revision that the hub was asked for.
+    """
+    from huggingface_hub import constants, errors
+
+    page = f"{constants.ENDPOINT}/{repo}"
+    token = "log in with `hf auth login` or set HF_TOKEN, on the executors too"
+    if isinstance(error, errors.RevisionNotFoundError):
+        problem = f"The model '{repo}' on the hub has no revision '{revision or 'main'}'."
+        return ModelError(problem, f"Choose a branch, tag or commit from {page}/commits/main.")
+    if isinstance(error, errors.GatedRepoError):
+        problem = f"The model '{repo}' on the hub is gated, and this user may not read it."
+        return ModelError(problem, f"Accept its terms at {page}, then {token}.")
+    if isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
+        problem = f"There is no folder '{name}' (current directory: '{Path.cwd()}') and no model '{repo}' on the hub."
+        return ModelError(problem, f"Check the spelling{_did_you_mean(name)}; for a private model {token}.")
+    unreachable = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        reason = "HF_HUB_OFFLINE is set"
+    elif isinstance(error, errors.HfHubHTTPError):
+        reason = f"the hub answered with status {error.response.status_code}"
+    elif isinstance(error, OSError) and not isinstance(error, unreachable):
+        problem = f"The model '{repo}' cannot be stored in '{constants.HF_HUB_CACHE}' ({error})."
+        return ModelError(problem, "Free some space there, or set HF_HOME to a folder that can be written.")
+    else:
+        detail = str(error).split("\n", 1)[0]
+        reason = f"the hub at {constants.ENDPOINT} cannot be reached ({detail})"
+    meant = _did_you_mean(name)
+    return ModelError(
+        f"There is no folder '{name}', {reason}, and '{repo}' at '{revision or 'main'}' is not complete in the cache "
+        f"'{constants.HF_HUB_CACHE}'.",
+        f"{f'Check the spelling{meant}. ' if meant else ''}Run `hf download {repo}` where there is a network, and copy "
+        "or mount that cache (HF_HOME); or give a folder or a 'package:NAME' that contains the model.",
+    )
+
+
+def _did_you_mean(name: str) -> str:
+    """Return a hint with the documented models whose names are close; empty if the name is documented."""
+    near = [] if catalog.find(name) else catalog.close_matches(name)
+    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""

@@ -1,4 +1,4 @@
-"""JSON files of a checkpoint: whatever is wrong with one becomes an error that names the file and the value."""
+"""Read the JSON files of a checkpoint. Every error names the file and the value."""
 
 import json
 import reprlib
@@ -9,11 +9,7 @@ from st_spark.errors import ModelError
 
 
 def read_json(file: Path) -> object:
-    """The content of a JSON file.
-
-    Raises:
-        ModelError: It cannot be read or is no JSON.
-    """
+    """Return the content of a JSON file; ModelError if it cannot be read or is not JSON."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -22,24 +18,20 @@ def read_json(file: Path) -> object:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The content of a JSON file that holds one object.
-
-    Raises:
-        ModelError: It cannot be read, is no JSON, or holds something else.
-    """
+    """Return the object in a JSON file; ModelError if it cannot be read or holds something else."""
     content = read_json(file)
     if not isinstance(content, dict):
-        raise wrong(file, "the whole file", content, "an object")
+        raise invalid(file, "the whole file", content, "an object")
     return content
 
 
-def wrong(file: Path, what: str, value: object, expected: str) -> ModelError:
-    """The error for a value that is not what it has to be."""
-    return ModelError(f"{file}: {what} is {shown(value)}.", f"It has to be {expected}; mend it or download it again.")
+def invalid(file: Path, what: str, value: object, expected: str) -> ModelError:
+    """Return the error for a value that is not as expected."""
+    return ModelError(f"{file}: {what} is {shown(value)}.", f"It must be {expected}; correct it or download it again.")
 
 
 def shown(value: object) -> str:
-    """A value as text, short enough for a message however large it is."""
+    """Return a value as text, short enough for a message however large it is."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 120
     return short.repr(value)

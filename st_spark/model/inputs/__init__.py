@@ -1,1 +1,1 @@
-"""Texts, words and images to micro-batches."""
+"""Turn texts, words and images into micro-batches."""

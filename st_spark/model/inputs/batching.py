@@ -1,7 +1,7 @@
-"""Token counts to micro-batches: plain arithmetic, without torch.
+"""Cut texts into micro-batches by their token counts; plain arithmetic, without torch.
 
-A micro-batch is bounded by tokens, not by texts, so that its activations stay in cache on a CPU and fill a GPU.
-Texts of equal length stand together: attention then needs neither padding nor a mask.
+A micro-batch has a limit on tokens, not on texts: its activations then stay in cache on a CPU and fill a GPU.
+Texts of equal length are neighbours: attention then needs neither padding nor a mask.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ Lengths = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Group:
-    """Texts of one length that stand together in a packed batch.
+    """Neighbouring texts of equal length in a packed batch.
 
     Attributes:
         row: Index of the first text in the batch.
         start: Index of its first token in the packed tokens.
         count: How many texts.
-        length: Tokens of each of them.
+        length: Tokens of each text.
     """
 
     row: int
@@ -31,25 +31,25 @@ class Group:
 
     @property
     def stop(self) -> int:
-        """Index one behind the last token of the group."""
+        """Return the index after the last token of the group."""
         return self.start + self.count * self.length
 
 
 def longest_first(lengths: Lengths) -> Lengths:
-    """The order that puts equal lengths together, the longest first, so that memory peaks at once."""
+    """Return the order from longest to shortest. The first micro-batch then shows the peak of memory."""
     return np.argsort(-lengths, kind="stable").astype(np.int64)
 
 
 def micro_batches(lengths: Lengths, max_tokens: int, max_texts: int | None = None) -> Iterator[tuple[int, int]]:
-    """Cuts texts, in the given order, into runs of at most max_tokens tokens.
+    """Cut texts, in the given order, into micro-batches of at most max_tokens tokens.
 
     Args:
         lengths: Tokens of each text.
-        max_tokens: Bound on the sum of a run; a text longer than that is a run of its own.
-        max_texts: Bound on the texts of a run, or None.
+        max_tokens: Most tokens of a micro-batch; a longer text gets a micro-batch to itself.
+        max_texts: Most texts of a micro-batch, or None.
 
     Yields:
-        (first, behind the last) positions of each run; together they cover every text once.
+        The start and stop position of each micro-batch; together they cover every text once.
     """
     ends = np.cumsum(lengths)
     start = 0
@@ -63,7 +63,7 @@ def micro_batches(lengths: Lengths, max_tokens: int, max_texts: int | None = Non
 
 
 def equal_groups(lengths: Lengths) -> list[Group]:
-    """Runs of equal length in a packed batch, with their places among its texts and tokens."""
+    """Return the groups of neighbours with equal lengths in a packed batch."""
     if len(lengths) == 0:
         return []
     rows = np.concatenate(([0], np.flatnonzero(np.diff(lengths)) + 1, [len(lengths)]))

@@ -1,7 +1,7 @@
-"""The resize, crop and scaling that a checkpoint wants of its images, as its image processor's JSON says.
+"""Resize, crop and scale images as the checkpoint's image processor says.
 
-Pillow does the resampling, whether torchvision is installed or not: torchvision's differs in the last bits, and a
-vector must not depend on what else a machine has.
+Pillow resamples, even if torchvision is installed: torchvision's results differ in the last bits, and a vector must
+not depend on which other packages a machine has.
 """
 
 import math
@@ -14,14 +14,14 @@ import numpy.typing as npt
 import torch
 
 from st_spark.errors import InputError, ModelError
-from st_spark.model.checkpoint.json_files import read_object, wrong
+from st_spark.model.checkpoint.json_files import invalid, read_object
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = npt.NDArray[np.uint8]
 
-# What a CLIP checkpoint that leaves something out means: the values of OpenAI's own models.
+# OpenAI's values, for settings that a CLIP checkpoint does not store.
 _DEFAULTS: dict[str, Any] = {
     **{f"do_{step}": True for step in ("resize", "center_crop", "rescale", "normalize")},
     "size": {"shortest_edge": 224},
@@ -35,15 +35,15 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ImageProcessor:
-    """How a checkpoint wants its images.
+    """The steps that turn an image into a model's input.
 
     Attributes:
-        size: (height, width) to resize to, the length of the shorter edge, or None to leave the size.
-        resample: Pillow's number of the filter.
-        crop: (height, width) to cut from the middle, black where the image is smaller, or None.
-        scale: Factor of the values 0..255.
+        size: (height, width) to resize to, the length of the shorter edge, or None to keep the size.
+        resample: Pillow's number of the resampling filter.
+        crop: (height, width) to cut from the centre, filled up with black if the image is smaller, or None.
+        scale: Factor for the values 0..255.
         mean: Subtracted from each channel after scaling.
-        std: Divides each channel after that.
+        std: Divisor of each channel after subtracting the mean.
     """
 
     size: tuple[int, int] | int | None
@@ -55,7 +55,7 @@ class ImageProcessor:
 
     @classmethod
     def from_folder(cls, folder: Path) -> "ImageProcessor":
-        """Reads processor_config.json or preprocessor_config.json, or takes CLIP's own values if there is neither.
+        """Read processor_config.json or preprocessor_config.json, or return CLIP's values if there is neither.
 
         Raises:
             ModelError: The file is broken.
@@ -65,7 +65,7 @@ class ImageProcessor:
         file = old if stored is None else new
         stored = (read_object(old) if old.is_file() else {}) if stored is None else stored
         if not isinstance(stored, dict):
-            raise wrong(new, "'image_processor'", stored, "an object")
+            raise invalid(new, "'image_processor'", stored, "an object")
         values = {**_DEFAULTS, **{name: value for name, value in stored.items() if value is not None}}
         try:
             return cls(
@@ -77,39 +77,36 @@ class ImageProcessor:
                 std=_three(values["image_std"]) if values["do_normalize"] else (1.0, 1.0, 1.0),
             )
         except (TypeError, ValueError, KeyError) as error:
-            raise wrong(file, "its settings of images", stored, "those of a CLIPImageProcessor") from error
+            raise invalid(file, "its image settings", stored, "the settings of a CLIPImageProcessor") from error
 
     def check(self, edge: int) -> None:
-        """Raises ModelError unless every image becomes edge x edge pixels."""
+        """Raise ModelError unless every image becomes edge x edge pixels."""
         given = self.crop or self.size
         if given != (edge, edge):
             raise ModelError(
-                f"the image processor gives images of {given} pixels, the model wants {edge} x {edge}.",
-                "the checkpoint's preprocessor_config.json is not its own: copy or download it again.",
+                f"the image processor gives images of {given} pixels, the model needs {edge} x {edge}.",
+                "the checkpoint's preprocessor_config.json belongs to another model: copy or download it again.",
             )
 
     def pixels(self, image: "Image") -> Pixels:
-        """An RGB image as [height, width, 3] values 0..255, resized and cropped.
+        """Resize and crop an RGB image to [height, width, 3] values 0..255.
 
         Raises:
-            InputError: It is so narrow that its resized form would be a bomb of pixels.
+            InputError: The image is so narrow that resizing would give too many pixels.
         """
         from PIL import Image
 
         if self.size is not None:
             width, height = self._resized(*image.size)
             if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise InputError(
-                    f"an image of {image.width} x {image.height} pixels is too narrow to be resized to "
-                    f"{width} x {height}.",
-                    "crop it.",
-                )
+                before, after = f"{image.width} x {image.height}", f"{width} x {height}"
+                raise InputError(f"an image of {before} pixels is too narrow to be resized to {after}.", "crop it.")
             image = image.resize((width, height), Image.Resampling(self.resample))
         pixels = np.asarray(image)
         return pixels if self.crop is None else _center(pixels, *self.crop)
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """[n, height, width, 3] values 0..255 to the [n, 3, height, width] float32 that the model reads."""
+        """Turn [n, height, width, 3] values 0..255 into the model's input, [n, 3, height, width] float32."""
         mean, std = (torch.tensor(values, device=pixels.device) for values in (self.mean, self.std))
         return pixels.float().mul_(self.scale).sub_(mean).div_(std).permute(0, 3, 1, 2)
 
@@ -122,7 +119,7 @@ class ImageProcessor:
 
 
 def _center(pixels: Pixels, height: int, width: int) -> Pixels:
-    """The middle of an image, with black around where it is smaller."""
+    """Return the centre of an image, filled up with black if it is smaller."""
     above, before = max(height - pixels.shape[0], 0), max(width - pixels.shape[1], 0)
     if above or before:
         edges = ((above + 1) // 2, above // 2), ((before + 1) // 2, before // 2), (0, 0)
@@ -134,7 +131,7 @@ def _center(pixels: Pixels, height: int, width: int) -> Pixels:
 def _edges(size: Any) -> tuple[int, int] | int:  # noqa: ANN401
     if isinstance(size, dict):
         return int(size["shortest_edge"]) if "shortest_edge" in size else (int(size["height"]), int(size["width"]))
-    return int(size)  # files of before 2022 hold the number alone
+    return int(size)  # files from before 2022 hold the number alone
 
 
 def _both(size: Any) -> tuple[int, int]:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Images as inputs of a model: what is taken for one, how it is decoded, and what could not be read."""
+"""Recognise and decode the images that a model gets, and collect those that cannot be read."""
 
 import io
 import os
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def is_image(value: object) -> bool:
-    """Whether a value is taken for an image: a Pillow image, bytes of a file, or a path object.
+    """Return whether a value is an image: a Pillow image, the bytes of a file, or a path object.
 
-    A str never is: a text that looks like a path or an address must not open files or connections.
+    A str is never an image: a text that looks like a path or an address must not open files or connections.
     """
     return isinstance(value, bytes | bytearray | memoryview | os.PathLike) or _is_pillow(value)
 
@@ -34,17 +34,17 @@ def _is_pillow(value: object) -> bool:
 
 
 def open_image(source: Any) -> "Image":  # noqa: ANN401  (see is_image)
-    """A decoded image in RGB: upright where its EXIF data say so, transparent parts on white.
+    """Return a decoded RGB image, rotated as its EXIF data say, transparent parts on white.
 
     Raises:
-        InputError: It cannot be read as an image, or is a bomb of pixels.
+        InputError: It cannot be read as an image, or has too many pixels (a decompression bomb).
         PlatformError: Pillow is not installed.
     """
     try:
         from PIL import Image, ImageOps
     except ModuleNotFoundError as error:
         raise PlatformError(
-            "Pillow, which reads images, is not installed.", "pip install 'st-spark[images]', on the workers too."
+            "Pillow, which reads images, is not installed.", "pip install 'st-spark[images]', on the executors too."
         ) from error
     try:
         if _is_pillow(source):
@@ -53,14 +53,14 @@ def open_image(source: Any) -> "Image":  # noqa: ANN401  (see is_image)
         with Image.open(file) as image:
             return _in_rgb(ImageOps.exif_transpose(image))
     except Exception as error:
-        named = f"'{os.fspath(source)}'" if isinstance(source, os.PathLike) else _size(source)
         reason = " ".join(str(error).split())[:200] or "no reason given"
-        raise InputError(
-            f"{named} cannot be read as an image: {type(error).__name__}: {reason}.", "give a PNG, JPEG or the like."
-        ) from error
+        problem = f"{_described(source)} cannot be read as an image: {type(error).__name__}: {reason}."
+        raise InputError(problem, "give a PNG, a JPEG or another common format.") from error
 
 
-def _size(source: Any) -> str:  # noqa: ANN401
+def _described(source: Any) -> str:  # noqa: ANN401
+    if isinstance(source, os.PathLike):
+        return f"'{os.fspath(source)}'"
     return type(source).__name__ if _is_pillow(source) else f"{len(source)} bytes"
 
 
@@ -74,12 +74,11 @@ def _in_rgb(image: "Image") -> "Image":
 
 
 def refuse_unread(problems: Mapping[int, str]) -> None:
-    """Raises InputError if there are problems (see Images), with the first of them."""
+    """Raise InputError with the first problem, if there are any (see Images)."""
     if problems:
         first = min(problems)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        fix = "give images that Pillow can read, or leave it out."
-        raise InputError(f"image {first}: {problems[first]}{more}", fix)
+        raise InputError(f"image {first}: {problems[first]}{more}", "leave it out, or give one that Pillow can read.")
 
 
 @dataclass
@@ -95,14 +94,14 @@ class ImageBatch(Packed):
 
 @dataclass
 class Images:
-    """Images that are decoded when a micro-batch takes them: thousands never lie in memory together.
+    """Images, decoded one micro-batch at a time, so that thousands are never in memory together.
 
     Attributes:
         sources: Pillow images, bytes or paths.
-        processor: Makes pixels of them.
-        edge: Pixels of a side.
-        tokens: Tokens that each image makes: its patches and one for the whole.
-        problems: Why an image could not be read, by its place, known once it was taken. Its vector is NaN.
+        processor: Resizes and crops them.
+        edge: Width and height in pixels.
+        tokens: Tokens of each image: its patches and one for the whole image.
+        problems: Why an image could not be read, by its position; filled by `take`. Its vector becomes NaN.
     """
 
     sources: Sequence[Any]
@@ -113,16 +112,16 @@ class Images:
 
     @property
     def lengths(self) -> Lengths:
-        """[n] tokens of each."""
+        """Return the tokens of each image, [n]."""
         return np.full(len(self.sources), self.tokens, np.int64)
 
     @property
     def truncated(self) -> npt.NDArray[np.bool_]:
-        """[n] False: no part of an image beyond the processor's crop is cut off."""
+        """Return False for each image, [n]: nothing is cut off but by the processor's crop."""
         return np.zeros(len(self.sources), np.bool_)
 
     def take(self, rows: npt.NDArray[np.int64], device: torch.device) -> ImageBatch:
-        """The micro-batch of these images; those that cannot be read are black, and noted in problems."""
+        """Return the micro-batch of these images. One that cannot be read is black, and added to problems."""
         pixels = np.zeros((len(rows), self.edge, self.edge, 3), np.uint8)
         for place, row in enumerate(rows.tolist()):
             try:

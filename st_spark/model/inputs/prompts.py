@@ -1,4 +1,4 @@
-"""Prompts: the text that a model wants before every input, by name or as given."""
+"""Choose the prompt, the text that a model expects before every input, and prepend it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,16 +9,16 @@ from st_spark.errors import InputError
 def resolve(
     prompts: Mapping[str, str], default_name: str | None, prompt: str | None, prompt_name: str | None
 ) -> str | None:
-    """The prompt's text, or None: a given text wins over a name, a name over the model's default.
+    """Return the text of the prompt, or None. A text takes precedence over a name, a name over the default.
 
     Args:
         prompts: The model's prompts by name.
-        default_name: Its default_prompt_name.
+        default_name: The model's default_prompt_name.
         prompt: A text; "" switches the default off.
         prompt_name: A key of prompts.
 
     Raises:
-        InputError: The model has no prompt of that name.
+        InputError: The model has no prompt with this name.
     """
     if prompt is not None:
         return prompt
@@ -33,16 +33,16 @@ def resolve(
 
 
 def with_defaults(stored: Mapping[str, str]) -> dict[str, str]:
-    """The stored prompts, and the two names that every model answers to."""
+    """Return the stored prompts with the two names that every model has, empty by default."""
     return {"query": "", "document": "", **stored}
 
 
 def prefixed(inputs: Sequence[Any], prompt: str | None) -> Sequence[Any]:
-    """Texts with the prompt before each, and before the first of a pair; what is neither is reported later."""
+    """Return the inputs with the prompt before each text, or before the first text of a pair."""
     return [_prefixed(text, prompt) for text in inputs] if prompt else inputs
 
 
-def _prefixed(text: Any, prompt: str) -> Any:  # noqa: ANN401
+def _prefixed(text: Any, prompt: str) -> Any:  # noqa: ANN401  (an invalid input raises later, with its position)
     if isinstance(text, str):
         return prompt + text
     is_pair = isinstance(text, (list, tuple)) and len(text) == 2 and isinstance(text[0], str)

@@ -1,4 +1,4 @@
-"""Texts to token ids: the checkpoint's fast tokenizer, its counts, and what was cut off."""
+"""Turn texts into token ids with the checkpoint's fast tokenizer; report counts and truncation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from st_spark.model.inputs.packed import Packed
 
 Text = str | Sequence[str]  # a text, or a pair of texts
 
-# A text longer than this many characters per allowed token is first tried by its head: the tokenizer would read
-# all of a 10 MB text to keep 256 tokens. English has 4 to 5 characters a token.
+# Of a text with more than twice this many characters per allowed token only the head is tokenized at first. The
+# tokenizer would read all of a 10 MB text to keep 256 tokens. English has 4 to 5 characters a token.
 _HEAD_CHARACTERS_PER_TOKEN = 16
-# Tokens that the head must give beyond the limit, so that its cut end cannot have touched those kept.
+# The head must give so many tokens beyond the limit: then the kept tokens are far from its cut end.
 _SPARE_TOKENS = 16
 
 
@@ -30,10 +30,10 @@ class Tokens:
 
     Attributes:
         ids: [tokens] int64.
-        types: [tokens] int64 segment of each token, or None where the model has none or all are 0.
+        types: [tokens] int64 segment of each token, or None if the model has no segments or all are 0.
         lengths: [texts] tokens of each text, special tokens included.
         truncated: [texts] whether tokens were cut off.
-        prompt_length: Leading tokens of every text that are the prompt's.
+        prompt_length: Leading tokens of every text that belong to the prompt.
     """
 
     ids: npt.NDArray[np.int64]
@@ -47,36 +47,31 @@ class Tokens:
         return np.cumsum(self.lengths) - self.lengths
 
     def take(self, rows: npt.NDArray[np.int64], device: torch.device) -> Packed:
-        """The micro-batch of these texts, in the order of rows."""
+        """Return the micro-batch of these texts, in the order of rows."""
         lengths = self.lengths[rows]
-        if len(rows) and (np.diff(rows) == 1).all():  # neighbours: as they lie
+        if len(rows) and (np.diff(rows) == 1).all():  # neighbours: a slice, not a copy
             first = self._starts[rows[0]]
             places: Any = slice(first, first + lengths.sum())
         else:
-            places = self._places(rows, lengths)
+            places = np.repeat(self._starts[rows] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
         ids = torch.from_numpy(self.ids[places]).to(device)
         types = None if self.types is None else torch.from_numpy(self.types[places]).to(device)
         return Packed(ids, types, lengths, self.prompt_length)
 
-    def _places(self, rows: npt.NDArray[np.int64], lengths: Lengths) -> npt.NDArray[np.int64]:
-        """Where the tokens of these texts are."""
-        return np.repeat(self._starts[rows] - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-
 
 class Tokenizer:
-    """The fast tokenizer of a checkpoint, without the truncation and padding that its file may carry.
+    """The fast tokenizer of a checkpoint, without the truncation and padding that its file may contain.
 
     Args:
         folder: The checkpoint.
-        max_length: Most tokens of a text, special ones included.
-        lower_case: Lower-case before anything else (sentence_bert_config.json's do_lower_case).
-        options: Further arguments of AutoTokenizer (tokenizer_args), trust_remote_code excepted.
+        max_length: Most tokens of a text, special ones included. None for the limit in the tokenizer's files.
+        lower_case: Lower-case texts first (do_lower_case of sentence_bert_config.json).
+        options: Further arguments of AutoTokenizer (tokenizer_args), except trust_remote_code.
     """
 
     def __init__(self, folder: Path, max_length: int | None, lower_case: bool, options: dict[str, Any]) -> None:
         self.auto = load_tokenizer(folder, options)
-        if max_length is not None:
-            self.auto.model_max_length = max_length
+        self.max_length = int(self.auto.model_max_length if max_length is None else max_length)
         self.backend = self.auto.backend_tokenizer
         self.backend.no_padding()
         self.backend.no_truncation()
@@ -85,21 +80,8 @@ class Tokenizer:
         if lower_case:
             self._lower_first()
 
-    @property
-    def max_length(self) -> int:
-        """Most tokens of a text, special ones included."""
-        return int(self.auto.model_max_length)
-
-    @max_length.setter
-    def max_length(self, value: int) -> None:
-        self.auto.model_max_length = value
-
     def __call__(self, texts: Sequence[Text]) -> Tokens:
-        """Tokenizes texts and pairs.
-
-        Raises:
-            InputError: Something that is neither a str nor a pair of str, with its place.
-        """
+        """Tokenize texts and pairs; InputError, with the position, for an input that is neither."""
         inputs = [checked(text, place) for place, text in enumerate(texts)]
         encodings = self._encode(inputs)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
@@ -111,12 +93,12 @@ class Tokenizer:
         return Tokens(ids, types, lengths, truncated)
 
     def count_prompt(self, prompt: str) -> int:
-        """Tokens that a prompt puts before a text: its own, less one trailing special token."""
+        """Return how many tokens a prompt puts before a text: its tokens without a trailing special one."""
         ids = self([prompt]).ids
         return len(ids) - int(ids[-1] in self.auto.all_special_ids) if len(ids) else 0
 
     def _encode(self, inputs: list[Any]) -> list[Any]:
-        """Encodings after truncation; long texts by their heads where that gives the same."""
+        """Return truncated encodings; of a long text only the head is read if that gives the same."""
         self._truncate()
         limit = self.max_length * _HEAD_CHARACTERS_PER_TOKEN
         heads = {i: _head(x, limit) for i, x in enumerate(inputs) if isinstance(x, str) and len(x) > 2 * limit}
@@ -143,11 +125,7 @@ class Tokenizer:
 
 
 def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN401  (a tokenizer of any class)
-    """The checkpoint's fast tokenizer through transformers.
-
-    Raises:
-        ModelError: None there, or none with a fast version.
-    """
+    """Return the checkpoint's fast tokenizer, loaded by transformers; ModelError if it has none."""
     from transformers import AutoTokenizer
 
     kept = {name: value for name, value in options.items() if name != "trust_remote_code"}
@@ -159,33 +137,27 @@ def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN40
             "the folder needs tokenizer.json, or the vocabulary files of its tokenizer class.",
         ) from error
     if not tokenizer.is_fast:
-        raise ModelError(
-            f"{folder} has only a slow tokenizer ({type(tokenizer).__name__}).", "save it with a tokenizer.json."
-        )
+        problem = f"{folder} has only a slow tokenizer ({type(tokenizer).__name__})."
+        raise ModelError(problem, "save it with a tokenizer.json.")
     return tokenizer
 
 
 def checked(text: Any, place: int) -> Any:  # noqa: ANN401
-    """A str as it is, a pair as a tuple.
-
-    Raises:
-        InputError: It is neither.
-    """
+    """Return a str as it is and a pair as a tuple; InputError, with the position, for anything else."""
     if isinstance(text, str):
         return text
     if isinstance(text, (list, tuple)) and len(text) == 2 and all(isinstance(part, str) for part in text):
         return tuple(text)
-    raise InputError(
-        f"input {place} is {text!r:.60} ({type(text).__name__}).", "give a str, or a pair [title, text] of two str."
-    )
+    problem = f"input {place} is {text!r:.60} ({type(text).__name__})."
+    raise InputError(problem, "give a str, or a pair [title, text] of two str.")
 
 
 def _head(text: str, limit: int) -> str:
-    """The text up to the last white space before the limit; all of it where there is none (one huge word)."""
+    """Return the text up to the last white space before the limit; all of it if there is none (one huge word)."""
     cut = max(text.rfind(space, 0, limit) for space in (" ", "\n", "\t"))
     return text[:cut] if cut > 0 else text
 
 
 def flat(lists: Any, lengths: Lengths) -> npt.NDArray[np.int64]:  # noqa: ANN401
-    """Lists of token ids of those lengths, one after another."""
+    """Return lists of token ids with these lengths as one array."""
     return np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=int(lengths.sum()))

@@ -1,6 +1,6 @@
-"""Texts to word ids: the tokenizers of word models, which split on white space and look words up.
+"""Turn texts into word ids, for models that look words up in a table. Texts are split on white space or by NLTK.
 
-What a word becomes depends on nothing but the word, so that each one is worked out once and then is one look-up.
+The id of a word depends on the word alone, so each distinct word is looked up once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,16 +16,15 @@ import torch
 
 from st_spark.errors import InputError, ModelError
 from st_spark.model import parallel
-from st_spark.model.checkpoint.json_files import read_object, shown, wrong
-from st_spark.model.inputs.phrases import Phrases
+from st_spark.model.checkpoint.json_files import invalid, read_object, shown
+from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.tokenizer import Tokens, flat, load_tokenizer
-from st_spark.model.inputs.word_ids import UNKNOWN, Spelling, WordIds, strip_punctuation
-from st_spark.model.inputs.word_table import Hashes, hashes, strings
+from st_spark.model.inputs.vocabulary import UNKNOWN, Hashes, Spelling, Vocabulary, hashes, strings, strip_punctuation
 
-# The words of texts, one text after another (strings; those that are empty stand for none), and how many of each text.
-Words = Callable[[Sequence[str]], tuple[pa.Array, npt.NDArray[np.int64]]]
+# Texts to an array of all their words, empty strings for none, and the number of words of each text.
+Splitter = Callable[[Sequence[str]], tuple[pa.Array, Lengths]]
 
-# Texts whose words are held at a time, about.
+# About how many texts are split at a time.
 _CHUNK = 16384
 
 _FILES = {
@@ -38,10 +37,10 @@ class WordTokenizer:
     """Texts to the ids of their known words.
 
     Args:
-        vocab: The words; a word's id is its place.
+        vocab: The words; a word's id is its position.
         stop_words: Words that are dropped.
-        spellings: What is tried for a word that is not in the vocabulary, one after the other.
-        words: Splits texts.
+        spellings: Functions for a word that is not in the vocabulary, each applied to the result of the one before.
+        split: Splits texts into words.
         max_length: Most words of a text; the rest is cut off. None for no limit.
     """
 
@@ -50,47 +49,40 @@ class WordTokenizer:
         vocab: Iterable[str],
         stop_words: Iterable[str],
         spellings: Sequence[Spelling],
-        words: Words,
+        split: Splitter,
         max_length: int | None = None,
     ) -> None:
-        self.ids = WordIds(vocab, stop_words, spellings)
-        self.words = words
+        self.vocabulary = Vocabulary(vocab, stop_words, spellings)
+        self.split = split
         self.max_length = max_length
 
     def __call__(self, texts: Sequence[Any]) -> Tokens:
-        """Tokenizes texts.
-
-        Raises:
-            InputError: Something that is no str, with its place.
-        """
+        """Tokenize texts; InputError, with the position, for an input that is not a str."""
         _check(texts)
-        parts = [self._known(*encoded) for encoded in parallel.run(self._encoded, _chunks(texts), torch.device("cpu"))]
+        parts = [self._known(*part) for part in parallel.run(self._words, _chunks(texts), torch.device("cpu"))]
         none = np.empty(0, dtype=np.int64)
         ids, lengths = (np.concatenate([none, *(part[side] for part in parts)]) for side in (0, 1))
         return _cut(ids, lengths, self.max_length)
 
-    def _encoded(self, texts: Sequence[str]) -> tuple[pa.DictionaryArray, Hashes, npt.NDArray[np.int64]]:
-        words, counts = self.words(texts)
+    def _words(self, texts: Sequence[str]) -> tuple[pa.DictionaryArray, Hashes, Lengths]:
+        words, counts = self.split(texts)
         encoded = words.dictionary_encode()
         return encoded, hashes(encoded.dictionary), counts
 
-    def _known(
-        self, words: pa.DictionaryArray, keys: Hashes, counts: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The ids of the known words, and how many of each text."""
-        distinct = self.ids(words.dictionary, keys)
-        ids = distinct[words.indices.to_numpy()]
+    def _known(self, words: pa.DictionaryArray, keys: Hashes, counts: Lengths) -> tuple[npt.NDArray[np.int64], Lengths]:
+        """Return the ids of the known words, and their number in each text."""
+        ids = self.vocabulary.ids(words.dictionary, keys)[words.indices.to_numpy()]
         kept = ids != UNKNOWN
         before = np.concatenate(([0], np.cumsum(kept)))
         stops = np.cumsum(counts)
         return ids[kept], before[stops] - before[stops - counts]
 
 
-class Subwords:
-    """Texts to the ids of a transformers tokenizer, special tokens included, the tail cut off whatever it is.
+class SubwordTokenizer:
+    """Texts to the ids of a transformers tokenizer, with its special tokens; the end is cut off, special or not.
 
     Args:
-        folder: The tokenizer's.
+        folder: The folder of the tokenizer.
         max_length: Most tokens of a text; None for no limit.
     """
 
@@ -101,11 +93,7 @@ class Subwords:
         self.max_length = max_length
 
     def __call__(self, texts: Sequence[Any]) -> Tokens:
-        """Tokenizes texts.
-
-        Raises:
-            InputError: Something that is no str, with its place.
-        """
+        """Tokenize texts; InputError, with the position, for an input that is not a str."""
         _check(texts)
         encodings = self.backend.encode_batch_fast(texts)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
@@ -117,11 +105,11 @@ def _check(texts: Sequence[Any]) -> None:
         return
     for place, text in enumerate(texts):
         if not isinstance(text, str):
-            problem = f"input {place} is {text!r:.60} ({type(text).__name__}), and this model has no pairs."
+            problem = f"input {place} is {text!r:.60} ({type(text).__name__}), and this model takes no pairs."
             raise InputError(problem, "give a str; join the two texts of a pair yourself.")
 
 
-def _cut(ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], limit: int | None) -> Tokens:
+def _cut(ids: npt.NDArray[np.int64], lengths: Lengths, limit: int | None) -> Tokens:
     truncated = lengths > (np.inf if limit is None else limit)
     if limit is not None and truncated.any():
         starts = np.cumsum(lengths) - lengths
@@ -130,76 +118,109 @@ def _cut(ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], limit: int 
     return Tokens(ids, None, lengths, truncated)
 
 
-def _split(texts: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """str.split of each text, by Arrow: without a Python object for each word, and without Python's lock."""
-    column = strings(texts)
-    split = pc.ascii_split_whitespace if _plain(column) else pc.utf8_split_whitespace  # a third of the time
-    lists = split(column)
-    return lists.values, np.diff(lists.offsets.to_numpy())
-
-
 def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
-    """Neighbouring texts with about as many characters as other chunks, a chunk at least for each thread."""
+    """Cut texts into chunks of about equal numbers of characters, at least one for each thread."""
     ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
     count = max(torch.get_num_threads(), -(-len(texts) // _CHUNK))
     cuts = np.unique(np.searchsorted(ends, np.arange(count + 1) / count * ends[-1:].sum()))
     return [texts[first:stop] for first, stop in pairwise([0, *cuts[1:-1].tolist(), len(texts)])]
 
 
-def _plain(strings: pa.Array) -> bool:
-    """Whether all is ASCII, without the separators 28 to 31, which only Python takes for white space."""
+def _split(texts: Sequence[str]) -> tuple[pa.Array, Lengths]:
+    """Split as str.split does, in Arrow: without a Python object for each word, and without Python's lock."""
+    column = strings(texts)
+    split = pc.ascii_split_whitespace if _is_ascii(column) else pc.utf8_split_whitespace  # a third of the time
+    lists = split(column)
+    return lists.values, np.diff(lists.offsets.to_numpy())
+
+
+def _is_ascii(strings: pa.Array) -> bool:
+    """Return whether all is ASCII without the separators 28 to 31, which only Python treats as white space."""
     characters = np.frombuffer(strings.buffers()[2] or b"", dtype=np.uint8)
     return not bool(((characters > 127) | (characters - np.uint8(28) < 4)).any())
 
 
-def _each(words: Callable[[str], list[str]]) -> Words:
-    """A function of one text as a function of many."""
+class PhraseSplitter:
+    """Splits with NLTK's word_tokenize, then joins words that are a phrase of the vocabulary: "New_York".
 
-    def split(texts: Sequence[str]) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-        lists = [words(text) for text in texts]
+    Args:
+        vocab: The words and phrases.
+        separator: Text between the words of a phrase; None for no phrases.
+        longest: Most words of a phrase.
+
+    Raises:
+        ModelError: NLTK is not installed.
+    """
+
+    def __init__(self, vocab: Sequence[str], separator: str | None, longest: int) -> None:
+        try:
+            from nltk import word_tokenize
+        except ImportError as error:
+            raise ModelError(
+                "this model's PhraseTokenizer splits texts with the package nltk, which is not installed.",
+                "`pip install nltk` here and on the executors.",
+            ) from error
+        self._word_tokenize = word_tokenize
+        self._separator = separator or ""
+        inside = [word for word in vocab if separator and separator in word and separator * 2 not in word]
+        self._phrases = {word for word in inside if word.count(self._separator) < longest}
+        self._lengths = sorted({word.count(self._separator) + 1 for word in self._phrases}, reverse=True)
+
+    def __call__(self, texts: Sequence[str]) -> tuple[pa.Array, Lengths]:
+        """Split texts into words and phrases; see Splitter."""
+        lists = [self._words(text) for text in texts]
         counts = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
         return strings(list(chain.from_iterable(lists))), counts
 
-    return split
+    def _words(self, text: str) -> list[str]:
+        words: list[str] = self._word_tokenize(text, preserve_line=True)
+        for length in self._lengths:  # the longest phrases first
+            place = 0
+            while place <= len(words) - length:
+                phrase = self._separator.join(words[place : place + length])
+                known = phrase if phrase in self._phrases else phrase.lower()
+                if known in self._phrases:
+                    words[place : place + length] = [known]
+                place += 1
+        return words
 
 
 def whitespace(
     vocab: Iterable[str], stop_words: Iterable[str] = (), lower_case: bool = False, max_length: int | None = None
 ) -> WordTokenizer:
-    """Splits on white space; a word is looked up as it is, then without punctuation around it, then lower-cased."""
-    words: Words = (lambda texts: _split([text.lower() for text in texts])) if lower_case else _split
-    return WordTokenizer(vocab, stop_words, (strip_punctuation, str.lower), words, max_length)
+    """Return a tokenizer that splits on white space; unknown words lose their punctuation, then are lower-cased."""
+    split: Splitter = (lambda texts: _split([text.lower() for text in texts])) if lower_case else _split
+    return WordTokenizer(vocab, stop_words, (strip_punctuation, str.lower), split, max_length)
 
 
-def load(folder: Path, class_path: object, max_length: int | None) -> WordTokenizer | Subwords:
-    """The tokenizer that a WordEmbeddings module names.
+def load(folder: Path, class_path: object, max_length: int | None) -> WordTokenizer | SubwordTokenizer:
+    """Return the tokenizer of a WordEmbeddings module.
 
     Args:
-        folder: The module's.
-        class_path: tokenizer_class of its config.
+        folder: The module's folder.
+        class_path: tokenizer_class in the module's config.
         max_length: Most words of a text.
 
     Raises:
-        ModelError: A class that is not known, or a broken file.
+        ModelError: An unknown class, or a broken file.
     """
     ours = isinstance(class_path, str) and class_path.startswith("sentence_transformers.")
     name = str(class_path).rpartition(".")[2] if ours else ""
     if name == "TransformersTokenizerWrapper":
-        return Subwords(folder, max_length)
+        return SubwordTokenizer(folder, max_length)
     if name not in _FILES:
-        problem = f"{folder} has a tokenizer of the class {shown(class_path)}, and no code of a checkpoint is run."
+        problem = f"{folder} has a tokenizer of the class {shown(class_path)}, and code of a checkpoint is never run."
         raise ModelError(problem, f"use a model with one of {', '.join(_FILES)}.")
     file = folder / _FILES[name]
     config = read_object(file)
     vocab, stop_words = (_word_list(file, key, config.get(key, [])) for key in ("vocab", "stop_words"))
-    lower_case = bool(config.get("do_lower_case", False))
     if name == "WhitespaceTokenizer":
-        return whitespace(vocab, stop_words, lower_case, max_length)
-    phrases = Phrases(vocab, config.get("ngram_separator", "_"), config.get("max_ngram_length", 5))
-    return WordTokenizer(vocab, stop_words, (str.lower, strip_punctuation), _each(phrases), max_length)
+        return whitespace(vocab, stop_words, bool(config.get("do_lower_case", False)), max_length)
+    phrases = PhraseSplitter(vocab, config.get("ngram_separator", "_"), config.get("max_ngram_length", 5))
+    return WordTokenizer(vocab, stop_words, (str.lower, strip_punctuation), phrases, max_length)
 
 
 def _word_list(file: Path, key: str, value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise wrong(file, repr(key), value, "a list of words")
+        raise invalid(file, repr(key), value, "a list of words")
     return value

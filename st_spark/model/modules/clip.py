@@ -37,7 +37,7 @@ class CLIPModel(InputModule):
         self.images = ImageProcessor.from_folder(spec.path)
         self.images.check(self.vision.edge)
         self.text_projection, self.visual_projection = (
-            weights.need(f"{name}_projection.weight").to(device, torch.float32) for name in ("text", "visual")
+            weights[f"{name}_projection.weight"].to(device, torch.float32) for name in ("text", "visual")
         )
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens | Images:

@@ -44,7 +44,7 @@ class LayerNorm(Module):
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         weights = Weights(spec.path)
-        self.weight, self.bias = (weights.need(f"norm.{part}").float().to(device) for part in ("weight", "bias"))
+        self.weight, self.bias = (weights[f"norm.{part}"].float().to(device) for part in ("weight", "bias"))
 
     def __call__(self, batch: Packed) -> Packed:
         """Normalise [texts, dim]."""
@@ -57,13 +57,13 @@ class Dense(Module):
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         weights = Weights(spec.path)
-        self.weight = weights.need("linear.weight").float().to(device)
+        self.weight = weights["linear.weight"].float().to(device)
         self.bias = weights["linear.bias"].float().to(device) if "linear.bias" in weights else None
         self.activation = activation(spec.config.get("activation_function"))
         self.tokens = _reads_tokens(spec)
         self.adds_input = bool(spec.config.get("use_residual"))
         projects = self.adds_input and self.weight.shape[0] != self.weight.shape[1]
-        self.residual = weights.need("residual.weight").float().to(device) if projects else None
+        self.residual = weights["residual.weight"].float().to(device) if projects else None
 
     def __call__(self, batch: Packed) -> Packed:
         """Transform [n, in] to [n, out]."""

@@ -1,4 +1,4 @@
-"""The catalog of documented models: complete, true to the documents, and found by names typed wrongly."""
+"""The catalog of documented models: complete, equal to the documents, and helpful for mistyped names."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_names_are_unique_and_tasks_and_measures_are_explained() -> None:
     assert {name for model in catalog.MODELS for name, _ in model.measures} == set(catalog.MEASURES)
 
 
-def test_every_number_in_the_documents_tables_is_in_the_catalog(document: str) -> None:
+def test_every_number_of_the_documented_tables_is_in_the_catalog(document: str) -> None:
     rows = list(ROW.finditer(document))
     assert len(rows) == 15
     for row in rows:
@@ -43,7 +43,7 @@ def test_every_number_in_the_documents_tables_is_in_the_catalog(document: str) -
             assert model.queries_per_second == tuple(int(speed.replace(",", "")) for speed in speeds.groups())
 
 
-def test_every_model_that_the_documents_name_in_bold_or_code_is_in_the_catalog(document: str) -> None:
+def test_every_documented_model_is_in_the_catalog(document: str) -> None:
     named = set(re.findall(r"\*\*([A-Za-z][\w.-]+)\s?\*\*", document)) - {"Note", "DPR-Models", "all-"}
     named |= set(re.findall(r"SentenceTransformer\('([\w-]+)'\)", document)) - {"model_name"}
     site = (SEEDS / "pretrained-models-site.txt").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_every_model_that_the_documents_name_in_bold_or_code_is_in_the_catalog(d
     assert {name for name in named if catalog.find(name) is None} == set()
 
 
-def test_the_models_that_the_documents_call_tuned_for_dot_are_marked_so(document: str) -> None:
+def test_models_documented_for_dot_have_score_dot(document: str) -> None:
     for part in re.split(r"(?=Models? tuned to be used|These models )", document)[1:]:
         names = [row["name"] for row in ROW.finditer(part.split("\n#")[0])]
         dot, unit = "tuned to be used with dot" in part[:120], part.startswith("These models produce normalized")
@@ -61,7 +61,7 @@ def test_the_models_that_the_documents_call_tuned_for_dot_are_marked_so(document
             assert (model.score, model.unit_length) == (("dot", False) if dot else ("cosine", True))
 
 
-def test_the_catalog_agrees_with_a_real_checkpoint(minilm: Path) -> None:
+def test_catalog_agrees_with_a_real_checkpoint(minilm: Path) -> None:
     model = catalog.find("sentence-transformers/all-MiniLM-L6-v2")
     assert model is not None
     assert model.dim == json.loads((minilm / "config.json").read_text())["hidden_size"]
@@ -78,26 +78,26 @@ def test_the_catalog_agrees_with_a_real_checkpoint(minilm: Path) -> None:
         ("clip-vit-b32", "clip-ViT-B-32"),
     ],
 )
-def test_a_name_typed_wrongly_has_close_matches(typed: str, meant: str) -> None:
+def test_mistyped_name_has_close_matches(typed: str, meant: str) -> None:
     assert catalog.find(typed) is None
     assert catalog.close_matches(typed)[0] == meant
 
 
-def test_a_name_of_another_kind_has_none() -> None:
+def test_unrelated_name_has_no_close_match() -> None:
     assert catalog.close_matches("acme/our-own-thing") == []
 
 
-def test_upper_and_lower_case_and_the_organisation_do_not_matter() -> None:
+def test_find_ignores_case_and_organisation() -> None:
     assert catalog.find("ALL-minilm-l6-v2") is catalog.find("sentence-transformers/all-MiniLM-L6-v2") is not None
 
 
-def test_the_command_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_command_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["models"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[1:]] == [model.name for model in catalog.MODELS]
 
 
-def test_the_command_gives_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["models", "--json"]) == 0
     listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert len(listed) == len(catalog.MODELS)
@@ -107,27 +107,26 @@ def test_the_command_gives_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert tas_b["queries_per_second"] == [7000, 350]
 
 
-def test_the_command_tells_of_one_model_and_refuses_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_command_describes_one_model_and_rejects_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["models", "clip-ViT-B-32"]) == 0
     assert "63.3% (zero-shot top-1 accuracy on ImageNet)" in capsys.readouterr().out
     assert main.main(["models", "clip-ViT-B32"]) == 2
     assert "did you mean 'clip-ViT-B-32'" in capsys.readouterr().err
 
 
-def test_an_unknown_name_that_cannot_be_had_is_answered_with_close_matches() -> None:
+def test_unavailable_model_is_answered_with_close_matches() -> None:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    from st_spark.model.checkpoint import hub_errors
+    from st_spark.model.checkpoint import hub
 
-    told = str(hub_errors.explain(OfflineModeIsEnabled("offline"), "all-MiniLM-L6-v9", "x/y", None))
-    assert "did you mean 'all-MiniLM-L6-v2'" in told
-    assert "did you mean" not in str(hub_errors.explain(OfflineModeIsEnabled("offline"), "LaBSE", "x/LaBSE", None))
+    offline = OfflineModeIsEnabled("offline")
+    assert "did you mean 'all-MiniLM-L6-v2'" in str(hub.explain(offline, "all-MiniLM-L6-v9", "x/y", None))
+    assert "did you mean" not in str(hub.explain(offline, "LaBSE", "x/LaBSE", None))
 
 
-def test_the_document_of_models_names_each_with_a_test_that_exists() -> None:
+def test_models_page_names_each_model_with_an_existing_test() -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w./-]+) \| .* \| `(\w+\.py)::(\w+)(?:\[.*\])?` \|$", text, re.MULTILINE)
     assert [name for name, _, _ in rows] == [model.name for model in catalog.MODELS]
-    for _, file, test in set(rows):
-        (found,) = Path(__file__).parent.rglob(file)
-        assert f"def {test}(" in found.read_text(encoding="utf-8")
+    tests = {file.name: file.read_text(encoding="utf-8") for file in Path(__file__).parent.rglob("test_*.py")}
+    assert [row for row in rows if f"def {row[2]}(" not in tests[row[1]]] == []

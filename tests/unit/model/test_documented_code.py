@@ -1,5 +1,8 @@
-"""The code of the documentation with only its import changed; tiny checkpoints answer to the models' names."""
+"""The documented code with only its import changed, on tiny checkpoints under the models' names."""
 
+import contextlib
+import inspect
+import io
 import json
 import os
 import re
@@ -130,42 +133,50 @@ MODELS: dict[str, Callable[[Path], object]] = {
     "sentence-transformers/clip-ViT-B-32": clip_checkpoints.write_clip,
 }
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# Runs each program of a JSON object by itself and prints what they printed, by name.
-RUN = """
-import contextlib, io, json, sys
-def run(source):
+
+
+def run(source: str) -> str:
+    """Return what a program prints."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(source, {"__name__": "__main__"})
     return printed.getvalue()
-FLOAT32
-print(json.dumps({name: run(source) for name, source in json.load(sys.stdin).items()}))
+
+
+# "auto" must mean float32 even on a processor with bfloat16: the oracle uses nothing else on a CPU.
+RUN = f"""
+import contextlib, io, json, sys
+from st_spark.model import precision
+precision.cpu_flags = frozenset
+{inspect.getsource(run)}
+print(json.dumps({{name: run(source) for name, source in json.load(sys.stdin).items()}}))
 """
-# "auto" must mean float32 also on a processor with bfloat16, for the oracle knows nothing else on a CPU.
-FLOAT32 = "from st_spark.model import precision; precision.cpu_flags = frozenset"
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hub cache that has the models, and the image of the last snippet beside it."""
-    folder = tmp_path_factory.mktemp("hf")
+    """A hub cache, and folders with the names of its models. An image is beside both."""
+    top = tmp_path_factory.mktemp("hf")
+    image = clip_checkpoints.file_of(clip_checkpoints.pictures()["landscape"], "JPEG")
+    (top / "folders" / "hkunlp").mkdir(parents=True)
+    for folder in (top, top / "folders"):
+        (folder / "two_dogs_in_snow.jpg").write_bytes(image)
     for name, write in MODELS.items():
-        store = folder / "hub" / f"models--{name.replace('/', '--')}"
+        store = top / "hub" / f"models--{name.replace('/', '--')}"
         write(store / "snapshots" / COMMIT)
         (store / "refs").mkdir()
         (store / "refs" / "main").write_text(COMMIT)
-    image = clip_checkpoints.pictures()["landscape"]
-    (folder / "two_dogs_in_snow.jpg").write_bytes(clip_checkpoints.file_of(image, "JPEG"))
-    return folder
+        (top / "folders" / name.removeprefix("sentence-transformers/")).symlink_to(store / "snapshots" / COMMIT)
+    return top
 
 
-def printed(cache: Path, library: str) -> dict[str, str]:
-    """What the snippets print with a library in place of the documented one."""
-    sources = {name: re.sub(r"\bsentence_transformers\b", library, source) for name, source in SNIPPETS.items()}
-    program = RUN.replace("FLOAT32", FLOAT32 if library == "st_spark" else "")
+@pytest.fixture(scope="module")
+def ours(cache: Path) -> dict[str, str]:
+    """The output of a fresh process that has st_spark in place of the documented library, and the cache alone."""
+    sources = {name: re.sub(r"\bsentence_transformers\b", "st_spark", source) for name, source in SNIPPETS.items()}
     own = {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", RUN],
         input=json.dumps(sources),
         cwd=cache,
         env={**kept, **own},
@@ -178,21 +189,22 @@ def printed(cache: Path, library: str) -> dict[str, str]:
     return answer
 
 
-@pytest.fixture(scope="module")
-def both(cache: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What ours prints, and what the oracle prints."""
-    return printed(cache, "st_spark"), printed(cache, "sentence_transformers")
+def numbers(text: str) -> list[float]:
+    return [float(n) for n in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SNIPPETS)
-def test_the_snippet_prints_the_oracles_numbers(name: str, both: tuple[dict[str, str], dict[str, str]]) -> None:
-    ours, theirs = ([float(n) for n in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", each[name])] for each in both)
-    assert len(ours) == len(theirs) > 0
-    np.testing.assert_allclose(ours, theirs, atol=2e-4)  # they print four digits
+def test_documented_snippet_prints_the_oracles_numbers(
+    name: str, cache: Path, ours: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(cache / "folders")  # where the oracle finds the models by their names
+    found, expected = numbers(ours[name]), numbers(run(SNIPPETS[name]))
+    assert len(found) == len(expected) > 0
+    np.testing.assert_allclose(found, expected, atol=2e-4)  # they print four digits
 
 
-def test_the_snippets_are_those_of_the_document() -> None:
+def test_snippets_equal_those_of_the_document() -> None:
     document = SHARED / "seeds" / "pretrained-models-docs.md"
     if not document.is_file():
         pytest.skip("the documents are not beside the repository")

@@ -1,4 +1,4 @@
-"""encode(): order, batches, counts, errors."""
+"""SentenceTransformer: batches, counts, limits, errors."""
 
 from pathlib import Path
 
@@ -21,30 +21,30 @@ def model(tiny_model: Path) -> SentenceTransformer:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 @given(texts=st.lists(st.text(max_size=80), max_size=30), batch_size=st.none() | st.integers(1, 7))
-def test_a_vector_does_not_depend_on_its_batch(
+def test_vector_does_not_depend_on_its_batch(
     model: SentenceTransformer, texts: list[str], batch_size: int | None
 ) -> None:
-    """Any company, any micro-batch size: as if encoded alone."""
+    """With any other texts and any micro-batch size: as if encoded alone."""
     together = model.encode(texts, batch_size=batch_size)
     assert together.shape == (len(texts), 32)
     for text, vector in zip(texts, together, strict=True):
         assert np.abs(model.encode(text) - vector).max() < 1e-6
 
 
-def test_no_texts_give_no_vectors_of_the_right_size(model: SentenceTransformer) -> None:
+def test_no_texts_give_an_empty_matrix(model: SentenceTransformer) -> None:
     """[0, d], so that it can be stacked with others."""
     assert model.encode([]).shape == (0, 32)
 
 
-def test_counts_tell_what_the_model_read(model: SentenceTransformer) -> None:
-    """[CLS] and [SEP] included; what was cut is marked."""
+def test_embed_counts_tokens_and_marks_truncated_texts(model: SentenceTransformer) -> None:
+    """[CLS] and [SEP] count."""
     encoded = model.embed(["", "the cat", "cat " * 100])
     assert encoded.n_tokens.tolist() == [2, 4, 64]
     assert encoded.truncated.tolist() == [False, False, True]
 
 
-def test_bfloat16_stays_near_float32(model: SentenceTransformer, tiny_model: Path) -> None:
-    """The vectors come out as float32, and normalised."""
+def test_bfloat16_stays_close_to_float32(model: SentenceTransformer, tiny_model: Path) -> None:
+    """The vectors are float32 and normalised."""
     half = SentenceTransformer(tiny_model, device="cpu", dtype="bfloat16")
     vectors = half.encode(NASTY)
     assert half.dtype == "bfloat16"
@@ -53,8 +53,8 @@ def test_bfloat16_stays_near_float32(model: SentenceTransformer, tiny_model: Pat
 
 
 @pytest.mark.slow
-def test_bfloat16_keeps_a_cosine_of_0_9999_over_two_thousand_real_texts(minilm: Path) -> None:
-    """The lowest of all, on the sentences of the STS tasks."""
+def test_bfloat16_keeps_a_cosine_of_0_9999_on_2000_real_texts(minilm: Path) -> None:
+    """The lowest cosine, on the sentences of the STS tasks."""
     parquet = pytest.importorskip("pyarrow.parquet")
     file = SHARED / "data" / "sts.parquet"
     if not file.exists():
@@ -65,22 +65,22 @@ def test_bfloat16_keeps_a_cosine_of_0_9999_over_two_thousand_real_texts(minilm: 
     assert cosines.min() >= 0.9999
 
 
-def test_the_query_prompt_of_every_model_is_known(model: SentenceTransformer) -> None:
-    """Query and document exist, empty where the model has none; others are refused."""
+def test_every_model_has_query_and_document_prompts(model: SentenceTransformer) -> None:
+    """They are empty if the model stores none; other names are rejected."""
     assert np.array_equal(model.encode_query("cat"), model.encode("cat"))
     with pytest.raises(InputError, match=r"prompt_name='passage' is not one of .* Fix"):
         model.encode("cat", prompt_name="passage")
 
 
-def test_the_longest_input_can_be_shortened(tiny_model: Path) -> None:
-    """max_seq_length acts on the next call."""
+def test_max_seq_length_can_be_reduced(tiny_model: Path) -> None:
+    """For the next call."""
     short = SentenceTransformer(tiny_model, device="cpu", dtype="float32")
     short.max_seq_length = 8
     assert short.embed(["cat " * 100]).n_tokens.tolist() == [8]
 
 
-def test_a_plain_roberta_cuts_before_its_positions_end(tmp_path: Path) -> None:
-    """514 position embeddings serve 512 tokens; the oracle crashes beyond them."""
+def test_plain_roberta_cuts_texts_at_its_position_limit(tmp_path: Path) -> None:
+    """514 position embeddings allow 512 tokens; the oracle crashes on more."""
     from tests.support import checkpoints
 
     folder = checkpoints.write_roberta(tmp_path / "plain", max_seq_length=None)
@@ -92,25 +92,25 @@ def test_a_plain_roberta_cuts_before_its_positions_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, -3])
-def test_a_truncate_dim_that_is_no_size_is_refused(model: SentenceTransformer, size: int) -> None:
+def test_truncate_dim_below_one_is_rejected(model: SentenceTransformer, size: int) -> None:
     """With the value."""
     with pytest.raises(InputError, match=f"truncate_dim={size}"):
         model.encode("cat", truncate_dim=size)
 
 
-def test_a_truncate_dim_beyond_the_model_keeps_all(model: SentenceTransformer) -> None:
+def test_truncate_dim_above_the_dimension_keeps_all(model: SentenceTransformer) -> None:
     """As in sentence-transformers."""
     assert model.encode("cat", truncate_dim=99).shape == (32,)
 
 
-def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_rejected(tmp_path: Path) -> None:
     """Before torch is asked to do anything."""
     with pytest.raises(ModelError, match="Fix"):
         SentenceTransformer(tmp_path)
 
 
-def test_every_error_is_one_line_with_a_cure(tmp_path: Path) -> None:
-    """And survives pickling, as it must on its way from a worker."""
+def test_errors_are_one_line_and_survive_pickling(tmp_path: Path) -> None:
+    """They reach the driver pickled."""
     import pickle
 
     with pytest.raises(StSparkError) as caught:

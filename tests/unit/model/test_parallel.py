@@ -1,4 +1,4 @@
-"""Micro-batches side by side."""
+"""Running micro-batches in parallel."""
 
 import threading
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def three_threads() -> "object":
-    """Torch with three threads, as before afterwards."""
+    """Set torch to three threads during a test."""
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -20,13 +20,13 @@ def three_threads() -> "object":
 
 
 def seen(task: int) -> tuple[int, str, int, bool]:
-    """What a task finds in its thread."""
+    """Return a task with what it sees of its thread."""
     return task, threading.current_thread().name, torch.get_num_threads(), torch.is_inference_mode_enabled()
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_many_tasks_get_one_core_each_and_keep_their_order() -> None:
-    """In threads of their own, without autograd."""
+def test_many_tasks_get_one_thread_each_and_keep_their_order() -> None:
+    """In other threads than the caller's, without autograd."""
     done = list(parallel.run(seen, range(20), CPU))
     assert [task for task, *_ in done] == list(range(20))
     assert {(threads, inferring) for _, _, threads, inferring in done} == {(1, True)}
@@ -34,14 +34,14 @@ def test_many_tasks_get_one_core_each_and_keep_their_order() -> None:
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_few_tasks_get_all_cores_one_after_another() -> None:
-    """A single query should not wait on one core."""
+def test_few_tasks_get_all_threads_one_after_another() -> None:
+    """A single query uses every core."""
     assert [threads for _, _, threads, _ in parallel.run(seen, [1, 2], CPU)] == [3, 3]
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_the_callers_threads_are_as_before() -> None:
-    """Also after an error in a task, and also for threads that start later."""
+def test_thread_settings_of_the_caller_are_restored() -> None:
+    """Also after an error in a task, and for threads that start later."""
 
     def fail(task: int) -> int:
         raise ValueError(task)

@@ -1,4 +1,4 @@
-"""Which number format a device gets."""
+"""Choosing the number format of a device."""
 
 import pytest
 import torch
@@ -18,33 +18,33 @@ CPU = torch.device("cpu")
         ({"avx2", "avx512_vnni"}, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_only_where_the_processor_has_it(
+def test_auto_is_bfloat16_only_if_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], expected: torch.dtype
 ) -> None:
-    """On other processors bfloat16 is emulated, slower than float32."""
+    """Other processors emulate bfloat16, slower than float32."""
     monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
     assert precision.choose("auto", CPU) is expected
 
 
-def test_this_machines_flags_are_read() -> None:
-    """Every x86-64 processor tells sse2; every Arm one asimd."""
+def test_flags_of_this_processor_are_read() -> None:
+    """Every x86-64 processor has sse2, every Arm processor asimd."""
     assert not cpu_flags().isdisjoint({"sse2", "asimd"})
 
 
-def test_an_asked_format_is_taken_as_it_is() -> None:
-    """Also where it is slow."""
+def test_given_format_is_used_as_it_is() -> None:
+    """Even if it is slow."""
     assert precision.choose("float32", CPU) is torch.float32
     assert precision.choose("bfloat16", CPU) is torch.bfloat16
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int4", "BF16", ""])
-def test_an_unknown_format_is_refused_with_the_known_ones(dtype: str) -> None:
-    """By name, before anything is loaded."""
+def test_unknown_format_is_rejected_with_the_known_ones(dtype: str) -> None:
+    """Before anything is loaded."""
     with pytest.raises(InputError, match="Fix: choose one of auto, float32"):
         precision.choose(dtype, CPU)
 
 
-def test_float16_is_refused_on_a_cpu() -> None:
-    """It would be 20 times slower than float32."""
+def test_float16_is_rejected_on_a_cpu() -> None:
+    """It is 20 times slower than float32 there."""
     with pytest.raises(InputError, match="float16"):
         precision.choose("float16", CPU)

@@ -1,4 +1,4 @@
-"""Vectors in one byte or one bit for each value: the same bytes as sentence-transformers, and back again."""
+"""Vectors with one byte or one bit per value: the bytes of sentence-transformers, and reading them."""
 
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,10 @@ def model(tiny_model: Path) -> SentenceTransformer:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 1000), st.integers(2, 30), st.integers(1, 40), st.sampled_from(PRECISIONS), st.booleans())
-def test_the_bytes_are_those_of_sentence_transformers(seed: int, n: int, dim: int, precision: str, given: bool) -> None:
-    """Also with ranges that many values lie outside of, and a dimension that never changes."""
+def test_quantise_gives_the_bytes_of_sentence_transformers(
+    seed: int, n: int, dim: int, precision: str, given: bool
+) -> None:
+    """Also with many values outside the ranges, and with a constant dimension."""
     quantization = pytest.importorskip("sentence_transformers.util.quantization")
     vectors = vectors_of(seed, n, dim)
     vectors[:, 0] = 0.25
@@ -45,7 +47,7 @@ def test_the_bytes_are_those_of_sentence_transformers(seed: int, n: int, dim: in
 def test_encode_gives_the_bytes_of_sentence_transformers(
     model: SentenceTransformer, tiny_model: Path, precision: str, options: dict[str, Any]
 ) -> None:
-    """Vectors differ by 1e-7, so that a value on the edge of a step may fall to the other side: one place at most."""
+    """Vectors differ by 1e-7, so a value on the edge of a step may get the next byte."""
     theirs = pytest.importorskip("sentence_transformers").SentenceTransformer(str(tiny_model), device="cpu")
     wanted = theirs.encode(NASTY, precision=precision, **options)
     found = model.encode(NASTY, precision=precision, **options)
@@ -61,23 +63,23 @@ def test_encode_gives_the_bytes_of_sentence_transformers(
         assert np.array_equal(found, wanted)
 
 
-def test_a_single_text_has_bits_but_no_ranges_of_its_own(model: SentenceTransformer) -> None:
+def test_single_text_needs_ranges_for_bytes_but_not_for_bits(model: SentenceTransformer) -> None:
     assert model.encode("cat", precision="ubinary").shape == (4,)
     ranges = ranges_of(model.encode(NASTY))
     assert model.encode("cat", precision="int8", ranges=ranges).shape == (32,)
     for texts in ("cat", ["cat"]):
-        with pytest.raises(InputError, match=r"a single text has none of its own. Fix: give ranges=.*calibrate"):
+        with pytest.raises(InputError, match=r"which a single text cannot give. Fix: give ranges=.*calibrate"):
             model.encode(texts, precision="int8")
 
 
-def test_no_texts_give_no_bytes_of_the_right_size(model: SentenceTransformer) -> None:
+def test_no_texts_give_an_empty_matrix(model: SentenceTransformer) -> None:
     assert [model.encode([], precision=precision).shape for precision in PRECISIONS] == [
         *[(0, 32), (0, 32), (0, 32), (0, 4), (0, 4)]
     ]
 
 
 @given(st.integers(0, 1000), st.integers(2, 20), st.integers(1, 20), st.sampled_from(RANGED))
-def test_bytes_come_back_within_half_a_step(seed: int, n: int, dim: int, precision: str) -> None:
+def test_bytes_are_read_with_an_error_of_half_a_step(seed: int, n: int, dim: int, precision: str) -> None:
     vectors = vectors_of(seed, n, dim)
     ranges = ranges_of(vectors)
     back = dequantise(quantise(vectors, precision, ranges), precision, dim, ranges)
@@ -85,12 +87,12 @@ def test_bytes_come_back_within_half_a_step(seed: int, n: int, dim: int, precisi
 
 
 @pytest.mark.parametrize("precision", ["binary", "ubinary"])
-def test_bits_come_back_as_signs(precision: str) -> None:
+def test_bits_are_read_as_signs(precision: str) -> None:
     vectors = vectors_of(0, 7, 13)
     assert np.array_equal(dequantise(quantise(vectors, precision), precision, 13), np.sign(vectors))
 
 
-def test_a_value_outside_of_its_range_gets_the_end_and_does_not_wrap_around() -> None:
+def test_values_outside_the_ranges_are_clipped() -> None:
     ranges = [[-1.0, -1.0], [1.0, 1.0]]
     assert quantise(np.array([[-9.0, 9.0], [-np.inf, np.inf]]), "int8", ranges).tolist() == [[-128, 127]] * 2
     assert quantise(np.array([[-9.0, 9.0]]), "uint8", ranges).tolist() == [[0, 255]]
@@ -102,10 +104,10 @@ def test_a_value_outside_of_its_range_gets_the_end_and_does_not_wrap_around() ->
         ("int4", None, "precision='int4' is unknown"),
         ("int8", [1.0, 2.0], r"shape \(2,\), not \(2, d\)"),
         ("int8", np.zeros((3, 32)), r"shape \(3, 32\), not \(2, d\)"),
-        ("int8", [[1.0], [2.0, 3.0]], "no array of numbers"),
+        ("int8", [[1.0], [2.0, 3.0]], "not an array of numbers"),
         ("int8", np.zeros((2, 5)), "ranges are for 5 dimensions, the vectors have 32"),
         ("uint8", [[1.0] * 32, [0.0] * 32], "a lowest value above the highest"),
-        ("uint8", [[0.0] * 32, [np.nan] * 32], "one that is no number"),
+        ("uint8", [[0.0] * 32, [np.nan] * 32], "or NaN or infinity"),
         ("binary", np.zeros((2, 32)), "uses no ranges"),
     ],
 )
@@ -117,6 +119,6 @@ def test_what_cannot_be_quantised_says_why(
 
 
 @pytest.mark.parametrize("precision", ["int8", "ubinary"])
-def test_a_nan_is_refused(precision: str) -> None:
+def test_nan_is_rejected(precision: str) -> None:
     with pytest.raises(InputError, match="has a NaN"):
         quantise(np.array([[0.0, np.nan], [1.0, 2.0]]), precision)

@@ -1,12 +1,12 @@
-"""Texts to the ids of their known words."""
+"""Word tokenizers: which words a text has, and their ids."""
 
 import string
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from st_spark.model.inputs import word_ids, word_tokenizer
+from st_spark.model.inputs import word_tokenizer
+from st_spark.model.inputs.vocabulary import Vocabulary, strip_punctuation
 
 VOCABULARY = ["", "cat", "Dog", "it's", "don", "-", "a-b", "straße", "ǆ"]
 STOP_WORDS = ["the", "Cat", "x"]
@@ -16,7 +16,7 @@ texts = st.lists(words | st.sampled_from([" ", "\t\n", "\u00a0", "\u2003"]), max
 
 
 def reference(text: str, lower_case: bool) -> list[int]:
-    """sentence-transformers' rule, word by word."""
+    """Return the ids by the rule of sentence-transformers, word by word."""
     ids = []
     for word in (text.lower() if lower_case else text).split():
         stripped = word.strip(string.punctuation)
@@ -30,7 +30,7 @@ def reference(text: str, lower_case: bool) -> list[int]:
 
 
 @given(st.lists(texts, max_size=6), st.booleans(), st.none() | st.integers(1, 4))
-def test_each_word_is_looked_up_in_its_spellings(batch: list[str], lower_case: bool, limit: int | None) -> None:
+def test_words_get_the_ids_of_sentence_transformers_rule(batch: list[str], lower_case: bool, limit: int | None) -> None:
     tokenizer = word_tokenizer.whitespace(VOCABULARY, STOP_WORDS, lower_case, limit)
     whole = [reference(text, lower_case) for text in batch]
     for _ in range(2):  # the second time from memory
@@ -40,16 +40,16 @@ def test_each_word_is_looked_up_in_its_spellings(batch: list[str], lower_case: b
         assert tokens.truncated.tolist() == [limit is not None and len(ids) > limit for ids in whole]
 
 
-def test_words_beyond_what_is_remembered_are_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_ids, "_MOST_REMEMBERED", 1)
+def test_words_are_found_when_the_memory_of_unknown_words_is_full() -> None:
     tokenizer = word_tokenizer.whitespace(VOCABULARY, STOP_WORDS)
+    tokenizer.vocabulary = Vocabulary(VOCABULARY, STOP_WORDS, (strip_punctuation, str.lower), max_remembered=1)
     assert tokenizer(["other CAT! dog the Dog"]).ids.tolist() == [1, 2]
     assert tokenizer(["unheard-of CAT! dog the Dog", "CAT."]).ids.tolist() == [1, 2, 1]
 
 
 @given(st.lists(st.text(st.characters(codec=None), max_size=20), max_size=20))
-def test_texts_fall_into_the_words_that_python_splits_them_into(texts: list[str]) -> None:
-    """Every character that Unicode has, lone surrogates and separators of ASCII too."""
+def test_texts_are_split_like_str_split(texts: list[str]) -> None:
+    """For every Unicode character, with lone surrogates and ASCII separators."""
     words = sorted({word for text in texts for word in text.split()})
     tokens = word_tokenizer.whitespace(words)(texts)
     found = [words[place] for place in tokens.ids]

@@ -233,8 +233,8 @@ def test_an_image_processor_of_another_size_is_refused(tmp_path: Path) -> None:
     folder = clip_checkpoints.write_clip(tmp_path / "model")
     file = folder / "0_CLIPModel" / "preprocessor_config.json"
     file.write_text(json.dumps({**clip_checkpoints.IMAGES, "crop_size": 64}))
-    with pytest.raises(ModelError, match=r"gives images of \(64, 64\) pixels, the model wants 32 x 32"):
+    with pytest.raises(ModelError, match=r"gives images of \(64, 64\) pixels, the model needs 32 x 32"):
         SentenceTransformer(folder)
     file.write_text(json.dumps({**clip_checkpoints.IMAGES, "image_mean": "grey"}))
-    with pytest.raises(ModelError, match=r"preprocessor_config.json: its settings of images"):
+    with pytest.raises(ModelError, match=r"preprocessor_config.json: its image settings"):
         SentenceTransformer(folder)

@@ -66,5 +66,5 @@ def test_modules_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="begins with Pooling, which reads no texts"):
         SentenceTransformer(folder, device="cpu")
     write_modules(folder, ("0_WordEmbeddings", "WordEmbeddings"), ("2_Normalize", "Normalize"))
-    with pytest.raises(ModelError, match="no pooling before what reads sentence embeddings"):
+    with pytest.raises(ModelError, match="no pooling before a module that reads sentence embeddings"):
         SentenceTransformer(folder, device="cpu").encode("cat")

@@ -1,4 +1,4 @@
-"""Micro-batches: every text once, within the budget, equal lengths together."""
+"""Cutting texts into micro-batches and into groups of equal length."""
 
 import numpy as np
 from hypothesis import given
@@ -13,7 +13,7 @@ counts = st.lists(st.integers(1, 600), max_size=200).map(lambda x: np.array(x, d
 def test_micro_batches_cover_every_text_once_within_the_budget(
     lengths: np.ndarray, max_tokens: int, max_texts: int | None
 ) -> None:
-    """Consecutive runs, each within the budget or a single text."""
+    """Each is within the budget or a single text."""
     runs = list(micro_batches(lengths, max_tokens, max_texts))
     assert [start for start, _ in runs] == [0, *(stop for _, stop in runs[:-1])][: len(runs)]
     assert (runs[-1][1] if runs else 0) == len(lengths)
@@ -24,15 +24,15 @@ def test_micro_batches_cover_every_text_once_within_the_budget(
 
 
 @given(counts)
-def test_a_run_is_as_long_as_its_budget_allows(lengths: np.ndarray) -> None:
-    """The next text would not have fitted."""
+def test_micro_batch_is_as_large_as_its_budget_allows(lengths: np.ndarray) -> None:
+    """The next text does not fit."""
     for start, stop in micro_batches(lengths, 1000):
         assert stop == len(lengths) or lengths[start : stop + 1].sum() > 1000
 
 
 @given(counts)
-def test_groups_are_runs_of_one_length_that_tile_texts_and_tokens(lengths: np.ndarray) -> None:
-    """Their rows and tokens follow each other without a gap."""
+def test_groups_have_equal_lengths_and_cover_texts_and_tokens(lengths: np.ndarray) -> None:
+    """Without gaps."""
     ordered = lengths[longest_first(lengths)]
     groups = equal_groups(ordered)
     row, start = 0, 0
@@ -45,8 +45,8 @@ def test_groups_are_runs_of_one_length_that_tile_texts_and_tokens(lengths: np.nd
 
 
 @given(counts)
-def test_the_longest_text_comes_first(lengths: np.ndarray) -> None:
-    """A permutation in falling order, equal lengths in their old order."""
+def test_longest_text_comes_first(lengths: np.ndarray) -> None:
+    """The order is a permutation with falling lengths."""
     order = longest_first(lengths)
     assert sorted(order.tolist()) == list(range(len(lengths)))
     assert (np.diff(lengths[order]) <= 0).all()

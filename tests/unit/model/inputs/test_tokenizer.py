@@ -1,4 +1,4 @@
-"""Token ids, counts and what was cut off."""
+"""Token ids, counts and truncation."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from tests.support.nasty import NASTY, PAIRS
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_model: Path) -> Tokenizer:
-    """The tiny BERT's, at most 64 tokens."""
+    """The tokenizer of the tiny BERT, at most 64 tokens."""
     return Tokenizer(tiny_model, 64, lower_case=False, options={})
 
 
-def test_ids_are_those_of_transformers(tokenizer: Tokenizer, tiny_model: Path) -> None:
-    """For texts and pairs, cut to the limit."""
+def test_ids_equal_those_of_transformers(tokenizer: Tokenizer, tiny_model: Path) -> None:
+    """For texts and pairs that are cut to the limit."""
     from transformers import AutoTokenizer
 
     peer = AutoTokenizer.from_pretrained(tiny_model)
@@ -58,8 +58,8 @@ words = st.text(alphabet=st.sampled_from("abc \n\tzé中-."), min_size=1, max_si
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(st.lists(words, min_size=1, max_size=20), st.integers(1, 200))
-def test_a_long_text_read_by_its_head_gives_the_same_tokens(tiny_model: Path, parts: list[str], times: int) -> None:
-    """The shortcut for long texts is exact: compared with a tokenizer that reads all of the text."""
+def test_head_of_a_long_text_gives_the_same_tokens(tiny_model: Path, parts: list[str], times: int) -> None:
+    """Compared with a tokenizer that reads the whole text."""
     tokenizer = Tokenizer(tiny_model, 16, lower_case=False, options={})
     text = " ".join(parts) * times
     tokenizer._truncate()
@@ -69,20 +69,20 @@ def test_a_long_text_read_by_its_head_gives_the_same_tokens(tiny_model: Path, pa
     assert tokens.truncated.tolist() == [bool(whole.overflowing)]
 
 
-def test_a_text_of_ten_megabytes_is_read_by_its_head() -> None:
-    """Cut at white space, so that no word is split; one huge word is left whole."""
+def test_head_ends_at_white_space() -> None:
+    """No word is split; one huge word is left whole."""
     assert _head("cat dog bird", 9) == "cat dog"
     assert _head("x" * 100, 10) == "x" * 100
 
 
 @pytest.mark.parametrize("bad", [None, 3, b"bytes", ("a", "b", "c"), ["a", None], 2.5])
-def test_what_is_no_text_is_refused_with_its_place(tokenizer: Tokenizer, bad: Any) -> None:
+def test_input_that_is_not_a_text_is_rejected_with_its_position(tokenizer: Tokenizer, bad: Any) -> None:
     """None, numbers, bytes, triples."""
     with pytest.raises(InputError, match=r"input 1 is .* Fix: give a str"):
         tokenizer(["fine", bad])
 
 
-def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
-    """With the folder's name and what it needs."""
+def test_folder_without_a_tokenizer_is_rejected(tmp_path: Path) -> None:
+    """The error names the folder and what it needs."""
     with pytest.raises(ModelError, match=r"tokenizer of .* Fix: the folder needs tokenizer.json"):
         Tokenizer(tmp_path, 64, lower_case=False, options={})

@@ -1,16 +1,16 @@
-"""The hash table of words."""
+"""The hash table of words, and the ids of a vocabulary."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from st_spark.model.inputs.word_table import MISSING, WordTable, hashes, strings
+from st_spark.model.inputs.vocabulary import MISSING, WordTable, hashes, strings
 
 WORDS = st.dictionaries(st.text(max_size=12), st.integers(-1, 2**31 - 1), max_size=60)
 
 
 @given(first=WORDS, more=WORDS, asked=st.lists(st.text(max_size=12)))
-def test_a_table_finds_what_a_dict_finds(first: dict[str, int], more: dict[str, int], asked: list[str]) -> None:
+def test_table_finds_what_a_dict_finds(first: dict[str, int], more: dict[str, int], asked: list[str]) -> None:
     """Also after words were added."""
     more = {word: number for word, number in more.items() if word not in first}
     table = WordTable(first)
@@ -21,21 +21,21 @@ def test_a_table_finds_what_a_dict_finds(first: dict[str, int], more: dict[str, 
     assert len(table) == len(both)
 
 
-def test_a_large_vocabulary_is_found_word_by_word() -> None:
-    """Words that differ in little, some of them long."""
+def test_each_word_of_a_large_vocabulary_is_found() -> None:
+    """Similar words, some of them long."""
     words = {f"{'x' * (place % 300)}{place}": place for place in range(50_000)}
     table = WordTable(words)
     assert table.find(hashes(strings(list(words)))).tolist() == list(words.values())
     assert (table.find(hashes(strings([f"y{word}" for word in words]))) == MISSING).all()
 
 
-def test_words_of_a_slice_have_the_hashes_of_the_words() -> None:
-    """An array that starts in the middle of its buffers."""
+def test_slice_of_words_has_equal_hashes() -> None:
+    """A slice starts in the middle of its buffers."""
     words = strings(["one", "", "three", "four"])
     assert hashes(words[1:3]).tolist() == hashes(strings(["", "three"])).tolist()
 
 
 @given(st.text(max_size=30))
-def test_a_hash_is_never_the_mark_of_an_empty_slot(word: str) -> None:
-    """That is 0."""
+def test_hash_is_never_zero(word: str) -> None:
+    """Zero marks an empty slot."""
     assert hashes(strings([word]))[0] != 0
