@@ -33,15 +33,13 @@ def _content(value: Any) -> Any:
     return (value.shape, value.numpy().tobytes()) if isinstance(value, torch.Tensor) else str(value)
 
 
-def assert_close(ours: Any, theirs: Any, rtol: float = 0.0) -> None:
+def assert_close(ours: Any, theirs: Any, rtol: float = 0.0, equal_nan: bool = False) -> None:
     """Assert equal shapes and float32 values that differ by at most 1e-5, plus rtol times the value."""
     assert ours.shape == theirs.shape
     assert ours.dtype == theirs.dtype == np.float32
-    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-5, equal_nan=False)
+    np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=1e-5, equal_nan=equal_nan)
 
 
-def assert_same_vectors(
-    ours: Any, theirs: Any, inputs: Any, *, rtol: float = 0.0, batch: int = 4, **options: Any
-) -> None:
+def assert_same_vectors(ours: Any, theirs: Any, inputs: Any, **options: Any) -> None:
     """Assert that both models give the same vectors. The oracle pads, so it gets small batches of similar lengths."""
-    assert_close(ours.encode(inputs, **options), theirs.encode(inputs, batch_size=batch, **options), rtol)
+    assert_close(ours.encode(inputs, **options), theirs.encode(inputs, batch_size=4, **options))

@@ -32,8 +32,8 @@ class Module(ABC):
         ModelError: A file is missing or broken.
     """
 
-    @abstractmethod
-    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None: ...
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:  # noqa: B027
+        pass
 
     @abstractmethod
     def __call__(self, batch: Packed) -> Packed:
