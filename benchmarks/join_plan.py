@@ -16,7 +16,7 @@ SHUFFLE_BYTES = 1e8
 
 def line(rows: int, cores: int, dimension: int, k: int, gflops: float) -> list[str]:
     """Return the plan of rows x rows as a line of the table."""
-    plan = block_plan.two_sides(rows, rows, dimension, cores, k)
+    plan = block_plan.choose_grid(rows, rows, dimension, cores, k)
     flops = 2.0 * rows * rows * dimension
     shuffled = 4.0 * dimension * rows * (plan.left + plan.right)
     task_bytes = 5.0 * dimension * rows * (1 / plan.left + 1 / plan.right)

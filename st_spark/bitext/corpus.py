@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from st_spark.errors import InputError
-from st_spark.join.inputs import Sides, picked
+from st_spark.join.inputs import TablePair, select_columns
 from st_spark.join.shuffle import key_name
 from st_spark.tables.columns import check_columns
 
@@ -44,10 +44,10 @@ class Corpus:
         named = {TEXT: self.text, LANGUAGE: self.language_column}
         others = {new: name for new, name in named.items() if name is not None}
         on = [] if document is None else [document]
-        return picked(self.df, where, self.id_column, self.vector, on, others)
+        return select_columns(self.df, where, self.id_column, self.vector, on, others)
 
 
-def table_pair(source: Corpus, target: Corpus, document: str | None) -> Sides:
+def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePair:
     """Return both sides as the inputs of a join, which compares rows only within a document if there is its column.
 
     Raises:
@@ -70,4 +70,4 @@ def table_pair(source: Corpus, target: Corpus, document: str | None) -> Sides:
             f"The document column {document!r} holds {types[0]} in the source table, {types[1]} in the target table.",
             "cast one of them.",
         )
-    return Sides(one, other, keys)
+    return TablePair(one, other, keys)

@@ -14,15 +14,14 @@ from st_spark.bitext.retrieval import PAIR_COLUMNS, REJECTED, SCORE, SOURCE, TAR
 from st_spark.bitext.retrieval_spark import choose_in_one_task, merge_directions, one_to_one, retrieve
 from st_spark.bitext.text_filters import TextFilters, pair_measures
 from st_spark.errors import InputError
-from st_spark.join.inputs import Sides
-from st_spark.join.options import Request
+from st_spark.join.inputs import TablePair
+from st_spark.join.options import Request, described
 from st_spark.join.shuffle import ID
-from st_spark.tables.metadata import METADATA_KEY
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from st_spark.join.input_stats import Survey
+    from st_spark.join.input_stats import InputStats
 
 # One task chooses among so many neighbours, some 100 bytes each.
 _ONE_TASK = 8_000_000
@@ -36,13 +35,13 @@ class Mined:
         pairs: The result of mine_bitext().
         stats: Counts of both inputs: all rows, and the rows that were not mined, by reason.
         facts: Options and measurements: margin, k, recall, ... The metadata of the score column has them too, except
-            "meetings".
+            "tasks".
         rejected: Numbers of neighbours whose texts cannot be translations, by reason; {} without texts.
         persisted: DataFrames that are persisted for the pairs.
     """
 
     pairs: "DataFrame"
-    stats: "Survey"
+    stats: "InputStats"
     facts: dict[str, Any]
     rejected: dict[str, int]
     persisted: "list[DataFrame]" = field(default_factory=list)
@@ -172,21 +171,17 @@ def mine(
 
 def with_metadata(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
     """Return the pairs with the facts as metadata of their score column, which JSON can hold."""
-    left_out = (None, -math.inf, math.inf)
-    kept = {name: value for name, value in facts.items() if name != "meetings" and value not in left_out}
-    columns = [
-        sf.col(SCORE).alias(SCORE, metadata={METADATA_KEY: kept}) if name == SCORE else name for name in pairs.columns
-    ]
-    return pairs.select(*columns)
+    kept = {name: value for name, value in facts.items() if value not in (-math.inf, math.inf)}
+    return pairs.select(*(described(sf.col(SCORE), kept) if name == SCORE else name for name in pairs.columns))
 
 
-def _with_reasons(pairs: "DataFrame", sides: Sides, filters: TextFilters) -> "DataFrame":
+def _with_reasons(pairs: "DataFrame", sides: TablePair, filters: TextFilters) -> "DataFrame":
     """Set REJECTED to why a pair of texts is rejected."""
     measured = _with_rows(pairs, sides, pair_measures("_source_"), pair_measures("_target_"))
     return measured.withColumn(REJECTED, filters.pair_reason("_source_", "_target_")).select(*pairs.columns)
 
 
-def _with_rows(pairs: "DataFrame", sides: Sides, source: "list[Column]", target: "list[Column]") -> "DataFrame":
+def _with_rows(pairs: "DataFrame", sides: TablePair, source: "list[Column]", target: "list[Column]") -> "DataFrame":
     """Add columns of the source row and of the target row to each pair."""
     assert sides.right is not None
     left = sides.left.select(sf.col(ID).alias(SOURCE), *source)

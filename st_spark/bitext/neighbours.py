@@ -10,18 +10,18 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BooleanType, DoubleType, StructType
 
 from st_spark.bitext.retrieval import COSINE, FORWARD, SOURCE, TARGET
-from st_spark.join import ivf, shuffle
-from st_spark.join.exact import planned_for
-from st_spark.join.input_stats import Survey
-from st_spark.join.inputs import Sides
+from st_spark.join import ivf
+from st_spark.join.block_plan import plan_blocks
+from st_spark.join.input_stats import InputStats
+from st_spark.join.inputs import TablePair
 from st_spark.join.options import Request
-from st_spark.join.tasks.results import batches
+from st_spark.join.tasks.results import pair_batches
 from st_spark.topk.search import top_k_both
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.join.tasks.blocks import Meeting
+    from st_spark.join.tasks.blocks import TaskInput
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class BothDirections:
 
     k: int
 
-    def __call__(self, task: "Meeting") -> Iterator[pa.RecordBatch]:
+    def __call__(self, task: "TaskInput") -> Iterator[pa.RecordBatch]:
         """Yield batches of FORWARD, SOURCE, TARGET and COSINE."""
         left, right = task.left, task.right
         if not len(left.ids) or not len(right.ids):
@@ -40,7 +40,7 @@ class BothDirections:
             (forward, (left.ids, right.ids), True),
             (backward, (right.ids, left.ids), False),
         ):
-            for batch in batches(*ids, pairs):
+            for batch in pair_batches(*ids, pairs):
                 row, other, cosine = batch.columns
                 source, target = (row, other) if is_forward else (other, row)
                 columns = [pa.array(np.full(len(batch), is_forward)), source, target, cosine]
@@ -48,7 +48,7 @@ class BothDirections:
 
 
 def find_nearest(
-    sides: Sides, stats: Survey, k: int, method: str, recall: float
+    sides: TablePair, stats: InputStats, k: int, method: str, recall: float
 ) -> "tuple[DataFrame, int, dict[str, Any]]":
     """Find the k nearest rows for the rows of both sides.
 
@@ -63,31 +63,30 @@ def find_nearest(
         FORWARD, SOURCE, TARGET, COSINE: at least the k nearest of each row, in no order, as an exact search gives the k
             nearest of each task that the row goes to;
         the largest number of rows that there can be;
-        how they were found: the number of "meetings", or the measured recall of each direction.
+        how they were found: the number of "tasks", or the measured recall of each direction.
     """
     assert stats.right is not None
     sizes = stats.left.kept, stats.right.kept
     if method == "ivf":
         rows, facts = _approximate(sides, stats, Request(k, None, "cosine", "ivf", recall))
         return rows, k * sum(sizes), facts
-    plan, _ = planned_for(sides, stats, k)
-    tagged = plan.tagged(sides, once=False)
+    plan, _ = plan_blocks(sides, stats, k)
     source, target = sides.id_types()
     schema = StructType().add(FORWARD, BooleanType()).add(SOURCE, source).add(TARGET, target).add(COSINE, DoubleType())
-    rows = shuffle.hold(tagged, stats.dimension, "cosine", BothDirections(k), schema)
-    parts = [max((getattr(cut.grid, side) for _, cut in plan.cuts), default=1) for side in ("right", "left")]
+    rows = plan.run(sides, stats.dimension, "cosine", BothDirections(k), schema)
+    parts = [max((getattr(grid, side) for _, grid in plan.grids), default=1) for side in ("right", "left")]
     limit = k * sum(size * count for size, count in zip(sizes, parts, strict=True))
-    return rows, limit, {"meetings": tagged.count}
+    return rows, limit, {"tasks": plan.tasks}
 
 
-def _approximate(sides: Sides, stats: Survey, request: Request) -> "tuple[DataFrame, dict[str, Any]]":
+def _approximate(sides: TablePair, stats: InputStats, request: Request) -> "tuple[DataFrame, dict[str, Any]]":
     assert sides.right is not None
     assert stats.right is not None
     swapped = replace(sides, left=sides.right, right=sides.left), replace(stats, left=stats.right, right=stats.left)
     facts: dict[str, Any] = {}
     parts = []
     for way, inputs, own, other in (("forward", (sides, stats), SOURCE, TARGET), ("backward", swapped, TARGET, SOURCE)):
-        pairs, measured = ivf.pairs(*inputs, request)
+        pairs, measured = ivf.top_k(*inputs, request)
         recall = {name: value for name, value in measured.items() if name.startswith("recall")}
         facts |= {f"{name}_{way}": value for name, value in recall.items() if name != "recall_asked"}
         renamed = [sf.col("left_id").alias(own), sf.col("right_id").alias(other), sf.col("score").alias(COSINE)]

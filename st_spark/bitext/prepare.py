@@ -9,20 +9,20 @@ from pyspark.sql import functions as sf
 
 from st_spark.bitext.corpus import TEXT
 from st_spark.bitext.text_filters import TextFilters, normalized_text
-from st_spark.join.exact_copies import copies, digested
-from st_spark.join.input_stats import Survey, survey
-from st_spark.join.inputs import Sides
+from st_spark.join.exact_copies import drop_rows, find_copies, hash_vectors
+from st_spark.join.input_stats import InputStats, collect_stats
+from st_spark.join.inputs import TablePair
 from st_spark.join.shuffle import ID
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _NORMALIZED, _REASON = "_normalized_text", "_reason"
-# So many ids of copies are broadcast to all tasks: then the vectors need no sort by id.
-_BROADCAST = 1_000_000
 
 
-def prepare(sides: Sides, filters: TextFilters, languages: Sequence[str | None] = (None, None)) -> tuple[Sides, Survey]:
+def prepare(
+    sides: TablePair, filters: TextFilters, languages: Sequence[str | None] = (None, None)
+) -> tuple[TablePair, InputStats]:
     """Count the rows and drop those that cannot be mined. Spark reads the inputs here.
 
     Args:
@@ -41,14 +41,16 @@ def prepare(sides: Sides, filters: TextFilters, languages: Sequence[str | None] 
     no_reason = sf.lit(None).cast("string")
     reasons = [filters.reason(language) if with_texts else no_reason for language in languages]
     text = normalized_text() if with_texts else None
-    stats = survey(sides, "cosine", ("source", "target"), unfit=reasons, text=text, copies=True)
+    stats = collect_stats(sides, "cosine", ("source", "target"), reasons=reasons, text=text, copies=True)
     left, right = (table.where(reason.isNull()) for table, reason in zip(tables, reasons, strict=True))
-    ready = replace(sides, left=left, right=right).ready()
+    ready = replace(sides, left=left, right=right).joinable()
     assert stats.right is not None
-    return _without_copies(ready, stats) if stats.left.alike or stats.right.alike else (ready, stats)
+    return (
+        _without_copies(ready, stats) if stats.left.may_have_copies or stats.right.may_have_copies else (ready, stats)
+    )
 
 
-def _without_copies(sides: Sides, stats: Survey) -> tuple[Sides, Survey]:
+def _without_copies(sides: TablePair, stats: InputStats) -> tuple[TablePair, InputStats]:
     """Drop copies and count them. Otherwise the k nearest of a row could all be one text, and every ratio 1."""
     assert sides.right is not None
     assert stats.right is not None
@@ -56,11 +58,11 @@ def _without_copies(sides: Sides, stats: Survey) -> tuple[Sides, Survey]:
     copied = [_copies(table, sides.keys, stats.dimension) for table in tables]
     counts = _count_by_reason(*copied)
     left, right = (
-        table.join(sf.broadcast(ids) if sum(count.values()) <= _BROADCAST else ids, ID, "left_anti") if count else table
+        drop_rows(table, ids, sum(count.values()))
         for table, ids, count in zip(tables, [each.select(ID) for each in copied], counts, strict=True)
     )
     counted = [
-        replace(each, set_aside=each.set_aside | count, alike=False)
+        replace(each, set_aside=each.set_aside | count, may_have_copies=False)
         for each, count in zip((stats.left, stats.right), counts, strict=True)
     ]
     return replace(sides, left=left, right=right), replace(stats, left=counted[0], right=counted[1])
@@ -69,8 +71,8 @@ def _without_copies(sides: Sides, stats: Survey) -> tuple[Sides, Survey]:
 def _copies(table: "DataFrame", keys: tuple[str, ...], dimension: int) -> "DataFrame":
     """Return ID and _REASON of rows with the text, or else the vector, of a row with equal keys and a smaller id."""
     if TEXT not in table.columns:
-        return _same_vectors(digested(table, keys, dimension, "cosine"), keys)
-    rows = digested(table.withColumn(_NORMALIZED, normalized_text()), (*keys, _NORMALIZED), dimension, "cosine")
+        return _same_vectors(hash_vectors(table, keys, dimension, "cosine"), keys)
+    rows = hash_vectors(table.withColumn(_NORMALIZED, normalized_text()), (*keys, _NORMALIZED), dimension, "cosine")
     rows = rows.withColumn("_first", sf.min(ID).over(Window.partitionBy(_NORMALIZED, *keys)))
     is_first = sf.col(ID) == sf.col("_first")
     texts = rows.where(~is_first).select(ID, sf.lit("same text").alias(_REASON))
@@ -78,7 +80,7 @@ def _copies(table: "DataFrame", keys: tuple[str, ...], dimension: int) -> "DataF
 
 
 def _same_vectors(hashed: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
-    pairs = copies(hashed, keys, float("-inf"))
+    pairs = find_copies(hashed, keys, float("-inf"))
     return pairs.select(sf.col("right_id").alias(ID), sf.lit("same vector").alias(_REASON))
 
 

@@ -22,11 +22,11 @@ from st_spark.bitext.retrieval_spark import (
 )
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
-from st_spark.join.exact_copies import CONTENT, digested
-from st_spark.join.inputs import Sides, picked
+from st_spark.join.exact_copies import VECTOR_HASH, hash_vectors
+from st_spark.join.inputs import TablePair, select_columns
 from st_spark.join.options import Request
 from st_spark.join.shuffle import ID, VECTOR
-from st_spark.join.tasks.vector_column import checked
+from st_spark.join.tasks.vector_column import read_vectors, score_column
 from st_spark.tables.columns import quoted_column
 from st_spark.topk.scores import exact_scores
 
@@ -71,8 +71,10 @@ def score_pairs(
     taken = {SCORE, COSINE} & set(pairs.columns)
     if taken:
         raise InputError(f"The pairs already have columns {', '.join(sorted(taken))}.", "rename them first.")
-    left, right = (picked(pairs, "the table of pairs", id, vector, ()) for vector in (source_vector, target_vector))
-    sides = Sides(left, right, ())
+    left, right = (
+        select_columns(pairs, "the table of pairs", id, vector, ()) for vector in (source_vector, target_vector)
+    )
+    sides = TablePair(left, right, ())
     kept, stats = prepare(sides, TextFilters())
     nearest, _, _ = find_nearest(kept, stats, k, method, recall)
     means = _means(sides, rank_neighbours(nearest, k), stats.dimension)
@@ -81,12 +83,12 @@ def score_pairs(
     return pairs.join(scored, quoted_column(id) == sf.col(_PAIR), "left").drop(_PAIR)
 
 
-def _means(sides: Sides, nearest: "DataFrame", dimension: int) -> "DataFrame":
+def _means(sides: TablePair, nearest: "DataFrame", dimension: int) -> "DataFrame":
     """Return ID, SOURCE_MEAN and TARGET_MEAN. Rows with equal vectors get the means of the first of them."""
     assert sides.right is not None
-    first = sf.min(ID).over(Window.partitionBy(CONTENT)).alias(_FIRST)
+    first = sf.min(ID).over(Window.partitionBy(VECTOR_HASH)).alias(_FIRST)
     left, right = (
-        digested(side.where(sf.col(ID).isNotNull()), (), dimension, "cosine").select(
+        hash_vectors(side.where(sf.col(ID).isNotNull()), (), dimension, "cosine").select(
             sf.lit(is_source).alias(FORWARD), ID, first
         )
         for side, is_source in ((sides.left, True), (sides.right, False))
@@ -97,17 +99,17 @@ def _means(sides: Sides, nearest: "DataFrame", dimension: int) -> "DataFrame":
     return rows.groupBy(ID).agg(*by_direction(MEAN, SOURCE_MEAN, TARGET_MEAN))
 
 
-def _cosines(sides: Sides, dimension: int) -> "DataFrame":
+def _cosines(sides: TablePair, dimension: int) -> "DataFrame":
     """Return ID and COSINE of the pairs with two valid vectors."""
     assert sides.right is not None
     rows = sides.left.where(sf.col(ID).isNotNull()).join(sides.right.withColumnRenamed(VECTOR, _OTHER), ID)
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            x, y = (checked(batch.column(name), dimension, "cosine") for name in (VECTOR, _OTHER))
-            cosines = exact_scores(x.matrix[y.kept[x.kept]], y.matrix[x.kept[y.kept]], "cosine") + 0.0  # no -0.0
+            x, y = (read_vectors(batch.column(name), dimension, "cosine") for name in (VECTOR, _OTHER))
+            cosines = exact_scores(x.matrix[y.kept[x.kept]], y.matrix[x.kept[y.kept]], "cosine")
             ids = batch.column(ID).filter(pa.array(x.kept & y.kept))
-            yield pa.RecordBatch.from_arrays([ids, pa.array(cosines)], names=[ID, COSINE])
+            yield pa.RecordBatch.from_arrays([ids, score_column(cosines)], names=[ID, COSINE])
 
     schema = StructType().add(ID, sides.left.schema[ID].dataType).add(COSINE, DoubleType())
     return rows.mapInArrow(compare, schema)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.join.near_duplicates import Found
+    from st_spark.join.near_duplicates import DuplicateGroups
     from st_spark.specs.jobs import DedupJob
 
 
@@ -45,11 +45,11 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
             sf.count_if(sf.col("representative") & (sf.col("size") > 1)).alias("of_several"),
             sf.max("size").alias("largest"),
         )
-        kept, tasks = found.survey.kept, found.facts.get("meetings", 1)
+        kept, tasks = found.stats.kept, found.facts.get("tasks", 1)
         text = f"Comparing {kept - found.copies:,} rows"
         counted = output.write(groups, counts, timings, "group_and_write", text, kept, tasks)
     return {
-        "input": table.describe(found.survey),
+        "input": table.describe(found.stats),
         "groups": {name: counted[name] for name in ("all", "of_several", "largest")},
         "duplicates": counted["rows"] - counted["all"],
         "copies": found.copies,
@@ -59,8 +59,8 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
     }
 
 
-def _find(job: "DedupJob", table: VectorTable) -> "Found":
+def _find(job: "DedupJob", table: VectorTable) -> "DuplicateGroups":
     request = Request(None, job.threshold, table.score(job.score), job.method, job.recall, job.max_pairs)
-    return near_duplicates.find(
+    return near_duplicates.find_groups(
         table.df, request, job.linkage, id_column=job.id_column, vector=table.vector, on=job.keys, where=job.input
     )

@@ -10,7 +10,7 @@ from pyspark.sql import functions as sf
 from st_spark.jobs import output_table
 from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
 from st_spark.join import similarity_join
-from st_spark.join.inputs import sides_of
+from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
         output.check_append(joined.pairs.schema, "score")
         counts = Observation("st_spark")
         pairs = joined.pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
-        stats = joined.survey
-        rows, tasks = stats.left.kept, joined.facts.get("meetings", 1)
+        stats = joined.stats
+        rows, tasks = stats.left.kept, joined.facts.get("tasks", 1)
         text = f"Joining {rows:,} rows with {(stats.right or stats.left).kept:,}"
         count = output.write(pairs, counts, timings, "join_and_write", text, rows, tasks)["pairs"]
     return {
@@ -71,7 +71,7 @@ def _open(
     return left, stack.enter_context(table(job.right, job.right_format, names, job.right_column, text))
 
 
-def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> similarity_join.Joined:
+def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> similarity_join.PlannedJoin:
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
         columns["right"] = (job.right_id_column or job.id_column, right.vector)
@@ -79,5 +79,5 @@ def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> simil
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)
-    sides = sides_of(left.df, None if right is None else right.df, columns, job.keys)
-    return similarity_join.join(sides, request)
+    sides = table_pair(left.df, None if right is None else right.df, columns, job.keys)
+    return similarity_join.plan_join(sides, request)

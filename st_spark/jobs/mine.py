@@ -63,7 +63,7 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         rows, text = stats.left.kept, f"Mining {stats.left.kept:,} rows and {stats.right.kept:,}"
         counts = Observation("st_spark")
         out = out.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
-        count = output.write(out, counts, timings, "mine_and_write", text, rows, facts.get("meetings", 1))["pairs"]
+        count = output.write(out, counts, timings, "mine_and_write", text, rows, facts.get("tasks", 1))["pairs"]
         more = _write_files(job, pairs, all_pairs, files, timings)
     return {
         "source": source.describe(stats.left),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.join.input_stats import SideSurvey
+    from st_spark.join.input_stats import TableStats
     from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
 
 _VECTOR = "_st_spark_vector"
@@ -57,7 +57,7 @@ class VectorTable:
             )
         return score
 
-    def describe(self, stats: "SideSurvey") -> dict[str, Any]:
+    def describe(self, stats: "TableStats") -> dict[str, Any]:
         """Return what a job's result says of the table: path, rows, kept (joined rows), set_aside and dimension."""
         set_aside = stats.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
         rows = {"rows": stats.rows + self.corrupt, "kept": stats.kept, "set_aside": set_aside}

@@ -1,65 +1,52 @@
-"""A look at the inputs of a join before the work: their sizes, and what is set aside. One Spark job for both sides."""
+"""Counts of the input tables before a join: rows, and what is set aside. One Spark job for both tables."""
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from st_spark.errors import InputError
-from st_spark.join.shuffle import ID, VECTOR
-from st_spark.join.tasks.row_stats import (
-    BUCKET,
-    ID_HASH,
-    IDS,
-    MISSING,
-    REASON,
-    ROWS,
-    SCHEMA,
-    SIDE,
-    SIZE,
-    SOUND,
-    TEXT_HASH,
-    VECTOR_HASH,
-    WHAT,
-    Look,
-    twice,
-)
-from st_spark.join.tasks.row_stats import VECTOR as VECTOR_READ
+from st_spark.join.shuffle import ID, VECTOR, map_batches
+from st_spark.join.tasks import row_stats
+from st_spark.join.tasks.row_stats import REASON, ROWS, SIDE, SIZE, WHAT, RowStats, find_repeated
 from st_spark.spark.cluster import core_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import Column
 
-    from st_spark.join.inputs import Sides
+    from st_spark.join.inputs import TablePair
 
-# Of a row that stands for a core: not that of a side.
+# The side of a row that counts a core.
 _CORE = -1
-_SHOWN = 5
-# The first Spark that knows the lengths of vectors, of floats.
-_NORMS = (4, 2)
+_SHOWN_IDS = 5
+# The first Spark with vector_norm().
+_VECTOR_NORM = (4, 2)
+
+Counts = Counter[tuple[int, str]]
 
 
 @dataclass(frozen=True)
-class SideSurvey:
-    """One side.
+class TableStats:
+    """Counts of one table.
 
     Attributes:
         rows: All rows.
-        set_aside: Rows that are not joined, by reason: "null id", "null key" and vectors.REASONS.
-        dimension: Values of the most vectors (of the longer ones where it is a draw); 0 if there is no vector.
-        alike: Whether two rows may have the same vector or the same text, if that was asked.
+        set_aside: Rows that are not joined, by reason: "null id", "null key" and choices.REASONS.
+        dimension: Values of most vectors (of the longer ones in a draw); 0 if there is no vector.
+        may_have_copies: Whether two rows may have the same vector or the same text, if that was asked.
     """
 
     rows: int
     set_aside: dict[str, int]
     dimension: int
-    alike: bool = False
+    may_have_copies: bool = False
 
     @property
     def kept(self) -> int:
@@ -68,148 +55,138 @@ class SideSurvey:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """Both sides.
+class InputStats:
+    """Counts of both tables.
 
     Attributes:
-        left: The left side.
-        right: The right side; None where the left one is joined with itself.
+        left: The left table.
+        right: The right table; None if the left one is joined with itself.
         cores: Tasks that run at once.
     """
 
-    left: SideSurvey
-    right: SideSurvey | None
+    left: TableStats
+    right: TableStats | None
     cores: int
 
     @property
     def dimension(self) -> int:
-        """Values of a vector, 1 where there are none."""
+        """Values of a vector, 1 if there are none."""
         return max(self.left.dimension, self.right.dimension if self.right else 0, 1)
 
     @property
     def comparisons(self) -> int:
-        """Pairs of rows to look at (of a table with itself, each once)."""
+        """Pairs of rows (each once if a table is joined with itself)."""
         n = self.left.kept
         return n * self.right.kept if self.right else n * (n - 1) // 2
 
 
-def survey(
-    sides: "Sides",
+def collect_stats(
+    tables: "TablePair",
     score: str,
     names: tuple[str, str] = ("left", "right"),
     *,
-    unfit: "Sequence[Column] | None" = None,
+    reasons: "Sequence[Column] | None" = None,
     text: "Column | None" = None,
     copies: bool = False,
-) -> Survey:
-    """Looks at the rows of both sides, once.
+) -> InputStats:
+    """Count the rows of both tables in one pass.
 
     Args:
-        sides: Both sides.
-        score: One of vectors.SCORES.
-        names: What errors call them.
-        unfit: For each side why a row is set aside before anything else, or null.
-        text: What is equal for equal texts.
+        tables: Both tables.
+        score: It decides which vectors cannot be joined.
+        names: Names of the tables in errors.
+        reasons: For each table why a row is set aside before its vector is read, or null.
+        text: A column that is equal for equal texts.
         copies: Whether to look for equal vectors and texts, of equal keys.
 
     Raises:
-        InputError: An id stands twice in a side, or the sides have vectors of different sizes.
+        InputError: A table has duplicate ids, or the tables have vectors of different sizes.
     """
-    both = [sides.left] if sides.right is None else [sides.left, sides.right]
-    why = unfit or [sf.lit(None).cast("string")] * len(both)
-    looks = [
-        _look(_readable(df, reason, sides.keys, text, copies=copies), Look(side, score, copies))
-        for side, (df, reason) in enumerate(zip(both, why, strict=True))
+    schema = from_arrow_schema(row_stats.SCHEMA)
+    both = [tables.left] if tables.right is None else [tables.left, tables.right]
+    reasons = reasons or [sf.lit(None).cast("string")] * len(both)
+    stats = [
+        map_batches(_columns(df, reason, tables.keys, text, copies=copies), RowStats(side, score, copies), schema)
+        for side, (df, reason) in enumerate(zip(both, reasons, strict=True))
     ]
-    cores = core_rows(sides.left.sparkSession).select(sf.lit(_CORE).alias(SIDE))
-    looked = reduce(DataFrame.unionByName, looks).repartition(SIDE, WHAT, BUCKET).mapInArrow(twice, SCHEMA)
-    counts: list[Counter[tuple[int, str]]] = [Counter() for _ in both]
+    counted = reduce(DataFrame.unionByName, stats).repartition(SIDE, WHAT, row_stats.BUCKET)
+    counted = counted.mapInArrow(find_repeated, schema)
+    cores = core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(SIDE))
+    counts: dict[int, Counts] = {side: Counter() for side in range(_CORE, len(both))}
     repeated: set[tuple[int, str]] = set()
-    running = 0
-    for row in looked.unionByName(cores, allowMissingColumns=True).collect():
-        if row[SIDE] == _CORE:
-            running += 1
-        elif row[WHAT] is not None:
-            repeated.add((row[SIDE], row[WHAT]))
+    for row in counted.unionByName(cores, allowMissingColumns=True).collect():
+        if row[WHAT] is None:
+            counts[row[SIDE]][row[SIZE], row[REASON]] += 1 if row[SIDE] == _CORE else row[ROWS]
         else:
-            counts[row[SIDE]][row[SIZE], row[REASON]] += row[ROWS]
+            repeated.add((row[SIDE], row[WHAT]))
     for side, df in enumerate(both):
-        if (side, IDS) in repeated:
-            _check_duplicates(df.where(why[side].isNull()), names[side])
-    alike = {side for side, what in repeated if what != IDS}
-    surveys = [_side(each, alike=side in alike) for side, each in enumerate(counts)]
-    survey = Survey(surveys[0], surveys[1] if len(both) == 2 else None, running)
-    _check_dimensions(survey, names)
-    return survey
+        if (side, row_stats.IDS) in repeated:
+            _check_duplicates(df.where(reasons[side].isNull()), names[side])
+    copied = {side for side, what in repeated if what != row_stats.IDS}
+    left, *right = (_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both)))
+    found = InputStats(left, right[0] if right else None, counts[_CORE].total())
+    _check_dimensions(found, names)
+    return found
 
 
-def _readable(
-    df: "DataFrame", why: "Column", keys: tuple[str, ...], text: "Column | None", *, copies: bool
+def _columns(
+    df: "DataFrame", reason: "Column", keys: tuple[str, ...], text: "Column | None", *, copies: bool
 ) -> "DataFrame":
-    """What Look reads."""
-    missing = sf.when(why.isNotNull(), why).when(sf.col(ID).isNull(), sf.lit("null id"))
+    """Return the columns that RowStats reads."""
+    missing = sf.when(reason.isNotNull(), reason).when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
         missing = missing.when(sf.col(key).isNull(), sf.lit("null key"))
-    ids = sf.when(why.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
-    sound = _sound(df)
-    nothing = sf.lit(None).cast("bigint")
+    ids = sf.when(reason.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
+    valid, null = _is_valid(df), sf.lit(None).cast("bigint")
+    # An empty array in place of null: Spark converts many null arrays to Arrow in quadratic time.
+    unchecked = sf.when(~valid, sf.col(VECTOR)).otherwise(sf.array().cast(df.schema[VECTOR].dataType))
     return df.select(
-        missing.alias(MISSING),
+        missing.alias(row_stats.MISSING),
         sf.coalesce(sf.size(VECTOR), sf.lit(-1)).alias(SIZE),
-        sound.alias(SOUND),
-        # Not null: of many null arrays Spark makes Arrow ones in quadratic time.
-        sf.when(~sound, sf.col(VECTOR)).otherwise(sf.array().cast(df.schema[VECTOR].dataType)).alias(VECTOR_READ),
-        ids.alias(ID_HASH),
-        (sf.xxhash64(VECTOR, *keys) if copies else nothing).alias(VECTOR_HASH),
-        (nothing if text is None else sf.xxhash64(text, *keys)).alias(TEXT_HASH),
+        valid.alias(row_stats.VALID),
+        unchecked.alias(row_stats.VECTOR),
+        ids.alias(row_stats.ID_HASH),
+        (sf.xxhash64(VECTOR, *keys) if copies else null).alias(row_stats.VECTOR_HASH),
+        (null if text is None else sf.xxhash64(text, *keys)).alias(row_stats.TEXT_HASH),
     )
 
 
-def _sound(df: "DataFrame") -> "Column":
-    """True where Spark can tell that a vector can be joined: to bring it to Python costs many times as much."""
-    major, minor = map(int, re.findall(r"\d+", df.sparkSession.version)[:2])
-    if (major, minor) < _NORMS or df.schema[VECTOR].dataType.simpleString() != "array<float>":
+def _is_valid(df: "DataFrame") -> "Column":
+    """Return true if Spark itself finds that a vector can be joined: to send it to Python takes many times as long."""
+    version = tuple(map(int, re.findall(r"\d+", df.sparkSession.version)[:2]))
+    if version < _VECTOR_NORM or df.schema[VECTOR].dataType.simpleString() != "array<float>":
         return sf.lit(False)
     norm = sf.call_function("vector_norm", sf.col(VECTOR), sf.lit(2.0).cast("float"))
     return sf.coalesce((norm > 0) & (norm < sf.lit(float("inf"))), sf.lit(False))
 
 
-def _look(rows: "DataFrame", look: Look) -> "DataFrame":
-    def looked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from look(batches)
-
-    return rows.mapInArrow(looked, SCHEMA)
-
-
-def _side(counts: Counter[tuple[int, str]], *, alike: bool) -> SideSurvey:
-    """The counts of one side, once the dimension is known."""
-    vectors: Counter[int] = Counter()
+def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
+    """Return the counts of a table: its dimension decides which vectors are set aside."""
+    vectors, set_aside = Counter[int](), Counter[str]()
     for (size, _), rows in counts.items():
         vectors[size] += rows if size > 0 else 0
     dimension = max(vectors, key=lambda size: (vectors[size], size), default=0)
-    total, aside = 0, Counter[str]()
     for (size, reason), rows in counts.items():
-        total += rows
         if size > 0 and size != dimension:
-            aside["dimension"] += rows
+            set_aside["dimension"] += rows
         elif reason:
-            aside[reason] += rows
-    return SideSurvey(total, dict(sorted(aside.items())), max(dimension, 0), alike)
+            set_aside[reason] += rows
+    return TableStats(counts.total(), dict(sorted(set_aside.items())), max(dimension, 0), may_have_copies)
 
 
-def _check_duplicates(df: "DataFrame", which: str) -> None:
+def _check_duplicates(df: "DataFrame", table: str) -> None:
     counted = df.where(sf.col(ID).isNotNull()).groupBy(ID).agg(sf.count(sf.lit(1)).alias("rows"))
-    ids = [str(row[ID]) for row in counted.where("rows > 1").orderBy(ID).limit(_SHOWN).collect()]
+    ids = [str(row[ID]) for row in counted.where("rows > 1").orderBy(ID).limit(_SHOWN_IDS).collect()]
     if ids:
-        said = ", ".join(ids) + (" and perhaps more" if len(ids) == _SHOWN else "")
+        more = " and perhaps more" if len(ids) == _SHOWN_IDS else ""
         raise InputError(
-            f"Ids stand more than once in the {which} table: {said}.",
+            f"Duplicate ids in the {table} table: {', '.join(ids)}{more}.",
             "make the ids unique, with dropDuplicates([id]) for instance.",
         )
 
 
-def _check_dimensions(survey: Survey, names: tuple[str, str]) -> None:
-    left, right = survey.left.dimension, survey.right.dimension if survey.right else 0
+def _check_dimensions(stats: InputStats, names: tuple[str, str]) -> None:
+    left, right = stats.left.dimension, stats.right.dimension if stats.right else 0
     if left and right and left != right:
         raise InputError(
             f"The {names[0]} vectors have {left} values, the {names[1]} ones {right}.",

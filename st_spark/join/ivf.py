@@ -1,87 +1,69 @@
-"""The approximate join: left rows are compared with the right rows of some cells only, as many as the recall takes."""
+"""The approximate join: left rows are compared with right rows of some inverted lists, as many as the recall needs."""
 
-from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
-from st_spark.join import exact, shuffle
-from st_spark.join.ivf_tuning import Tuned, tune
-from st_spark.join.shuffle import ID, VECTOR, Tagged
-from st_spark.join.tasks.blocks import MEETING
-from st_spark.join.tasks.ivf_search import Searching
-from st_spark.join.tasks.list_assignment import CELL, PROBES, SALT, Tagging
-from st_spark.join.tasks.merging import merged
+from st_spark.join import exact
+from st_spark.join.ivf_tuning import TunedIvf, tune
+from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
+from st_spark.join.tasks.blocks import TASK, BlockReader
+from st_spark.join.tasks.ivf_search import IvfSearch
+from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment
+from st_spark.join.tasks.results import merge_lists
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.join.input_stats import Survey
-    from st_spark.join.inputs import Sides
+    from st_spark.join.input_stats import InputStats
+    from st_spark.join.inputs import TablePair
     from st_spark.join.options import Request
 
 
-def pairs(sides: "Sides", found: "Survey", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
-    """The best right rows of each left row, as far as the cells that it searches hold them.
-
-    Args:
-        sides: The rows.
-        found: Their counts.
-        request: With k.
+def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
+    """Return the best right rows of each left row, among those in the lists that it probes.
 
     Returns:
-        left_id, right_id, score, rank; and the facts: recall (measured), recall_low and recall_high (its 95% interval),
-        recall_asked, cells, nprobe. A join of no rows has none of these. A left row has fewer than k neighbours also
-        where the cells that it searches hold fewer.
+        left_id, right_id, score, rank; and facts: recall (measured), recall_low and recall_high (its 95% interval),
+        recall_asked, cells (the number of lists), nprobe. A join without rows has none of these. A left row has fewer
+        than k neighbours also if the lists that it probes hold fewer.
 
     Raises:
-        InputError: No k.
+        InputError: The request has no k.
     """
     if request.k is None:
         raise InputError(
             "method='ivf' finds the k best of each row, and no k is given.", "give k, or use method='exact'."
         )
-    tuned = tune(sides, found, request, request.k)
+    tuned = tune(tables, stats, request, request.k)
     if tuned is None:
-        return exact.neighbours(sides, found, request, request.k)
-    itself = sides.right is None
-    carried = (CELL, PROBES)
-    columns = [*sides.keys, *carried]
-    rows = shuffle.left_rows(_tagged(sides.left, sides.keys, tuned, left=True, right=itself), columns)
-    if sides.right is not None:
-        right = _tagged(sides.right, sides.keys, tuned, left=False, right=True)
-        rows = shuffle.union(rows, shuffle.right_rows(right, columns))
-    tagged = Tagged(rows, tuned.regions.meetings, sides.keys, carried)
-    work = Searching(request.k, request.score, request.threshold, itself)
-    left, right_id, score = exact.schema(sides).fields
+        return exact.top_k(tables, stats, request, request.k)
+    self_join = tables.right is None
+    columns, everywhere = [*tables.keys, LIST, PROBES], sf.lit(True)
+    rows = _assigned(tables.left, tables.keys, tuned, left=True, right=self_join)
+    # In a self join all rows travel as left rows; LIST says which ones are right rows, too.
+    rows = to_sides(rows, sf.col(TASK), columns, left=everywhere, right=sf.lit(False) if self_join else None)
+    if tables.right is not None:
+        right = _assigned(tables.right, tables.keys, tuned, left=False, right=True)
+        rows = union_sides(rows, to_sides(right, sf.col(TASK), columns, right=everywhere))
+    reader = BlockReader(stats.dimension, request.score, tables.keys, (LIST, PROBES))
+    work = IvfSearch(request.k, request.score, request.threshold, self_join)
+    left_id, right_id, score = exact.pair_schema(tables).fields
     lists = [StructField(each.name, ArrayType(each.dataType)) for each in (right_id, score)]
-    made = shuffle.hold(tagged, found.dimension, request.score, work, StructType([left, *lists]))
-    return _best(made, request.k, exact.schema(sides, ranked=True)), tuned.facts(request)
+    schema = StructType([left_id, *lists])
+    pairs = run_tasks(rows, int(tuned.list_tasks.first[-1]), reader, work, schema, request.settings.max_tasks)
+    merge = partial(merge_lists, k=request.k)
+    pairs = pairs.repartition("left_id").sortWithinPartitions("left_id")
+    return map_batches(pairs, merge, exact.pair_schema(tables, ranked=True)), tuned.facts(request)
 
 
-def _tagged(side: "DataFrame", keys: tuple[str, ...], tuned: Tuned, *, left: bool, right: bool) -> "DataFrame":
-    """The rows of a side with their meetings and cells."""
-    tagging = Tagging(tuned.cells, tuned.regions, tuned.nprobe, VECTOR, MEETING, left, right)
-
-    def tag(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from st_spark.spark.task_resources import use_granted
-
-        use_granted()
-        yield from tagging(batches)
-
-    fields = [side.schema[name] for name in (ID, *keys)]
-    more = {MEETING: IntegerType(), CELL: IntegerType(), PROBES: ArrayType(IntegerType()), VECTOR: BinaryType()}
-    schema = StructType([*fields, *(StructField(name, kind) for name, kind in more.items())])
-    return side.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(SALT)).mapInArrow(tag, schema)
-
-
-def _best(lists: "DataFrame", k: int, schema: StructType) -> "DataFrame":
-    """The k best of the lists that several meetings made for each left row."""
-
-    def merge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from merged(batches, k)
-
-    return lists.repartition("left_id").sortWithinPartitions("left_id").mapInArrow(merge, schema)
+def _assigned(rows: "DataFrame", keys: tuple[str, ...], tuned: TunedIvf, *, left: bool, right: bool) -> "DataFrame":
+    """Return each row once for each of its tasks, with TASK, LIST and PROBES."""
+    assignment = ListAssignment(tuned.quantizer, tuned.list_tasks, tuned.nprobe, VECTOR, left, right)
+    added = {TASK: IntegerType(), LIST: IntegerType(), PROBES: ArrayType(IntegerType()), VECTOR: BinaryType()}
+    fields = [*(rows.schema[name] for name in (ID, *keys)), *(StructField(*each) for each in added.items())]
+    rows = rows.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(ROW_HASH))
+    return map_batches(rows, assignment, StructType(fields))

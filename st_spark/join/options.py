@@ -1,15 +1,41 @@
-"""What is asked of a join, checked when made."""
+"""What is asked of a join, and how large its tasks may be."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from st_spark.choices import METHODS, OVERFLOWS, SCORES
 from st_spark.errors import InputError
+from st_spark.tables.metadata import column_metadata
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of tasks. They change memory and speed, and never the result of an exact join.
+
+    Attributes:
+        task_bytes: Vectors that a task of an exact join may hold, with their quantised values.
+        grid: Left and right blocks of an exact join, and of each large key; None for the cheapest.
+        max_tasks: Spark keeps books on every pair of a task that writes rows and one that reads them.
+        partition_bytes: Vectors of a partition of inverted lists.
+        min_partition_bytes: Fewer are not worth a task.
+        max_left: Left rows of a task of an approximate join, as a share of the rows of a partition.
+    """
+
+    task_bytes: int = 1 << 30
+    grid: tuple[int, int] | None = None
+    max_tasks: int = 20_000
+    partition_bytes: int = 1 << 27
+    min_partition_bytes: int = 1 << 22
+    max_left: float = 2.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a join; similarity.similarity_join() says what the fields mean.
+    """What is asked of a join. See similarity_join.similarity_join() for the fields.
 
     Raises:
         InputError: A value that cannot work.
@@ -22,6 +48,7 @@ class Request:
     recall: float = 0.95
     max_pairs: int = 100_000_000
     overflow: str = "error"
+    settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
         """Checks the fields."""
@@ -40,3 +67,8 @@ class Request:
             raise InputError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
         if self.max_pairs < 1:
             raise InputError(f"max_pairs is {self.max_pairs}.", "allow 1 pair or more.")
+
+
+def described(score: "Column", facts: dict[str, Any]) -> "Column":
+    """Return the score column with metadata that says how it was made. The number of tasks is of the run alone."""
+    return score.alias("score", metadata=column_metadata(facts | {"tasks": None}))

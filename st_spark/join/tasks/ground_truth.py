@@ -1,112 +1,84 @@
-"""The exact neighbours of a few left rows, and the cells that these lie in: what a recall is measured by. No Spark."""
+"""The exact neighbours of a sample of left rows, and the inverted lists that hold them: these measure the recall."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.tasks.blocks import places_of
-from st_spark.join.tasks.vector_column import checked
+from st_spark.join.tasks.blocks import Block, self_index
+from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
-from st_spark.topk.scores import Matrix, Places
+from st_spark.topk.scores import Places, Scores
 from st_spark.topk.search import top_k
 
-# Right rows that are looked through at once.
+KEY_HASH = "_key_hash"
+# Right rows that are searched at a time.
 _ROWS = 32_768
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Some rows, drawn by the hashes of their ids.
+class GroundTruth:
+    """Searches right rows for the k neighbours of the queries, with a score of at least the threshold.
 
-    Attributes:
-        ids: [n].
-        keys: [n] a hash of what must be equal in a pair.
-        matrix: [n, d].
+    The queries are a sample of left rows, with KEY_HASH: a hash of the columns that must be equal.
     """
 
-    ids: pa.Array
-    keys: npt.NDArray[np.int64]
-    matrix: Matrix
-
-    def part(self, first: int, stop: int | None = None) -> "Drawn":
-        """Some of them."""
-        return Drawn(self.ids[first:stop], self.keys[first:stop], self.matrix[first:stop])
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Looks through right rows.
-
-    Attributes:
-        queries: The left rows.
-        cells: The cells.
-        k: How many neighbours.
-        threshold: Only pairs with this score or a higher one.
-        itself: Whether one table is joined with itself: a row is no neighbour of itself.
-        columns: The columns of id, vector and hash of the keys.
-    """
-
-    queries: Drawn
-    cells: CoarseQuantizer
+    queries: Block
+    quantizer: CoarseQuantizer
     k: int
     threshold: float | None
-    itself: bool
-    columns: tuple[str, str, str]
+    self_join: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Batches of left_id (the query's place), right_id, score, cell: among them the k best of each query."""
-        floor = np.full(len(self.queries.ids), -np.inf)
+        """Yield left_id (the row number of the query), right_id, score, list: the k best of each query, and others.
+
+        The columns of the batches are ids, vectors and KEY_HASH.
+        """
+        thresholds = np.full(len(self.queries), -np.inf)
         held: list[pa.RecordBatch] = []
         for batch in batches:
             held.append(batch)
             if sum(map(len, held)) >= _ROWS:
-                yield from self._best(held, floor)
+                yield from self._search(held, thresholds)
                 held = []
         if held:
-            yield from self._best(held, floor)
+            yield from self._search(held, thresholds)
 
-    def _best(self, batches: list[pa.RecordBatch], floor: npt.NDArray[np.float64]) -> Iterator[pa.RecordBatch]:
-        """The best of some right rows; raises the floor of the queries."""
-        rows = pa.concat_batches(batches)
-        id_column, vector, key = self.columns
-        found = checked(rows.column(vector), self.queries.matrix.shape[1], self.cells.score)
-        kept = pa.array(found.kept)
-        # Of equal scores the smaller id is better, so they stand in that order.
-        ids = rows.column(id_column).filter(kept)
-        order = pc.sort_indices(ids).to_numpy()
-        ids, matrix = ids.take(pa.array(order)), found.matrix[order]
-        keys = rows.column(key).filter(kept).to_numpy()[order]
-        for value in np.unique(keys):
-            query = np.flatnonzero(self.queries.keys == value)
-            right = np.flatnonzero(keys == value)
-            if len(query):
-                yield self._pairs(query, ids.take(pa.array(right)), matrix[right], floor)
+    def _search(self, batches: list[pa.RecordBatch], thresholds: Scores) -> Iterator[pa.RecordBatch]:
+        """Yield the best pairs of some right rows, and raise the thresholds of the queries."""
+        ids, column, keys = pa.concat_batches(batches).columns
+        vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
+        kept = pa.array(vectors.kept)
+        right = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys.filter(kept)})
+        right = right.take(pc.sort_indices(right.ids).to_numpy())  # of equal scores the smaller id is better
+        left_keys, right_keys = (rows.extra[KEY_HASH].to_numpy() for rows in (self.queries, right))
+        for key in np.intersect1d(left_keys, right_keys):
+            query = np.flatnonzero(left_keys == key)
+            yield self._pairs(query, right.take(np.flatnonzero(right_keys == key)), thresholds)
 
-    def _pairs(self, query: Places, ids: pa.Array, matrix: Matrix, floor: npt.NDArray[np.float64]) -> pa.RecordBatch:
-        twins = places_of(self.queries.ids.take(pa.array(query)), ids) if self.itself else None
+    def _pairs(self, query: Places, right: Block, thresholds: Scores) -> pa.RecordBatch:
+        left = self.queries.take(query)
         pairs = top_k(
-            self.queries.matrix[query],
-            matrix,
+            left.matrix,
+            right.matrix,
             self.k,
-            self.cells.score,
+            self.quantizer.score,
             threshold=self.threshold,
-            self_index=twins,
-            row_thresholds=floor[query],
+            self_index=self_index(left.ids, right.ids) if self.self_join else None,
+            row_thresholds=thresholds[query],
         )
         counts = np.bincount(pairs.left, minlength=len(query))
-        enough = np.flatnonzero(counts == self.k)
-        last = np.cumsum(counts)[enough] - 1
-        floor[query[enough]] = np.maximum(floor[query[enough]], pairs.score[last])
-        places, where = np.unique(pairs.right, return_inverse=True)
-        cell = self.cells.assign(matrix[places])[where]
-        arrays = [
-            pa.array(query[pairs.left].astype(np.int32)),
-            ids.take(pa.array(pairs.right)),
-            pa.array(pairs.score),
-            pa.array(cell.astype(np.int32)),
-        ]
-        return pa.RecordBatch.from_arrays(arrays, names=["left_id", "right_id", "score", "cell"])
+        full = np.flatnonzero(counts == self.k)
+        kth_best = pairs.score[np.cumsum(counts)[full] - 1]
+        thresholds[query[full]] = np.maximum(thresholds[query[full]], kth_best)
+        found, which = np.unique(pairs.right, return_inverse=True)
+        lists = self.quantizer.assign(right.matrix[found])[which]
+        columns = {
+            "left_id": pa.array(query[pairs.left].astype(np.int32)),
+            "right_id": right.ids.take(pa.array(pairs.right)),
+            "score": pa.array(pairs.score),
+            "list": pa.array(lists.astype(np.int32)),
+        }
+        return pa.RecordBatch.from_pydict(columns)

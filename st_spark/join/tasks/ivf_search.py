@@ -1,4 +1,4 @@
-"""A meeting of an approximate join to pairs: left rows search the cells that they carry. No Spark."""
+"""What one task of an approximate join does: left rows search the inverted lists that they probe."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,63 +6,50 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from st_spark.join.tasks.blocks import Meeting, Side, places_of
-from st_spark.join.tasks.list_assignment import CELL, PROBES
-from st_spark.join.tasks.merging import lists
+from st_spark.join.tasks.blocks import TaskInput, self_index
+from st_spark.join.tasks.list_assignment import LIST, PROBES
+from st_spark.join.tasks.results import left_slices, list_batch
 from st_spark.topk.inverted_lists import Probes, search_lists
-from st_spark.topk.scores import Places
+from st_spark.topk.pairs import ranks
 
-# Left rows of one search: their pairs are in memory at once.
+# Pairs that one search holds.
 _PAIRS = 1 << 22
 
 
 @dataclass(frozen=True)
-class Searching:
-    """The k best right rows of each left row, of those in the cells that it searches in this meeting.
+class IvfSearch:
+    """Finds the k best right rows of each left row, among those in the lists that it probes in this task.
 
-    Attributes:
-        k: How many.
-        score: One of vectors.SCORES.
-        threshold: Only pairs with this score or a higher one.
-        itself: Whether one table is joined with itself: its rows are all left ones here, those with a cell right ones.
+    In a self join all rows are in the left block, and the rows with a list are also right rows.
     """
 
     k: int
     score: str
     threshold: float | None
-    itself: bool
+    self_join: bool
 
-    def __call__(self, meeting: Meeting) -> Iterator[pa.RecordBatch]:
-        """Batches of left_id and lists of right_id and score; see merging.lists()."""
-        left = meeting.left
-        right = _those_with_cells(left) if self.itself else meeting.right
-        cells = right.carried[CELL].to_numpy(zero_copy_only=False).astype(np.int64)
-        twins = places_of(left.ids, right.ids) if self.itself else None
-        size = max(_PAIRS // self.k, 1)
-        for start in range(0, len(left.ids) if len(right.ids) else 0, size):
-            part = slice(start, start + size)
+    def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
+        """Yield batches of left_id and the lists right_id and score; see results.list_batch()."""
+        left, right = task.left, task.left if self.self_join else task.right
+        if right.extra[LIST].null_count:
+            right = right.take(np.flatnonzero(right.extra[LIST].is_valid().to_numpy(zero_copy_only=False)))
+        lists = right.extra[LIST].to_numpy(zero_copy_only=False).astype(np.int64)
+        own = self_index(left.ids, right.ids) if self.self_join else None
+        for rows in left_slices(TaskInput(left, right), max(_PAIRS // self.k, 1)):
             pairs = search_lists(
-                left.matrix[part],
+                left.matrix[rows],
                 right.matrix,
-                cells,
-                _visits(left.carried[PROBES][part]),
+                lists,
+                _probes(left.extra[PROBES][rows]),
                 self.k,
                 self.score,
                 threshold=self.threshold,
-                self_index=None if twins is None else twins[part],
+                self_index=None if own is None else own[rows],
             )
-            yield lists(left.ids[part], right.ids, pairs)
+            yield list_batch(left.ids[rows], right.ids, pairs)
 
 
-def _those_with_cells(side: Side) -> Side:
-    if not side.carried[CELL].null_count:
-        return side
-    places: Places = np.flatnonzero(side.carried[CELL].is_valid().to_numpy(zero_copy_only=False))
-    chosen = pa.array(places)
-    return Side(side.ids.take(chosen), side.matrix[places], {CELL: side.carried[CELL].take(chosen)})
-
-
-def _visits(probes: pa.Array) -> Probes:
-    counts = probes.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Probes(np.repeat(np.arange(len(counts)), counts), probes.flatten().to_numpy().astype(np.int64), rank)
+def _probes(lists: pa.Array) -> Probes:
+    counts = lists.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    row = np.repeat(np.arange(len(counts)), counts)
+    return Probes(row, lists.flatten().to_numpy().astype(np.int64), ranks(row))

@@ -1,4 +1,4 @@
-"""Groups in which every row is within the threshold of one row, the leader: one pass in the order of ids. No Spark."""
+"""Groups in which every row is within the threshold of one row, the leader: one pass in the order of ids."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -8,21 +8,17 @@ from typing import Any
 Pair = tuple[Any, Any, float | None]  # right id, left id, score
 
 
-def led(pairs: Iterable[Pair]) -> Iterator[tuple[Any, Any]]:
-    """The rows that are no leaders, in the order of ids, each with its leader.
+def assign_leaders(pairs: Iterable[Pair]) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows that follow a leader, in the order of ids, each with the id of its leader.
 
-    Each row in turn joins the leader that it is most similar to (of equal ones that of the smallest id), and becomes
-    a leader if there is none within the threshold.
+    Each row joins the most similar leader before it; of equal ones the leader with the smallest id. It becomes a leader
+    itself if none is within the threshold.
 
     Args:
-        pairs: Those within the threshold, left id < right id, in the order of (right id, left id). A copy of a row
-            comes without its other pairs: as a pair with the row, the score None. It has the scores of the row, and
-            is within the threshold of it.
-
-    Yields:
-        The row's id and its leader's.
+        pairs: The pairs within the threshold, left id < right id, sorted by right id and left id. A copy of a row has
+            one pair only, with that row and the score None. Its scores are the row's scores.
     """
-    # Of each row that is no leader: the most similar leader among those so far, not only those before the row itself.
+    # Each follower's most similar leader so far. A leader that comes after the row counts too, for copies of the row.
     nearest: dict[Any, tuple[float, Any]] = {}
     for right, group in groupby(pairs, itemgetter(0)):
         own = [(left, score) for _, left, score in group]

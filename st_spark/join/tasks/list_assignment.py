@@ -1,85 +1,178 @@
-"""Rows to the meetings of an approximate join: Arrow batches in, the same with meetings and cells out. No Spark."""
+"""Rows to the tasks of an approximate join.
+
+Neighbouring inverted lists form a partition, which is searched in one task: a left row, which probes neighbouring
+lists, then goes to few tasks.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from st_spark.join.tasks.regions import Regions
-from st_spark.join.tasks.vector_column import checked, packed
+from st_spark.join.tasks.blocks import TASK
+from st_spark.join.tasks.vector_column import pack, read_vectors
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
-from st_spark.topk.scores import Places
+from st_spark.topk.pairs import ranks
+from st_spark.topk.scores import Matrix, Places
 
-# What tagged rows carry: the cell that a right row lies in, those that a left row searches in this meeting (the best
-# first), and before that a number that is spread evenly.
-CELL, PROBES, SALT = "_cell", "_probes", "_salt"
+Weights = npt.NDArray[np.float64]
+
+# The list of a right row, the lists that a left row probes in this task (the best first), and a hash of the row's id.
+LIST, PROBES, ROW_HASH = "_list", "_probes", "_row_hash"
 # Vectors of a batch, in bytes.
-_BYTES = 1 << 24
+_BATCH_BYTES = 1 << 24
+_POWER_ROUNDS = 8
 
 
 @dataclass(frozen=True)
-class Tagging:
-    """Finds the meetings of rows.
+class ListTasks:
+    """Which tasks the rows of a list go to.
+
+    A partition is divided into blocks as an exact join is: each left block meets each right block in a task. Most
+    partitions are one task. A list larger than a partition has several right blocks, and one that many left rows probe
+    has several left blocks.
 
     Attributes:
-        cells: The cells.
-        regions: Which meetings they belong to.
-        nprobe: How many cells a left row searches.
-        vector: The column of vectors.
-        meeting: What to call the column of meetings.
-        left: Whether the rows are left ones.
-        right: Whether they are right ones; in a self join both.
+        partition: [lists] the partition of a list.
+        left: [partitions] left blocks.
+        right: [partitions] right blocks.
     """
 
-    cells: CoarseQuantizer
-    regions: Regions
+    partition: Places
+    left: Places
+    right: Places
+
+    @cached_property
+    def first(self) -> Places:
+        """The first task of each partition, and the number of all tasks."""
+        return np.concatenate(([0], np.cumsum(self.left * self.right)))
+
+    def of_right(self, lists: Places, row_hash: Places) -> tuple[Places, Places]:
+        """Return for each copy of right rows the row number and the task. [n] lists and hashes of the rows."""
+        row, block = _repeated(self.left[self.partition[lists]])
+        partition = self.partition[lists[row]]
+        right = self.right[partition]
+        return row, self.first[partition] + block * right + row_hash[row] % right
+
+    def of_left(self, probes: Places, row_hash: Places) -> tuple[Places, Places, Places]:
+        """Return for each list to search the left row number, the task and the list. Probes are [n, nprobe]."""
+        probe, block = _repeated(self.right[self.partition[probes.ravel()]])
+        row, lists = probe // probes.shape[1], probes.ravel()[probe]
+        partition = self.partition[lists]
+        left_block = row_hash[row] % self.left[partition]
+        return row, self.first[partition] + left_block * self.right[partition] + block, lists
+
+
+def partition_lists(
+    centroids: Matrix, right_rows: Weights, left_rows: Weights, target: float, max_left: float
+) -> ListTasks:
+    """Divide lists into partitions of about equal size.
+
+    Args:
+        centroids: [lists, d].
+        right_rows: [lists] estimated right rows of each list.
+        left_rows: [lists] estimated left rows that probe each list.
+        target: Rows of a partition, left and right.
+        max_left: Left rows of a task.
+    """
+    right = np.maximum(np.ceil(right_rows / target), 1).astype(np.int64)
+    small = _bisect(np.flatnonzero(right == 1), centroids.astype(np.float64), left_rows + right_rows, target)
+    groups = [*small, *np.flatnonzero(right > 1)[:, None]]
+    partition = np.empty(len(centroids), np.int64)
+    for number, group in enumerate(groups):
+        partition[group] = number
+    left = np.maximum(np.ceil(np.bincount(partition, left_rows) / max_left), 1).astype(np.int64)
+    return ListTasks(partition, left, right[[group[0] for group in groups]])
+
+
+@dataclass(frozen=True)
+class ListAssignment:
+    """Assigns left rows, which search nprobe lists, or right rows to tasks. In a self join rows are both."""
+
+    quantizer: CoarseQuantizer
+    tasks: ListTasks
     nprobe: int
     vector: str
-    meeting: str
     left: bool
     right: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Each row once for each of its meetings, CELL (null if it is no right row there) and PROBES, less SALT.
+        """Yield each row once for each of its tasks, with a packed vector, TASK, PROBES and no ROW_HASH.
 
-        Vectors are packed: see vectors.packed().
+        LIST is null if the row is no right row in the task.
         """
         for batch in batches:
-            found = checked(batch.column(self.vector), self.cells.centroids.shape[1], self.cells.score)
-            rows = batch if found.kept.all() else batch.filter(pa.array(found.kept))
+            vectors = read_vectors(batch.column(self.vector), self.quantizer.centroids.shape[1], self.quantizer.score)
+            rows = batch if vectors.kept.all() else batch.filter(pa.array(vectors.kept))
             if len(rows):
-                yield from self._tagged(rows, found.matrix)
+                yield from self._assign(rows, vectors.matrix)
 
-    def _tagged(self, rows: pa.RecordBatch, matrix: np.ndarray) -> Iterator[pa.RecordBatch]:
-        salt = rows.column(SALT).to_numpy()
-        none = np.empty(0, np.int64)
-        row, meeting, probe = self._searches(matrix, salt) if self.left else (none, none, none)
-        cell = np.full(len(row), -1)
-        if self.right:
-            home = self.cells.assign(matrix)
-            there, where = self.regions.right(home, salt)
-            row, meeting = np.concatenate((there, row)), np.concatenate((where, meeting))
-            probe = np.concatenate((np.full(len(there), -1), probe))
-            cell = np.concatenate((home[there], cell))
-        # Stable: what makes a row a right one stands before its probes, and these stay in order.
-        order = np.lexsort((meeting, row))
-        row, meeting, probe, cell = row[order], meeting[order], probe[order], cell[order]
-        firsts = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(meeting, prepend=-1) != 0))
-        searched = probe >= 0
-        ends = np.concatenate(([0], np.cumsum(np.add.reduceat(searched, firsts, dtype=np.int64))))
-        kept = rows.drop_columns([SALT, self.vector]).take(pa.array(row[firsts]))
-        more = {
-            self.meeting: pa.array(meeting[firsts].astype(np.int32)),
-            CELL: pa.array(cell[firsts].astype(np.int32), mask=cell[firsts] < 0),
-            PROBES: pa.ListArray.from_arrays(ends.astype(np.int32), probe[searched].astype(np.int32)),
+    def _assign(self, rows: pa.RecordBatch, matrix: Matrix) -> Iterator[pa.RecordBatch]:
+        row, task, own, probe = self._entries(matrix, rows.column(ROW_HASH).to_numpy())
+        # Stable: the entry of a right row comes before its probes, and these stay in order.
+        order = np.lexsort((task, row))
+        row, task, own, probe = row[order], task[order], own[order], probe[order]
+        first = np.flatnonzero((np.diff(row, prepend=-1) != 0) | (np.diff(task, prepend=-1) != 0))
+        probed = probe >= 0
+        ends = np.concatenate(([0], np.cumsum(np.add.reduceat(probed, first, dtype=np.int64))))
+        row, own = row[first], own[first]
+        kept = rows.drop_columns([ROW_HASH, self.vector]).take(pa.array(row))
+        added = {
+            TASK: pa.array(task[first].astype(np.int32)),
+            LIST: pa.array(own.astype(np.int32), mask=own < 0),
+            PROBES: pa.ListArray.from_arrays(ends.astype(np.int32), probe[probed].astype(np.int32)),
         }
-        tagged = pa.RecordBatch.from_arrays([*kept.columns, *more.values()], names=[*kept.schema.names, *more])
-        step = max(_BYTES // (matrix.shape[1] * matrix.itemsize), 1)
-        for first in range(0, len(tagged), step):
-            part = slice(first, first + step)
-            vectors = packed(matrix[row[firsts][part]])
-            yield tagged.slice(first, step).append_column(self.vector, vectors)
+        assigned = pa.RecordBatch.from_arrays([*kept.columns, *added.values()], names=[*kept.schema.names, *added])
+        step = max(_BATCH_BYTES // (matrix.shape[1] * matrix.itemsize), 1)
+        for start in range(0, len(assigned), step):
+            vectors = pack(matrix[row[start : start + step]])
+            yield assigned.slice(start, step).append_column(self.vector, vectors)
 
-    def _searches(self, matrix: np.ndarray, salt: Places) -> tuple[Places, Places, Places]:
-        return self.regions.left(self.cells.probe(matrix, self.nprobe), salt)
+    def _entries(self, matrix: Matrix, row_hash: Places) -> tuple[Places, Places, Places, Places]:
+        """Return row, task, list of a right row (or -1) and list to probe (or -1), right rows first."""
+        parts = []
+        if self.right:
+            lists = self.quantizer.assign(matrix)
+            row, task = self.tasks.of_right(lists, row_hash)
+            parts.append((row, task, lists[row], np.full(len(row), -1)))
+        if self.left:
+            row, task, probe = self.tasks.of_left(self.quantizer.probe(matrix, self.nprobe), row_hash)
+            parts.append((row, task, np.full(len(row), -1), probe))
+        row, task, own, probe = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return row, task, own, probe
+
+
+def _bisect(lists: Places, centroids: Matrix, weights: Weights, target: float) -> list[Places]:
+    """Halve lists along their longest direction until no part is heavier than the target, or has one list."""
+    done, waiting = [], [lists] if len(lists) else []
+    while waiting:
+        group = waiting.pop()
+        parts = int(np.ceil(weights[group].sum() / target))
+        if parts <= 1 or len(group) == 1:
+            done.append(group)
+            continue
+        points = centroids[group] - centroids[group].mean(axis=0)
+        group = group[np.argsort(points @ _longest_direction(points), kind="stable")]
+        sums = np.cumsum(weights[group])
+        cut = int(np.searchsorted(sums, sums[-1] * (parts // 2) / parts)) + 1
+        cut = min(max(cut, 1), len(group) - 1)
+        waiting += [group[cut:], group[:cut]]
+    return done
+
+
+def _longest_direction(points: Matrix) -> Weights:
+    """Return the direction in which centred points spread most, by power iteration: an SVD takes seconds."""
+    direction: Weights = points[np.argmax((points * points).sum(axis=1))]
+    for _ in range(_POWER_ROUNDS):
+        length = float(np.linalg.norm(direction)) or 1.0
+        direction = points.T @ (points @ (direction / length))
+    return direction
+
+
+def _repeated(counts: Places) -> tuple[Places, Places]:
+    """Return each row number as often as its count, and the index of each repetition."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    return row, ranks(row)

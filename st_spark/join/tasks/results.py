@@ -1,4 +1,4 @@
-"""What is made of a meeting: its best pairs, or all above a threshold, as Arrow batches. No Spark."""
+"""What a task returns for its two blocks: the best pairs of each row, or all above a threshold, as Arrow batches."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,122 +7,153 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.tasks.blocks import Meeting, places_of
-from st_spark.topk.pairs import Pairs
+from st_spark.join.tasks.blocks import TaskInput, run_starts, self_index
+from st_spark.join.tasks.vector_column import score_column
+from st_spark.topk.pairs import Pairs, ranks
+from st_spark.topk.scores import Places
 from st_spark.topk.search import above_by_parts, top_k
 
-# What is made, instead of rows, of all pairs of a meeting: given the ids of both sides (the same array twice where
-# rows meet each other) and the pairs, some at a time, as places among these ids.
-Each = Callable[[pa.Array, pa.Array, Iterator[Pairs]], Iterator[pa.RecordBatch]]
+# Makes batches from all pairs of a task. It gets the ids of both blocks (the same array twice in a self-pair task) and
+# the pairs, some at a time, as row numbers.
+PairReducer = Callable[[pa.Array, pa.Array, Iterator[Pairs]], Iterator[pa.RecordBatch]]
 
-# Neighbours that one call of the kernel holds; each call reads the whole right side, so it has some rows at least.
-_PAIRS, _LEAST_ROWS = 1 << 22, 512
-_ROWS_OF_A_BATCH = 1 << 20
+# Neighbours that one search holds. Each search reads the whole right block, so it has some left rows at least.
+_PAIRS, _MIN_ROWS = 1 << 22, 512
+_BATCH_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The k best right rows of each left row.
+class TopK:
+    """Finds the k best right rows of each left row, of those with a score of at least the threshold.
 
-    Attributes:
-        k: How many, fewer where there are fewer.
-        score: One of vectors.SCORES.
-        threshold: Only pairs with this score or a higher one.
-        itself: Whether both sides are one table, in which a row is no neighbour of itself.
-        alone: Numbers of the meetings (of a table with itself) whose left rows meet each other.
-        ranked: Whether to add the rank: no other meeting has pairs of these left rows.
+    In a self join a row is no neighbour of itself. Pairs are ranked if no other task has pairs of these left rows.
     """
 
     k: int
     score: str
     threshold: float | None = None
-    itself: bool = False
-    alone: frozenset[int] = frozenset()
+    self_join: bool = False
     ranked: bool = False
 
-    def __call__(self, meeting: Meeting) -> Iterator[pa.RecordBatch]:
-        """Batches of left_id, right_id, score (and rank)."""
-        left = meeting.left
-        right = left if meeting.number in self.alone else meeting.right
-        twins = places_of(left.ids, right.ids) if self.itself else None
-        rows = max(_LEAST_ROWS, _PAIRS // self.k)
-        for start in range(0, len(left.ids) if len(right.ids) else 0, rows):
-            part = slice(start, start + rows)
+    def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
+        """Yield batches of left_id, right_id, score (and rank)."""
+        left, right = task.left, task.right
+        own = self_index(left.ids, right.ids) if self.self_join else None
+        for rows in left_slices(task, max(_MIN_ROWS, _PAIRS // self.k)):
             pairs = top_k(
-                left.matrix[part],
+                left.matrix[rows],
                 right.matrix,
                 min(self.k, len(right.ids)),
                 self.score,
                 threshold=self.threshold,
-                self_index=None if twins is None else twins[part],
+                self_index=None if own is None else own[rows],
             )
-            yield from batches(left.ids[part], right.ids, pairs, ranked=self.ranked)
+            yield from pair_batches(left.ids[rows], right.ids, pairs, ranked=self.ranked)
 
 
 @dataclass(frozen=True)
 class Above:
-    """All pairs with a score of at least the threshold.
+    """Finds all pairs with a score of at least the threshold.
 
-    Attributes:
-        threshold: The least score.
-        score: One of vectors.SCORES.
-        itself: Whether both sides are one table: each pair once, the smaller id left.
-        alone: Numbers of the meetings (of a table with itself) whose left rows meet each other.
-        each: What to make of the pairs; by default a row of each.
+    In a self join each pair comes once, the smaller id left. A reducer makes other batches from the pairs.
     """
 
     threshold: float
     score: str
-    itself: bool = False
-    alone: frozenset[int] = frozenset()
-    each: Each | None = None
+    self_join: bool = False
+    reducer: PairReducer | None = None
 
-    def __call__(self, meeting: Meeting) -> Iterator[pa.RecordBatch]:
-        """Batches of left_id, right_id, score; or what `each` gives."""
-        alone = meeting.number in self.alone
-        left = meeting.left.ids
-        right = left if alone else meeting.right.ids
-        if self.each is not None:
-            yield from self.each(left, right, self._pairs(meeting, alone))
+    def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
+        """Yield batches of left_id, right_id, score; or what the reducer yields."""
+        found = above_by_parts(
+            task.left.matrix, task.right.matrix, self.threshold, self.score, self_join=task.self_pairs
+        )
+        parts = (pairs for pairs in found if len(pairs.left))
+        if self.reducer is not None:
+            yield from self.reducer(task.left.ids, task.right.ids, parts)
             return
-        for pairs in self._pairs(meeting, alone):
-            for batch in batches(left, right, pairs):
-                yield _smaller_first(batch) if self.itself and not alone else batch
-
-    def _pairs(self, meeting: Meeting, alone: bool) -> Iterator[Pairs]:
-        left, right = meeting.left.matrix, meeting.left.matrix if alone else meeting.right.matrix
-        for pairs in above_by_parts(left, right, self.threshold, self.score, self_join=alone):
-            if len(pairs.left):
-                yield pairs
+        for pairs in parts:
+            for batch in pair_batches(task.left.ids, task.right.ids, pairs):
+                yield _smaller_id_left(batch) if self.self_join and not task.self_pairs else batch
 
 
-def batches(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs, *, ranked: bool = False) -> Iterator[pa.RecordBatch]:
-    """Pairs of places as rows: left_id, right_id, score, and if asked for rank (int, 1 for the first of a left row).
+def left_slices(task: TaskInput, rows: int) -> Iterator[slice]:
+    """Yield slices of so many left rows; none if the right block is empty."""
+    for start in range(0, len(task.left.ids) if len(task.right.ids) else 0, rows):
+        yield slice(start, start + rows)
 
-    Args:
-        left_ids: Ids of the left places.
-        right_ids: Ids of the right places.
-        pairs: Sorted pairs.
-        ranked: Whether to add the rank.
-    """
+
+def pair_batches(
+    left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs, *, ranked: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Yield sorted pairs as rows: left_id, right_id, score, and if asked for rank (int, from 1 for each left row)."""
     columns = {
         "left_id": left_ids.take(pa.array(pairs.left)),
         "right_id": right_ids.take(pa.array(pairs.right)),
-        "score": pa.array(pairs.score + 0.0),  # no -0.0: Spark would tell it from 0.0
+        "score": score_column(pairs.score),
     }
     if ranked:
-        starts = np.flatnonzero(np.diff(pairs.left, prepend=-1))
-        lengths = np.diff(starts, append=len(pairs.left))
-        columns["rank"] = pa.array((np.arange(len(pairs.left)) - np.repeat(starts, lengths) + 1).astype(np.int32))
+        columns["rank"] = pa.array((ranks(pairs.left) + 1).astype(np.int32))
     whole = pa.RecordBatch.from_pydict(columns)
-    for start in range(0, len(whole), _ROWS_OF_A_BATCH):
-        yield whole.slice(start, _ROWS_OF_A_BATCH)
+    for start in range(0, len(whole), _BATCH_ROWS):
+        yield whole.slice(start, _BATCH_ROWS)
 
 
-def _smaller_first(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Each pair with the smaller id left."""
+def list_batch(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs) -> pa.RecordBatch:
+    """Return sorted pairs as a row for each left row: left_id, right_id (a list, the best first), score (a list).
+
+    Lists of pairs are shuffled many times faster than pairs.
+    """
+    starts = np.flatnonzero(np.diff(pairs.left, prepend=-1))
+    ends = pa.array(np.append(starts, len(pairs.left)).astype(np.int32))
+    right, score = right_ids.take(pa.array(pairs.right)), score_column(pairs.score)
+    lists = {"right_id": pa.ListArray.from_arrays(ends, right), "score": pa.ListArray.from_arrays(ends, score)}
+    return pa.RecordBatch.from_pydict({"left_id": left_ids.take(pa.array(pairs.left[starts])), **lists})
+
+
+def merge_lists(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.RecordBatch]:
+    """Yield the k best pairs of each left row: left_id, right_id, score, rank.
+
+    The batches are from list_batch(), with all lists of a left row next to each other.
+    """
+    held: pa.RecordBatch | None = None
+    for batch in batches:
+        if len(batch):
+            rows = batch if held is None else pa.concat_batches([held, batch])
+            complete = int(run_starts([rows.column("left_id")])[-1])  # the last left row may go on in the next batch
+            if complete:
+                yield _merge(rows.slice(0, complete), k)
+            held = rows.slice(complete)
+    if held is not None:
+        yield _merge(held, k)
+
+
+def _merge(rows: pa.RecordBatch, k: int) -> pa.RecordBatch:
+    starts = run_starts([rows.column("left_id")])
+    lists = np.diff(starts, append=len(rows))  # of each left row
+    sizes = pc.list_value_length(rows.column("right_id")).to_numpy(zero_copy_only=False).astype(np.int64)
+    left = np.repeat(np.repeat(np.arange(len(starts)), lists), sizes)
+    right, score = (rows.column(name).flatten() for name in ("right_id", "score"))
+    order = np.arange(len(left))
+    several = lists[left] > 1
+    if several.any():  # one list alone is sorted
+        order[several] = _sorted(np.flatnonzero(several), left, right, score)
+    rank = ranks(left) + 1  # sorting does not move a pair to another left row
+    best = rank <= k
+    chosen = pa.array(order[best])
+    ids = rows.column("left_id").take(pa.array(starts[left[best]]))
+    columns = [ids, right.take(chosen), score.take(chosen), pa.array(rank[best].astype(np.int32))]
+    return pa.RecordBatch.from_arrays(columns, names=["left_id", "right_id", "score", "rank"])
+
+
+def _sorted(places: Places, left: Places, right: pa.Array, score: pa.Array) -> Places:
+    """Sort some places by left row, score (the best first) and right id."""
+    places = places[pc.sort_indices(right.take(pa.array(places))).to_numpy()]
+    return np.asarray(places[np.lexsort((-score.to_numpy()[places], left[places]))])
+
+
+def _smaller_id_left(batch: pa.RecordBatch) -> pa.RecordBatch:
     left, right, score = batch.columns
-    fine = pc.less(left, right)
-    return pa.RecordBatch.from_arrays(
-        [pc.if_else(fine, left, right), pc.if_else(fine, right, left), score], names=batch.schema.names
-    )
+    sorted_ids = pc.less(left, right)
+    columns = [pc.if_else(sorted_ids, left, right), pc.if_else(sorted_ids, right, left), score]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -56,7 +56,7 @@ def scores(pairs: "DataFrame") -> dict[tuple[Any, Any], float]:
 def test_pairs_match_lasers_definition_for_any_blocks(
     sides: "tuple[DataFrame, DataFrame]", monkeypatch: pytest.MonkeyPatch, shape: Grid, one_task: int
 ) -> None:
-    monkeypatch.setattr(block_plan, "two_sides", lambda *_: shape)
+    monkeypatch.setattr(block_plan, "choose_grid", lambda *_, **__: shape)
     rule = Rule(3, threshold=1.02, candidates="all")
     mined = mine(Corpus(sides[0]), Corpus(sides[1]), rule, one_task=one_task)
     found = scores(mined.pairs)
@@ -235,7 +235,7 @@ def test_score_pairs_matches_lasers_definition(spark: "SparkSession") -> None:
 def test_duplicate_ids_and_different_dimensions_are_rejected(spark: "SparkSession") -> None:
     vectors: npt.NDArray[Any] = VECTORS[0][:3]
     twice, fine = frame(spark, [1, 1, 2], vectors), frame(spark, range(3), vectors)
-    with pytest.raises(InputError, match="more than once in the target table: 1"):
+    with pytest.raises(InputError, match="Duplicate ids in the target table: 1"):
         st_spark.mine_bitext(fine, twice)
     with pytest.raises(InputError, match="source vectors have 6 values, the target ones 5"):
         st_spark.mine_bitext(fine, frame(spark, range(3), vectors[:, :5]))

@@ -1,18 +1,21 @@
-"""Small tables of vectors for joins, and what a join of them is by plain float64 arithmetic."""
+"""Small tables of vectors, joins of them in several tasks, and the expected result by plain float64 arithmetic."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+
+from st_spark.join.inputs import table_pair
+from st_spark.join.options import Request, Settings
+from st_spark.join.similarity_join import plan_join
 
 Row = tuple[Any, Any, float, int]
 
 
 def random_vectors(seed: int, rows: int, dimension: int) -> npt.NDArray[np.float32]:
-    """Vectors of small whole numbers, none of zeros: many are equal, many scores tie."""
+    """Return vectors of small whole numbers, none of zeros: many are equal, and many scores tie."""
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-2, 3, (rows, dimension)).astype(np.float32)
     vectors[:, 0] = rng.integers(1, 4, rows)
@@ -22,7 +25,7 @@ def random_vectors(seed: int, rows: int, dimension: int) -> npt.NDArray[np.float
 def frame(
     spark: SparkSession, ids: Sequence[Any], vectors: Iterable[Any], partitions: int = 3, **more: Sequence[Any]
 ) -> DataFrame:
-    """A DataFrame of id, embedding (array<float>) and more columns."""
+    """Return a DataFrame of id, embedding (array<float>) and more columns."""
     kind = "string" if ids and isinstance(ids[0], str) else "bigint"
     schema = f"id {kind}, embedding array<float>" + "".join(f", {name} string" for name in more)
     rows = [
@@ -32,8 +35,16 @@ def frame(
     return spark.createDataFrame(rows, schema).repartition(partitions)
 
 
+def join_blocks(
+    left: DataFrame, right: DataFrame | None, settings: Settings, on: Sequence[str] = (), **options: Any
+) -> DataFrame:
+    """Return the pairs of similarity_join() with other sizes of tasks."""
+    names = {"left": ("id", "embedding"), "right": ("id", "embedding")}
+    return plan_join(table_pair(left, right, names, on), Request(**options, settings=settings)).pairs
+
+
 def scores(left: npt.NDArray[Any], right: npt.NDArray[Any], score: str) -> npt.NDArray[np.float64]:
-    """[n, m] all scores, pair by pair."""
+    """Return all scores, [n, m]."""
     x, y = left.astype(np.float64)[:, None, :], right.astype(np.float64)[None, :, :]
     if score == "euclidean":
         return np.asarray(-np.sqrt(((x - y) ** 2).sum(axis=2)))
@@ -55,33 +66,32 @@ def neighbours(
     itself: bool = False,
     keys: tuple[Sequence[Any], Sequence[Any]] | None = None,
 ) -> set[Row]:
-    """left_id, right_id, score, rank of the k best by brute force."""
-    table = scores(left, right, score)
-    found = set()
-    for i, name in enumerate(left_ids):
-        may = [
-            (-table[i, j], byte_order(other), other)
-            for j, other in enumerate(right_ids)
-            if table[i, j] >= threshold
-            and not (itself and other == name)
-            and (keys is None or (keys[0][i] is not None and keys[0][i] == keys[1][j]))
-        ]
-        found |= {(name, other, -value + 0.0, rank) for rank, (value, _, other) in enumerate(sorted(may)[:k], 1)}
-    return found
+    """Return left_id, right_id, score, rank of the k best by brute force."""
+    order = sorted(range(len(right_ids)), key=lambda j: byte_order(right_ids[j]))
+    table = scores(left, right[order], score)
+    names = [right_ids[j] for j in order]
+    allowed = table >= threshold
+    if itself:
+        allowed &= np.array([[name != other for other in names] for name in left_ids], bool).reshape(table.shape)
+    if keys is not None:
+        theirs = [keys[1][j] for j in order]
+        allowed &= np.array([[key is not None and key == other for other in theirs] for key in keys[0]], bool)
+    best = np.argsort(np.where(allowed, -table, np.inf), axis=1, kind="stable")[:, :k]
+    return {
+        (left_ids[i], names[j], float(table[i, j]) + 0.0, rank)
+        for i, columns in enumerate(best)
+        for rank, j in enumerate(columns.tolist(), 1)
+        if allowed[i, j]
+    }
 
 
 def byte_order(name: Any) -> Any:
-    """What orders ids."""
+    """Return the sort key of an id."""
     return name.encode() if isinstance(name, str) else name
 
 
 def rows(df: DataFrame) -> set[Any]:
-    """The rows of a DataFrame as tuples, each once."""
+    """Return the rows of a DataFrame as tuples. None may be repeated."""
     found = [tuple(row) for row in df.collect()]
     assert len(found) == len(set(found))
     return set(found)
-
-
-def list_column(vectors: Sequence[Sequence[float | None] | None], kind: pa.DataType | None = None) -> pa.Array:
-    """An Arrow column of vectors."""
-    return pa.array(vectors, pa.list_(kind or pa.float32()))

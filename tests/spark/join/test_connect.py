@@ -10,19 +10,17 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import json
 from pyspark.sql import SparkSession
-from st_spark import similarity_join
-from st_spark.join import block_plan
-from tests.spark.join.tables import frame, random_vectors
+from st_spark.join.options import Settings
+from tests.spark.join.tables import frame, join_blocks, random_vectors
 
-block_plan.two_sides = lambda *_: block_plan.Grid(2, 2)
-block_plan.one_side = lambda *_: 2
+grid = Settings(grid=(2, 2))
 spark = SparkSession.builder.remote("local[2]").getOrCreate()
 left, right = (frame(spark, range(30), random_vectors(seed, 30, 3), lang=["a", "b", "c"] * 10) for seed in (0, 1))
 out = {"module": type(spark).__module__}
-out["two"] = [tuple(row) for row in similarity_join(left, right, k=3).collect()]
-out["itself"] = [tuple(row) for row in similarity_join(left, k=3).collect()]
-out["pairs"] = [tuple(row) for row in similarity_join(left, k=None, threshold=0.9, max_pairs=434).collect()]
-out["keys"] = [tuple(row) for row in similarity_join(left, right, k=3, on=["lang"]).collect()]
+out["two"] = [tuple(row) for row in join_blocks(left, right, grid, k=3).collect()]
+out["itself"] = [tuple(row) for row in join_blocks(left, None, grid, k=3).collect()]
+out["pairs"] = [tuple(row) for row in join_blocks(left, None, grid, k=None, threshold=0.9, max_pairs=434).collect()]
+out["keys"] = [tuple(row) for row in join_blocks(left, right, grid, k=3, on=["lang"]).collect()]
 print("RESULT" + json.dumps(out))
 spark.stop()
 """

@@ -1,4 +1,4 @@
-"""Groups on Spark: the same whatever the partitions, for ids of every kind."""
+"""Groups on Spark: the same for any partitions, for ids of every type."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""near_duplicates: the groups of a float64 comparison of every pair, and every odd row where it belongs."""
+"""near_duplicates: the groups of a float64 comparison of every pair."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,7 @@ def test_neither_partitions_nor_the_order_of_rows_matter(spark: "SparkSession", 
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)
-def test_an_approximate_join_that_searches_all_cells_gives_the_exact_groups(
+def test_an_approximate_join_that_searches_all_lists_gives_the_exact_groups(
     spark: "SparkSession", linkage: str
 ) -> None:
     df = table(spark, [f"{i}" for i in range(160)], clustered(13))
@@ -114,7 +114,7 @@ def test_a_chain_is_one_group_by_components_and_several_by_leaders(spark: "Spark
     assert groups == {"components": "aaaaa", "leader": "aacce"}
 
 
-ODD: list[tuple[int | None, list[float | None] | None]] = [
+UNUSUAL: list[tuple[int | None, list[float | None] | None]] = [
     (1, [1.0, 0.0]),
     (2, [1.0, 0.0]),
     (3, [0.0, 0.0]),
@@ -130,8 +130,8 @@ ODD: list[tuple[int | None, list[float | None] | None]] = [
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)
-def test_rows_without_an_id_or_a_sound_vector_are_left_out(spark: "SparkSession", linkage: str) -> None:
-    df = spark.createDataFrame(ODD, "id int, embedding array<double>")
+def test_rows_without_an_id_or_a_valid_vector_are_left_out(spark: "SparkSession", linkage: str) -> None:
+    df = spark.createDataFrame(UNUSUAL, "id int, embedding array<double>")
     found = near_duplicates(df, 0.9, linkage=linkage).orderBy("id")
     assert [tuple(row) for row in found.collect()] == [
         (1, 1, 2, True, 1.0),
@@ -160,14 +160,12 @@ def test_no_rows_and_no_pairs_are_no_error(spark: "SparkSession") -> None:
         assert [row["size"] for row in near_duplicates(apart, linkage=linkage).collect()] == [1, 1]
 
 
-def test_what_cannot_work_is_refused_with_its_cure(spark: "SparkSession") -> None:
+def test_what_cannot_work_is_refused(spark: "SparkSession") -> None:
     df = spark.createDataFrame([(1, [1.0]), (1, [2.0])], "id bigint, embedding array<float>")
-    with pytest.raises(InputError, match=r"more than once.*: 1\."):
+    with pytest.raises(InputError, match=r"Duplicate ids in the left table: 1\."):
         near_duplicates(df)
-    with pytest.raises(InputError, match=r"linkage='ward' is unknown\. Fix: choose one of components, leader"):
+    with pytest.raises(InputError, match="linkage='ward' is unknown"):
         near_duplicates(df, linkage="ward")
-    with pytest.raises(InputError, match=r"No euclidean score reaches the threshold 0.9.*minus the distance"):
-        near_duplicates(df, score="euclidean")
     with pytest.raises(InputError, match="no column 'doc'"):
         near_duplicates(df, id="doc")
     pairs = spark.range(100).selectExpr("id", "array(1.0D, id / 1000) as embedding")
@@ -176,7 +174,7 @@ def test_what_cannot_work_is_refused_with_its_cure(spark: "SparkSession") -> Non
     assert [row["size"] for row in near_duplicates(pairs, max_pairs=1_000).collect()] == [100] * 100
 
 
-def test_the_score_column_says_how_the_groups_were_made(spark: "SparkSession") -> None:
+def test_the_metadata_of_the_score_column_describes_the_groups(spark: "SparkSession") -> None:
     df = spark.createDataFrame([(1, [1.0])], "id bigint, embedding array<float>")
-    told = st_spark.near_duplicates(df, 0.8).schema["score"].metadata["st_spark"]
-    assert told == {"method": "exact", "score": "cosine", "threshold": 0.8, "linkage": "components"}
+    metadata = st_spark.near_duplicates(df, 0.8).schema["score"].metadata["st_spark"]
+    assert metadata == {"method": "exact", "score": "cosine", "threshold": 0.8, "linkage": "components"}

@@ -1,4 +1,4 @@
-"""Spanning forests: the groups that scipy finds, named by their smallest ids, in whatever parts the pairs come."""
+"""Spanning forests: the groups that scipy finds, named by their smallest ids, for pairs in any parts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from st_spark.join.tasks import components as room
-from st_spark.join.tasks.components import Forest, forest, merged, of_meeting
+from st_spark.join.tasks.components import Forest, forest, merge_forests, reduce_to_tree_edges
 from st_spark.topk.pairs import Pairs
 
 Ids = npt.NDArray[np.int64]
@@ -85,19 +84,19 @@ def test_neither_the_order_of_pairs_nor_their_parts_nor_their_sides_matter(
     arrays = [
         (pa.array([x for x, _ in part], pa.int64()), pa.array([y for _, y in part], pa.int64())) for part in parts
     ]
-    whole = merged((found.root, found.id) for found in (forest(*pair) for pair in arrays))
-    assert groups_of(whole) == groups_of(merged(arrays)) == by_spreading(pairs)
+    whole = merge_forests((found.root, found.id) for found in (forest(*pair) for pair in arrays))
+    assert groups_of(whole) == groups_of(merge_forests(arrays)) == by_spreading(pairs)
 
 
 @settings(deadline=None)
 @given(st.booleans(), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20), st.integers(1, 5))
-def test_a_meeting_gives_fewer_pairs_that_make_the_same_groups(
-    alone: bool, pairs: list[tuple[int, int]], size: int
+def test_the_edges_of_a_task_are_fewer_pairs_with_the_same_groups(
+    self_pairs: bool, pairs: list[tuple[int, int]], size: int
 ) -> None:
     left = pa.array([f"{i:02}" for i in range(0, 20, 2)])
-    right = left if alone else pa.array([f"{i:02}" for i in range(1, 21, 2)])
+    right = left if self_pairs else pa.array([f"{i:02}" for i in range(1, 21, 2)])
     parts = [np.array(pairs[i : i + size]).T for i in range(0, len(pairs), size)]
-    (batch,) = of_meeting(left, right, (Pairs(a, b, np.ones(len(a))) for a, b in parts))
+    (batch,) = reduce_to_tree_edges(left, right, (Pairs(a, b, np.ones(len(a))) for a, b in parts))
     named = [(left[a].as_py(), right[b].as_py()) for a, b in pairs]
     found = groups_of(forest(*batch.columns))
     assert found == by_spreading(named)
@@ -115,19 +114,18 @@ def test_other_names_in_the_same_order_give_the_same_groups() -> None:
 
 
 @pytest.mark.parametrize("shape", ["chain", "star"])
-def test_a_hundred_thousand_ids_in_a_chain_or_a_star_are_one_group(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_GATHERED", 1_000)
+def test_a_hundred_thousand_ids_in_a_chain_or_a_star_are_one_group(shape: str) -> None:
     ids = np.random.default_rng(0).permutation(100_000)
     left = ids[:-1] if shape == "chain" else np.full(len(ids) - 1, ids[0])
     pieces = [(left[i : i + 2_500], ids[1:][i : i + 2_500]) for i in range(0, len(left), 2_500)]
-    found = merged(pairs_of(*piece) for piece in pieces)
+    found = merge_forests((pairs_of(*piece) for piece in pieces), held=1_000)
     assert found is not None
     assert len(found.id) == 99_999
     assert found.root.unique().to_pylist() == [0]
 
 
 def test_no_pairs_make_no_group() -> None:
-    assert merged(iter([])) is None
+    assert merge_forests(iter([])) is None
     assert forest(pa.array([], pa.int64()), pa.array([], pa.int64())).groups().num_rows == 0
 
 

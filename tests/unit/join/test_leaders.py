@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.join.tasks.leaders import Pair, led
+from st_spark.join.tasks.leaders import Pair, assign_leaders
 
 
 def by_the_plain_loop(scores: npt.NDArray[np.float64], threshold: float) -> dict[int, int]:
@@ -23,16 +23,16 @@ def by_the_plain_loop(scores: npt.NDArray[np.float64], threshold: float) -> dict
 
 def test_a_row_joins_the_most_similar_leader_before_it() -> None:
     pairs: list[Pair] = [(2, 1, 0.91), (4, 1, 0.92), (4, 3, 0.95), (5, 2, 0.99), (5, 4, 0.99), (6, 5, 0.9)]
-    assert list(led(pairs)) == [(2, 1), (4, 3), (6, 5)]
+    assert list(assign_leaders(pairs)) == [(2, 1), (4, 3), (6, 5)]
 
 
-def test_of_equal_leaders_a_row_joins_that_of_the_smallest_id() -> None:
-    assert list(led([("c", "a", 0.9), ("c", "b", 0.9)])) == [("c", "a")]
+def test_of_equal_leaders_a_row_joins_the_smallest_id() -> None:
+    assert list(assign_leaders([("c", "a", 0.9), ("c", "b", 0.9)])) == [("c", "a")]
 
 
 def test_a_copy_may_join_a_leader_that_came_after_its_original() -> None:
     pairs: list[Pair] = [(2, 1, 0.9), (3, 2, 0.95), (4, 2, None)]  # 1 and 3 lead; 4 equals 2
-    assert list(led(pairs)) == [(2, 1), (4, 3)]
+    assert list(assign_leaders(pairs)) == [(2, 1), (4, 3)]
 
 
 @settings(deadline=None)
@@ -48,4 +48,6 @@ def test_the_groups_are_those_of_the_plain_loop(seed: int, rows: int, kinds: int
     copies: list[Pair] = [(row, first[k], None) for row, k in enumerate(kind.tolist()) if first[k] != row]
     firsts = sorted(first.values())
     pairs: list[Pair] = [(b, a, scores[a, b]) for b in firsts for a in firsts if a < b and scores[a, b] >= threshold]
-    assert dict(led(sorted(pairs + copies, key=lambda pair: pair[:2]))) == by_the_plain_loop(scores, threshold)
+    assert dict(assign_leaders(sorted(pairs + copies, key=lambda pair: pair[:2]))) == by_the_plain_loop(
+        scores, threshold
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from st_spark.join.tasks.vector_column import checked, packed, unpacked
+from st_spark.join.tasks.vector_column import pack, read_vectors, score_column, unpack
 from st_spark.topk.scores import Matrix
 
 ROWS = [[1.0, 2.0], None, [1.0], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [3.0, None], [], [-0.0, 4.0]]
@@ -15,8 +15,8 @@ ROWS = [[1.0, 2.0], None, [1.0], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
 @pytest.mark.parametrize("lists", [pa.list_, pa.large_list])
 def test_what_cannot_be_joined_is_set_aside_and_counted(lists: object, kind: pa.DataType) -> None:
-    """A null within a vector is as a NaN."""
-    found = checked(pa.array(ROWS, lists(kind)), 2, "cosine")  # type: ignore[operator]
+    """A null within a vector counts as NaN."""
+    found = read_vectors(pa.array(ROWS, lists(kind)), 2, "cosine")  # type: ignore[operator]
     assert found.matrix.tolist() == [[1.0, 2.0], [0.0, 4.0]]
     assert found.matrix.dtype == kind.to_pandas_dtype()
     assert found.kept.tolist() == [True, *[False] * 7, True]
@@ -24,18 +24,18 @@ def test_what_cannot_be_joined_is_set_aside_and_counted(lists: object, kind: pa.
 
 
 @pytest.mark.parametrize("score", ["dot", "euclidean"])
-def test_a_vector_of_length_zero_has_a_place_but_no_direction(score: str) -> None:
-    assert checked(pa.array(ROWS, pa.list_(pa.float32())), 2, score).set_aside.get("zero") is None
+def test_only_cosine_sets_vectors_of_length_zero_aside(score: str) -> None:
+    assert read_vectors(pa.array(ROWS, pa.list_(pa.float32())), 2, score).set_aside.get("zero") is None
 
 
 def test_lists_of_fixed_size_and_slices_are_read() -> None:
     column = pa.array([[1, 2], [3, 4], None, [5, 6]], pa.list_(pa.float32(), 2))
-    assert checked(column, 2, "dot").matrix.tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert checked(column[1:], 2, "dot").matrix.tolist() == [[3, 4], [5, 6]]
+    assert read_vectors(column, 2, "dot").matrix.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert read_vectors(column[1:], 2, "dot").matrix.tolist() == [[3, 4], [5, 6]]
 
 
 def test_no_rows_are_no_rows() -> None:
-    found = checked(pa.array([], pa.list_(pa.float32())), 3, "cosine")
+    found = read_vectors(pa.array([], pa.list_(pa.float32())), 3, "cosine")
     assert found.matrix.shape == (0, 3)
     assert found.set_aside == {}
 
@@ -43,14 +43,18 @@ def test_no_rows_are_no_rows() -> None:
 def test_the_largest_and_smallest_floats_are_vectors() -> None:
     extremes = np.finfo(np.float32)
     column = pa.array([[extremes.max, 1.0], [extremes.tiny, 0.0]], pa.list_(pa.float32()))
-    assert checked(column, 2, "cosine").set_aside == {}
+    assert read_vectors(column, 2, "cosine").set_aside == {}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_packed_vectors_come_back_also_from_a_part_of_a_column(dtype: type) -> None:
+def test_packed_vectors_are_read_back_from_any_part_of_a_column(dtype: type) -> None:
     rows: Matrix = np.arange(12, dtype=dtype).reshape(4, 3)
-    column = packed(rows)
+    column = pack(rows)
     for part in (column, column[1:3], column.filter(pa.array([True, False, True, True])), column[:0]):
-        found = unpacked(part, 3)
+        found = unpack(part, 3)
         assert found.shape == (len(part), 3)
         assert [row.tobytes() for row in found] == part.to_pylist()
+
+
+def test_scores_have_no_negative_zero() -> None:
+    assert [str(score) for score in score_column(np.array([-0.0, 0.0, -1.5])).to_pylist()] == ["0.0", "0.0", "-1.5"]
