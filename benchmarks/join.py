@@ -2,72 +2,50 @@
 
     pip install faiss-cpu
     python -m benchmarks.join [--rows 100000] [--rounds 2] [--noise 0.7]
+    python -m benchmarks.join --real [--rows 60000] [--data ../shared/data]
 
-Both tables hold clustered vectors of length 1 with 384 values: 1,000 random directions, and around each of them noise
-of 0.7 of its length (with 100 nothing is left of the clusters: the worst case of an exact join). Ten neighbours of
-each row are wanted, by the inner product. faiss.knn reads arrays that are in memory already; the joins read and write
-files. GFLOP/s are 2 x rows x rows x 384 / seconds, whatever was computed. Before it is timed, each has joined 500 rows
-and then all of them once; and Python workers, which Spark ends when they had nothing to do for a minute, are awake.
+Finds the ten nearest rows of the right table for each row of the left table, by the inner product of vectors of length
+1 with 384 values. The tables hold random vectors in 1,000 clusters: a center plus noise of 0.7 times its length. With
+--noise 100 there are no clusters, the worst case of an exact join. With --real they hold all-MiniLM-L6-v2 embeddings of
+distinct sentences of STS and Tatoeba, which are computed once and kept in build/.
+
+faiss.knn reads arrays in memory, with the fastest OpenBLAS kernels (see benchmarks.blas); the joins read and write
+files. GFLOP/s are 2 x rows x rows x 384 / seconds, whatever was computed. Before the timed rounds, each join has run
+once with 500 rows and once with all rows.
 """
 
-import argparse
-import os
-import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from benchmarks.race import Maker, Result, race, scratch, table
+from benchmarks import local_spark
+from benchmarks.blas import fastest_coretype, set_coretype
+from benchmarks.race import Maker, Result, parser, race, scratch, table
+from benchmarks.vectors import DATA, NOISE, SENTENCES, Clustered, Real, Tables, embed_sentences
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-WIDTH, NEIGHBOURS, CLUSTERS = 384, 10, 1000
-FILES, NOISE = 4, 0.7
-# Rows of the joins that come before those that are timed.
+NEIGHBOURS = 10
+# Rows of the first join, which starts the Python workers and the compiler of the JVM.
 _FEW = 500
-
-
-@cache
-def vectors(count: int, seed: int, noise: float) -> npt.NDArray[np.float32]:
-    """[count, 384] of length 1."""
-    centers = np.random.default_rng(0).standard_normal((CLUSTERS, WIDTH), dtype=np.float32)
-    rng = np.random.default_rng(seed)
-    x = centers[rng.integers(0, CLUSTERS, count)] + noise * rng.standard_normal((count, WIDTH), dtype=np.float32)
-    return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True), dtype=np.float32)
-
-
-def write(folder: Path, rows: npt.NDArray[np.float32]) -> None:
-    """A table of id (long) and embedding (array<float>) in some files."""
-    folder.mkdir(parents=True)
-    for number, places in enumerate(np.array_split(np.arange(len(rows)), FILES)):
-        offsets = pa.array(np.arange(len(places) + 1) * rows.shape[1], pa.int32())
-        lists = pa.ListArray.from_arrays(offsets, pa.array(rows[places].ravel()))
-        pq.write_table(pa.table({"id": places, "embedding": lists}), folder / f"{number}.parquet")
 
 
 @dataclass(frozen=True)
 class Faiss:
     """faiss.knn of arrays in memory, with two threads."""
 
-    rows: int
-    noise: float
+    tables: Tables
+    coretype: str
 
     def __call__(self) -> Callable[[], object]:
-        """Makes the arrays; returns what searches."""
+        """Make the arrays; return the function that searches."""
+        set_coretype(self.coretype)
         import faiss
 
         faiss.omp_set_num_threads(2)
-        left, right = (vectors(self.rows, seed, self.noise) for seed in (1, 2))
+        left, right = self.tables(1), self.tables(2)
         return lambda: faiss.knn(left, right, NEIGHBOURS, metric=faiss.METRIC_INNER_PRODUCT)
 
 
@@ -75,81 +53,81 @@ class Faiss:
 class OnSpark:
     """A join on local[2] that reads and writes Parquet."""
 
-    rows: int
-    noise: float
+    tables: Tables
     join: Callable[["DataFrame", "DataFrame"], "DataFrame"]
 
     def __call__(self) -> Callable[[], object]:
-        """Starts Spark and writes the tables; returns what joins them."""
-        from pyspark.sql import SparkSession
-
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-        spark = builder.config("spark.driver.memory", "4g").getOrCreate()
-        spark.sparkContext.setLogLevel("ERROR")
-        folder = scratch()
-        for seed, side in enumerate(("left", "right"), 1):
-            write(folder / side, vectors(self.rows, seed, self.noise))
+        """Start Spark and write the tables; return the function that joins them."""
+        spark, folder = local_spark.start(), scratch()
+        for number, side in enumerate(("left", "right"), 1):
+            local_spark.write_vectors(folder / side, self.tables(number))
         few = (spark.read.parquet(str(folder / side)).limit(_FEW) for side in ("left", "right"))
-        self.join(*few).collect()  # wakes the Python workers, and the compiler of the JVM
-
-        def awake(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            import st_spark.topk.search  # noqa: F401
-
-            time.sleep(1)  # until the other core has got a worker, too
-            yield from batches
+        self.join(*few).collect()
 
         def run() -> float:
             left, right = (spark.read.parquet(str(folder / side)) for side in ("left", "right"))
-            spark.range(0, 2, numPartitions=2).mapInArrow(awake, "id bigint").collect()
-            start = time.perf_counter()
-            self.join(left, right).write.parquet(str(folder / "out"))
-            seconds = time.perf_counter() - start
-            shutil.rmtree(folder / "out")
-            return seconds
+            local_spark.wake_workers(spark)
+            return local_spark.timed_write(lambda: self.join(left, right), folder / "out")
 
         return run
 
 
 def exact(left: "DataFrame", right: "DataFrame") -> "DataFrame":
-    """similarity_join."""
+    """Join exactly."""
     from st_spark import similarity_join
 
     return similarity_join(left, right, k=NEIGHBOURS)
 
 
 def ivf(left: "DataFrame", right: "DataFrame") -> "DataFrame":
-    """similarity_join that may miss a twentieth."""
+    """Join approximately, to find 95% of the neighbours."""
     from st_spark import similarity_join
 
     return similarity_join(left, right, k=NEIGHBOURS, method="ivf", recall=0.95)
 
 
+def real_tables(data: Path, rows: int | None) -> Real:
+    """Return tables of real vectors, at most 60,000 rows each; embed the sentences first if needed."""
+    most = SENTENCES // 2
+    if rows is not None and rows > most:
+        raise SystemExit(f"--real has {most:,} rows in each table. Fix: --rows {most} or less.")
+    embed_sentences(data)
+    return Real(rows or most)
+
+
 def main() -> None:
-    """Runs the race and prints its table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--noise", type=float, default=NOISE)
-    given = parser.parse_args()
+    """Run the race and print its table."""
+    options = parser(__doc__, rounds=2)
+    options.add_argument("--rows", type=int, help="of each table; default 100,000, with --real 60,000")
+    options.add_argument("--noise", type=float, default=NOISE)
+    options.add_argument("--real", action="store_true", help="embeddings of real sentences")
+    options.add_argument("--data", type=Path, default=DATA, help="folder with sts.parquet and tatoeba.parquet")
+    given = options.parse_args()
+    tables: Tables = (
+        real_tables(given.data, given.rows) if given.real else Clustered(given.rows or 100_000, given.noise)
+    )
     makers: dict[str, Maker] = {
-        "faiss.knn, 2 threads": Faiss(given.rows, given.noise),
-        "similarity_join": OnSpark(given.rows, given.noise, exact),
-        "similarity_join, ivf at 0.95": OnSpark(given.rows, given.noise, ivf),
+        "faiss.knn, 2 threads": Faiss(tables, fastest_coretype()),
+        "similarity_join": OnSpark(tables, exact),
+        "similarity_join, ivf at 0.95": OnSpark(tables, ivf),
     }
-    print(printed(race(makers, given.rounds), given.rows))
+    print(printed(race(makers, given.rounds), tables))
 
 
-def printed(results: dict[str, Result], rows: int) -> str:
-    """The table of a race."""
+def gflops(tables: Tables, seconds: float) -> float:
+    """Return the rate of a comparison of all pairs of rows."""
+    return 2 * tables.rows**2 * tables.width / seconds / 1e9
+
+
+def printed(results: dict[str, Result], tables: Tables) -> str:
+    """Return the table of a race."""
     first, *_ = results.values()
     lines = []
     for name, result in results.items():
         seconds = 1 / result.rate(1)
-        effective = 2 * rows * rows * WIDTH / seconds / 1e9
-        faster = f"{result.times_faster_than(first):.1f}"
-        lines.append([name, f"{seconds:.1f}", f"{effective:,.1f}", faster, f"{result.peak_mb:,.0f}"])
-    return table([f"{rows:,} x {rows:,}", "seconds", "GFLOP/s", "x first", "peak MB"], lines)
+        figures = (f"{seconds:.1f}", f"{gflops(tables, seconds):,.1f}", f"{result.times_faster_than(first):.1f}")
+        lines.append([name, *figures, f"{result.peak_mb:,.0f}"])
+    return table([f"{tables.rows:,} x {tables.rows:,}", "seconds", "GFLOP/s", "x first", "peak MB"], lines)
 
 
 if __name__ == "__main__":

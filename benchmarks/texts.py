@@ -1,4 +1,4 @@
-"""Real English texts of two lengths, cut from the demo's Jargon File; all distinct."""
+"""Distinct English texts of two lengths, cut from the demo's Jargon File."""
 
 import json
 import re
@@ -9,7 +9,7 @@ _FILE = Path(__file__).parents[1] / "demo" / "jargon.jsonl"
 
 
 def passages(count: int) -> list[str]:
-    """Three sentences each, 50 tokens of all-MiniLM-L6-v2 on average; at most some 5,200.
+    """Return texts of three sentences, 50 tokens of all-MiniLM-L6-v2 on average; at most some 5,200.
 
     The first 2,300 share no sentence.
     """
@@ -17,7 +17,7 @@ def passages(count: int) -> list[str]:
 
 
 def phrases(count: int) -> list[str]:
-    """Parts of sentences, 10 tokens on average; at most some 12,000."""
+    """Return parts of sentences, 10 tokens on average; at most some 12,000."""
     return _distinct(_joined(r"(?<=[.,;:!?]) +", 1), count)
 
 
@@ -29,5 +29,5 @@ def _joined(separator: str, size: int, first: int = 0) -> list[str]:
 def _distinct(texts: list[str], count: int) -> list[str]:
     found = list(islice(dict.fromkeys(filter(None, texts)), count))
     if len(found) < count:
-        raise ValueError(f"only {len(found)} distinct texts, {count} asked for")
+        raise ValueError(f"There are {len(found)} distinct texts, not {count}.")
     return found

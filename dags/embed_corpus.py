@@ -1,7 +1,6 @@
-"""Embeds the rows that came in during a day, every day.
+"""Embed the new rows of each day.
 
-The day is a folder of its own in the input and in the output, and is overwritten as a whole: to run a day again, or to
-clear its task, leaves one table without doubles.
+Each day is a folder in the input and in the output. A run overwrites its folder, so a second run leaves no duplicates.
 """
 
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param
@@ -10,19 +9,23 @@ from st_airflow import EmbedOperator
 
 with DAG(
     "embed_corpus",
+    # Runs after a day has ended, with that day as its data interval. In Airflow 3, "@daily" alone has no such interval:
+    # its run at midnight has the date of the day that begins, whose folder is still empty.
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["st-spark"],
     doc_md=__doc__,
     params={
-        "input": Param("/data/corpus", type="string", description="Folder with one folder day=YYYY-MM-DD for each day"),
-        "output": Param("/data/corpus_embedded", type="string", description="Folder for the same days with vectors"),
+        "input": Param(
+            "/data/corpus", type="string", description="Folder with a subfolder day=YYYY-MM-DD for each day"
+        ),
+        "output": Param("/data/corpus_embedded", type="string", description="Folder for the same subfolders"),
         "text_column": Param("text", type="string"),
         "id_column": Param("id", type="string"),
         "model": Param("all-MiniLM-L6-v2", type="string", description="Hub name, folder, or package:NAME"),
-        "day": Param(None, type=["null", "string"], format="date", description="By default the day of the run"),
-        "most_truncated": Param("20%", type="string", description="More texts longer than the model reads fail it"),
+        "day": Param(None, type=["null", "string"], format="date", description="Default: the day of the data interval"),
+        "most_truncated": Param("20%", type="string", description="The task fails if more texts are truncated"),
     },
 ):
     DAY = "day={{ params.day or (data_interval_start | ds) }}"

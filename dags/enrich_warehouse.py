@@ -1,7 +1,6 @@
-"""Enriches a table of the warehouse: embeds its texts, labels them, and finds the row of a dimension for each.
+"""Enrich a fact table: embed its texts, label them, and match each to a row of a dimension table.
 
-No model is trained: a label is the one whose name is most similar to the text, and the row of the dimension is the one
-whose description is nearest.
+No model is trained. A text gets the label with the most similar name, and the dimension row with the most similar text.
 """
 
 from airflow.sdk import DAG, Asset, Param
@@ -10,7 +9,7 @@ from st_airflow import ClassifyOperator, EmbedOperator, SimilarityJoinOperator
 
 with DAG(
     "enrich_warehouse",
-    schedule=None,
+    schedule=None,  # started by hand, or by the DAG that loads the facts
     catchup=False,
     max_active_runs=1,
     tags=["st-spark"],
@@ -19,8 +18,8 @@ with DAG(
     params={
         "facts": Param("/data/tickets", type="string", description="Table with the columns id and text"),
         "dimension": Param("/data/products", type="string", description="Table with the columns id and text"),
-        "output": Param("/data/enriched", type="string", description="Folder of the tables that are made"),
-        "labels": Param("complaint, question, praise", type="string", description="With commas between them"),
+        "output": Param("/data/enriched", type="string", description="Folder for the output tables"),
+        "labels": Param("complaint, question, praise", type="string", description="Labels, separated by commas"),
         "model": Param("all-MiniLM-L6-v2", type="string", description="Hub name, folder, or package:NAME"),
     },
 ):
@@ -41,7 +40,7 @@ with DAG(
         labels="{{ params.labels }}",
         fail_if={"undecided": "> 10%"},
     )
-    # The join compares vectors that are there, so it takes no model: None keeps it from taking the others'.
+    # The join reads the vectors of both tables. model=None overrides the model of default_args.
     match = SimilarityJoinOperator(
         task_id="match",
         left="{{ params.output }}/labelled",

@@ -1,4 +1,4 @@
-"""Finds near-duplicates in the whole corpus whenever a day of it has been embedded."""
+"""Find near-duplicates in the whole corpus after each new day of it."""
 
 from airflow.sdk import DAG, Asset, Param
 
@@ -6,16 +6,16 @@ from st_airflow import NearDuplicatesOperator
 
 with DAG(
     "find_duplicates",
-    schedule=[Asset("embedded_corpus")],
+    schedule=[Asset("embedded_corpus")],  # updated by embed_corpus
     catchup=False,
     max_active_runs=1,
     tags=["st-spark"],
     doc_md=__doc__,
     params={
-        "input": Param("/data/corpus_embedded", type="string", description="The table that embed_corpus writes"),
+        "input": Param("/data/corpus_embedded", type="string", description="Output of embed_corpus"),
         "output": Param("/data/duplicates", type="string", description="id, group, size, representative, score"),
         "id_column": Param("id", type="string"),
-        "threshold": Param(0.95, type="number", minimum=0, maximum=1, description="Least cosine of duplicates"),
+        "threshold": Param(0.95, type="number", minimum=0, maximum=1, description="Lowest cosine of duplicates"),
     },
 ):
     NearDuplicatesOperator(
@@ -25,7 +25,7 @@ with DAG(
         mode="overwrite",
         id_column="{{ params.id_column }}",
         threshold="{{ params.threshold }}",
-        # A group of half of all rows is no group of duplicates, but a threshold that is too low.
+        # A group with half of all rows means that the threshold is too low.
         fail_if={"largest": "> 50%"},
         outlets=[Asset("duplicates")],
         retries=2,

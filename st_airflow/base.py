@@ -1,4 +1,4 @@
-"""What all operators share: a job of st_spark, run by spark-submit, whose result is the return value."""
+"""JobOperator: runs a job of st_spark with spark-submit and returns its result."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from st_airflow import arguments, assets, connection, failures, package, quality_gate, results
 from st_airflow.links import ReportLink
-from st_airflow.process import dying_with_parent
+from st_airflow.process import kill_with_parent
 from st_spark.errors import PlatformError, StSparkError
 from st_spark.specs.base import Job
 
@@ -21,21 +21,23 @@ if TYPE_CHECKING:
 
 
 class JobOperator(SparkSubmitOperator):
-    """Base of the operators: a subclass names its kind of job, whose fields become keyword arguments.
+    """Base of the operators. A subclass names its job, whose fields become keyword arguments.
 
-    The job is shipped with spark-submit, so the cluster needs only the third-party packages of st_spark. Where it
-    runs is the Spark connection's matter: local, standalone, YARN or Kubernetes. The return value is the job's
-    result: counts and paths. A task that is tried again after its job had finished returns the result of that job.
+    spark-submit sends st_spark to the cluster, which needs only its third-party packages. The Spark connection says
+    where the job runs: local, standalone, YARN or Kubernetes. The return value is the result of the job: counts and
+    paths. If a task is retried after its job has finished, it returns the result of that job.
 
     Args:
-        fail_if: The quality gate: metrics of the result, and what they may not be: {"truncated": "> 5%"}. The task
-            fails for good when one holds; its table is written then, but no asset is announced.
-        result_path: Where the job writes its result, as seen from the driver and from here. By default below the
-            option `results` of the section st_spark.
-        result_conn_id: The connection that reads the result, where it is an object that needs one.
-        outlets: Assets that are announced with the result as their extra; by default the output, where its path is no
-            template. An AssetAlias becomes the asset of the table that was written.
-        kwargs: The job's fields, and all arguments of SparkSubmitOperator but application and application_args.
+        fail_if: The quality check: metrics of the result and conditions that they must not meet, such as
+            {"truncated": "> 5%"}. If one is met, the task fails without a retry. The table is written then, but the
+            asset is not updated.
+        result_path: The file for the result; the driver and this worker must both reach it. By default a file below
+            the option `results` of the section st_spark.
+        result_conn_id: The connection to read the result with, if it is in an object store that needs one.
+        outlets: Assets to update, with the result as their extra. By default the output table, if its path is not a
+            template. An AssetAlias becomes the asset of the output table.
+        kwargs: The fields of the job, and all arguments of SparkSubmitOperator except application and
+            application_args.
     """
 
     kind: ClassVar[type[Job]]
@@ -45,7 +47,7 @@ class JobOperator(SparkSubmitOperator):
     ui_color = "#e8f1f8"
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Gives each operator the signature of its job: Airflow looks there for what it may be given."""
+        """Give each operator the signature of its job, which Airflow reads."""
         super().__init_subclass__(**kwargs)
         if "kind" not in vars(cls) or "__init__" in vars(cls):
             return
@@ -55,7 +57,7 @@ class JobOperator(SparkSubmitOperator):
 
         __init__.__signature__ = arguments.signature(cls.kind)  # type: ignore[attr-defined]
         cls.__init__ = __init__  # type: ignore[method-assign]
-        cls.__doc__ = f"{cls.__doc__}\n\nArgs:\n{arguments.described(cls.kind)}\n    kwargs: See JobOperator.\n"
+        cls.__doc__ = f"{cls.__doc__}\n\nArgs:\n{arguments.docstring(cls.kind)}\n    kwargs: See JobOperator.\n"
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class JobOperator(SparkSubmitOperator):
         result_conn_id: str | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        # Values are checked when the task runs: here they may still be templates.
+        # Values are checked when the task runs: here they may be templates.
         job = {name: kwargs.pop(name) for name in arguments.names(self.kind) if name in kwargs}
         super().__init__(**{"name": "{{ ti.dag_id }}.{{ ti.task_id }}", **kwargs})
         self.job = job
@@ -79,77 +81,77 @@ class JobOperator(SparkSubmitOperator):
             self.outlets = [assets.table(where)]
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
-        """Runs the job, or finds that it has run; then holds its result against the gate."""
+        """Run the job unless an earlier try has finished it, check its result, and update the assets."""
         try:
             job = arguments.job(self.kind, self.job)
             conditions = quality_gate.parse(self.fail_if, job)
             self._prepare(job, context)
-            self.result = self._done(context) or self._run(context)
+            self.result = self._finished(context) or self._run(context)
             quality_gate.check(conditions, self.result)
         except StSparkError as error:
             raise failures.final(error) from None
-        self._announce(context, self.result)
+        self._update_assets(context, self.result)
         return self.result
 
     def on_kill(self) -> None:
-        """Kills the Spark application, if there is one."""
+        """Kill the Spark application if there is one."""
         if self._hook is not None:
             super().on_kill()
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> "OperatorLineage[Any, Any]":
-        """What OpenLineage is told."""
+        """Return the lineage for OpenLineage."""
         from st_airflow import lineage
 
         return lineage.of(arguments.job(self.kind, self.job), self.result)
 
     def _prepare(self, job: Job, context: "Context") -> None:
-        """Makes what spark-submit is given; refuses what it could not work with."""
+        """Check the connection, and set what spark-submit runs."""
         connection.require(self._conn_id)
         hook = super()._get_hook()
         connection.check(self._conn_id, hook._connection, self.env_vars)
-        ship = package.build()
-        self.application = str(ship.script)
-        self.py_files = ",".join(filter(None, [str(ship.package), self.py_files]))
+        files = package.build()
+        self.application = str(files.script)
+        self.py_files = ",".join(filter(None, [str(files.package), self.py_files]))
         if not self.result_path:
             folder = results.default_folder(remote=hook._connection["deploy_mode"] == "cluster")
             self.result_path = f"{folder}/{results.name(_keys(context), job.to_json())}"
         self.application_args = [*job.to_argv(), f"--result={self.result_path}"]
         self.report = self.result_path
 
-    def _done(self, context: "Context") -> dict[str, Any] | None:
-        """The result of an earlier try whose job had finished when its worker was lost."""
+    def _finished(self, context: "Context") -> dict[str, Any] | None:
+        """Return the result of an earlier try whose job finished although its worker was lost."""
         ti: Any = context["ti"]
-        first = ti.max_tries - (self.retries or 0) + 1  # also after the task was cleared: then tries are counted on
+        first = ti.max_tries - (self.retries or 0) + 1  # after the task was cleared, Airflow goes on counting tries
         found = self._read() if ti.try_number > first else None
         if found is None or "error" in found:
             return None
-        self.log.info("An earlier try has done this job: %s", self.result_path)
-        return self._linked(found)
+        self.log.info("An earlier try has finished this job: %s", self.result_path)
+        return self._set_report(found)
 
     def _run(self, context: "Context") -> dict[str, Any]:
         try:
             super().execute(context)
         except AirflowException as error:
             raise failures.explain(error, self._read()) from None
-        # Not what it returns: upstream has nothing to return, and something else after it has found the job again.
+        # The return value of super() is not the result: it is None, or the state of a job that was found again.
         found = self._read()
         if found is None:
             raise PlatformError(
-                f"The job has ended well, but there is no result at {self.result_path}.",
-                "name a folder that the Spark driver and this worker both reach: results in the section [st_spark].",
+                f"The job has finished, but there is no result at {self.result_path}.",
+                "set `results` in the section [st_spark] to a folder that the Spark driver and this worker both reach.",
             )
         if "error" in found:
-            raise failures.told(found)
-        return self._linked(found)
+            raise failures.from_result(found)
+        return self._set_report(found)
 
     def _get_hook(self) -> "SparkSubmitHook":
-        """The provider's hook; what it submits dies with this task, and leaves no older result to be mistaken for."""
+        """Return the provider's hook. Its spark-submit ends with this task, and starts without an older result."""
         hook = super()._get_hook()
         submit, path = hook.submit, str(self.result_path)
 
         def submit_alone(application: str = "", **kwargs: Any) -> str | None:  # noqa: ANN401
             results.prepare(path, self.result_conn_id)
-            return submit(application, **{"preexec_fn": dying_with_parent(), **kwargs})
+            return submit(application, **{"preexec_fn": kill_with_parent(), **kwargs})
 
         hook.submit = submit_alone  # type: ignore[method-assign]
         return hook
@@ -157,15 +159,14 @@ class JobOperator(SparkSubmitOperator):
     def _read(self) -> dict[str, Any] | None:
         return results.read(str(self.result_path), self.result_conn_id)
 
-    def _linked(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Remembers where the application can be looked at."""
+    def _set_report(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Set the target of the link Report to the page of the application, if one is configured."""
         page, application = settings.get("st_spark", "report_url", fallback=None), result["spark"]["application"]
         if page and application:
             self.report = str(page).replace("{application}", application)
         return result
 
-    def _announce(self, context: "Context", result: dict[str, Any]) -> None:
-        """Tells each asset the result; an alias becomes the asset of the table that was written."""
+    def _update_assets(self, context: "Context", result: dict[str, Any]) -> None:
         events = context["outlet_events"]
         for outlet in self.outlets:
             if isinstance(outlet, AssetAlias):
@@ -175,7 +176,7 @@ class JobOperator(SparkSubmitOperator):
 
 
 def _keys(context: "Context") -> list[str]:
-    """What names a task of a run."""
+    """Return what identifies a task of a run."""
     ti: Any = context["ti"]
     mapped = [str(ti.map_index)] if ti.map_index is not None and ti.map_index >= 0 else []
     return [ti.dag_id, ti.run_id, ti.task_id, *mapped]

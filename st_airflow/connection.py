@@ -1,4 +1,4 @@
-"""Checks that a Spark connection can work, before spark-submit waits a minute for nobody or asks another cluster."""
+"""Checks of the Spark connection. Without them, spark-submit waits a minute for its master, or takes another one."""
 
 import os
 import re
@@ -16,14 +16,14 @@ _SECONDS = 5.0
 
 
 class ConnectionMissingError(PlatformError):
-    """A connection that somebody has to make: trying again does not help."""
+    """A connection that does not exist. A retry cannot help."""
 
 
 def require(conn_id: str) -> None:
-    """Refuses a connection that does not exist; upstream takes it for YARN.
+    """Check that a connection exists. The Spark provider would use YARN if it does not.
 
     Raises:
-        ConnectionMissingError: There is none of this name.
+        ConnectionMissingError: It does not exist.
     """
     try:
         BaseHook.get_connection(conn_id)
@@ -36,27 +36,27 @@ def require(conn_id: str) -> None:
 
 
 def check(conn_id: str, settings: Mapping[str, Any], env: Mapping[str, Any] | None) -> None:
-    """Refuses a machine without spark-submit, and a standalone master that nobody answers for.
+    """Check that this worker has spark-submit, and that a standalone master answers.
 
     Args:
         conn_id: The connection.
-        settings: What it was resolved to: master, spark_binary.
-        env: Further environment variables of spark-submit.
+        settings: The settings of the connection: master, spark_binary.
+        env: More environment variables for spark-submit.
 
     Raises:
-        PlatformError: The first thing that is missing.
+        PlatformError: One of them is missing.
     """
     program = str(settings["spark_binary"])
     if shutil.which(program, path=(env or {}).get("PATH", os.environ.get("PATH"))) is None:
         raise PlatformError(
             f"There is no {program} on the PATH of this worker.",
-            "put the bin folder of a Spark there, or pip install pyspark in an environment of its own and add that.",
+            "add the bin folder of a Spark, or pip install pyspark in a separate environment and add its bin folder.",
         )
     master = str(settings["master"])
     addresses = re.findall(r"([^,/:]+):(\d+)", master.removeprefix("spark://")) if master.startswith("spark://") else []
     if addresses and not any(_answers(host, int(port)) for host, port in addresses):
         raise PlatformError(
-            f"Nobody answers at {master}, the master of the connection {conn_id!r}.",
+            f"The Spark master {master} of the connection {conn_id!r} does not answer.",
             "start it, or correct host and port under Admin > Connections.",
         )
 

@@ -1,4 +1,4 @@
-"""Why a job failed, in one line: told by its result, or found in what spark-submit said."""
+"""The reason of a failed job in one line, from its result or from the output of spark-submit."""
 
 import re
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ from st_airflow.quality_gate import GateError
 from st_spark import errors
 from st_spark.errors import InputError, PlatformError, SpecError, StSparkError, TableError
 
-# What another try meets again, until somebody puts it right.
+# Errors that a retry would meet again.
 _LASTING = (SpecError, InputError, TableError, GateError, ConnectionMissingError)
 _OURS = re.compile(r"st-spark: error: (.+?) Fix: (.+)")
-_SIGNS = (
+# A pattern of spark-submit's output, the problem, the fix.
+_KNOWN = (
     (
         r"All masters are unresponsive",
         "The Spark master does not answer.",
@@ -28,57 +29,56 @@ _SIGNS = (
     (
         r"No module named '?([\w.]+)",
         "The Python of the Spark driver has no module {0}.",
-        "point PYSPARK_PYTHON (env_vars of the operator, or the worker's environment) at a Python that has the "
-        "packages of st-spark.",
+        "set PYSPARK_PYTHON (in env_vars of the operator, or on the worker) to a Python with the packages of st-spark.",
     ),
     (
         r"Error code is: -9\b",
         "spark-submit was killed.",
-        "if nobody has cancelled this task, the worker ran out of memory: give it more, or the driver less.",
+        "if nobody cancelled this task, the worker ran out of memory: give it more, or the driver less.",
     ),
 )
 
 
 class SubmitError(StSparkError):
-    """A job that ended for a reason that we have no better name for."""
+    """A failure of spark-submit without a known reason."""
 
 
 def explain(error: Exception, result: Mapping[str, Any] | None) -> StSparkError:
-    """What a failed submission means.
+    """Return the error of a failed spark-submit.
 
     Args:
-        error: What the Spark provider raised; it carries the last lines of spark-submit.
-        result: What the driver has written, if it came so far.
+        error: The Spark provider's error, which has the last lines of spark-submit's output.
+        result: The result that the driver wrote, if it wrote one.
     """
     if result and "error" in result:
-        return told(result)
-    said = str(error)
-    if ours := _OURS.findall(said):
+        return from_result(result)
+    output = str(error)
+    if ours := _OURS.findall(output):
         return SubmitError(*ours[-1])
-    for pattern, problem, fix in _SIGNS:
-        if found := re.search(pattern, said):
+    for pattern, problem, fix in _KNOWN:
+        if found := re.search(pattern, output):
             return PlatformError(problem.format(*found.groups()), fix)
-    return SubmitError(f"spark-submit failed: {_reason(said)}.", "read its lines above, from the first that is odd.")
+    return SubmitError(f"spark-submit failed: {_reason(output)}.", "read its output in the log above.")
 
 
-def told(result: Mapping[str, Any]) -> StSparkError:
-    """The error that a driver has written as its result."""
-    said = result["error"]
-    kind: type[StSparkError] = getattr(errors, said["kind"], SubmitError)
-    return kind(said["problem"], said["fix"])
+def from_result(result: Mapping[str, Any]) -> StSparkError:
+    """Return the error in the result of a failed job."""
+    error = result["error"]
+    kind: type[StSparkError] = getattr(errors, error["kind"], SubmitError)
+    return kind(error["problem"], error["fix"])
 
 
 def final(error: StSparkError) -> AirflowException:
-    """The error that ends a task, as one line; without further tries where they would meet the same."""
+    """Return the one-line Airflow error that ends a task. It allows no retry if that would fail the same way."""
     line = " ".join(str(error).split())
     return AirflowFailException(line) if isinstance(error, _LASTING) else AirflowException(line)
 
 
-def _reason(said: str) -> str:
-    """The line that looks most like a reason."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _reason(output: str) -> str:
+    """Return the line that looks most like a reason."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     named = [line for line in lines if re.search(r"(Error|Exception)\b.*:|^Error", line)]
-    code = re.search(r"Error code is: (-?\d+)", said)
+    code = re.search(r"Error code is: (-?\d+)", output)
     exited = [f"exit code {code.group(1)}"] if code else []
     plain = [line for line in named if not line.startswith("Cannot execute")]
     return [*plain, *exited, *lines, "no reason given"][0][:300]

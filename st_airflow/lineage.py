@@ -1,4 +1,4 @@
-"""What OpenLineage is told of a job: tables in, tables out, and which column comes from which."""
+"""The lineage of a job for OpenLineage: input and output tables, and the origins of the output columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,27 +18,31 @@ from st_airflow.assets import uri
 from st_spark.specs.base import Job
 from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
 
-# An output column, and the (table, column) pairs that it is made of.
-Columns = dict[str, list[tuple[str, str]]]
+# The (table, column) pairs that an output column is computed from; a column without a known name is left out.
+Origins = list[tuple[str, str | None]]
 
 
 def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
-    """The lineage of a job; with its result also how many rows were written."""
+    """Return the lineage of a job; with its result also the number of rows written."""
     tables = [where for where, _ in job.tables()]
     output = str(getattr(job, "output", ""))
-    tables.remove(output)  # once: a table may be made of itself
-    fields = {name: _field(origins) for name, origins in columns(job).items() if origins}
+    tables.remove(output)  # once: a job may read and write one table
+    fields = {
+        name: Fields(inputFields=[InputField(*address(where), field=column) for where, column in origins])
+        for name, origins in columns(job).items()
+        if origins
+    }
     facets: dict[str, Any] = {"columnLineage": ColumnLineageDatasetFacet(fields=fields)} if fields else {}
-    rows = written(result or {})
+    rows = rows_written(result or {})
     counted: dict[str, Any] = (
         {} if rows is None else {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)}
     )
-    made = OutputDataset(*address(output), facets=facets, outputFacets=counted)
-    return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)], outputs=[made])
+    written = OutputDataset(*address(output), facets=facets, outputFacets=counted)
+    return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)], outputs=[written])
 
 
 def address(where: str) -> tuple[str, str]:
-    """The namespace and the name of a table, by OpenLineage's rules; a catalog's tables have its name, "spark"."""
+    """Return the namespace and the name of a table by OpenLineage's rules: "spark" for catalog tables."""
     parts = urlsplit(uri(where))
     if parts.scheme == "x-spark-table":
         return "spark", where
@@ -46,55 +50,48 @@ def address(where: str) -> tuple[str, str]:
     return namespace, parts.path if parts.scheme == "file" else parts.path.strip("/")
 
 
-def columns(job: Job) -> Columns:
-    """What each new column is made of, as far as the job itself tells: not where vectors are found in the table."""
+def columns(job: Job) -> dict[str, list[tuple[str, str]]]:
+    """Return the origins of each new column, as far as the job names them (a vector column may be found later)."""
+    found = {name: [(where, column) for where, column in origins if column] for name, origins in _origins(job).items()}
+    return {name: list(dict.fromkeys(origins)) for name, origins in found.items()}
+
+
+def _origins(job: Job) -> dict[str, Origins]:
     match job:
         case EmbedJob():
             return {job.output_column: [(job.input, name) for name in job.text_columns]}
         case ClassifyJob():
-            labels = [(job.labels_table, job.label_column)] if job.labels_table else []
+            labels: Origins = [(job.labels_table, job.label_column)] if job.labels_table else []
             return {job.output_column: [(job.input, job.text_column), *labels]}
         case JoinJob():
-            return _pairs(job)
+            right = job.right or job.left
+            left_column = job.text_column or job.column
+            right_column = job.right_text_column or job.right_column or left_column
+            return {
+                "left_id": [(job.left, job.id_column)],
+                "right_id": [(right, job.right_id_column or job.id_column)],
+                "score": [(job.left, left_column), (right, right_column)],
+            }
         case DedupJob():
-            compared = _compared(job.input, job.text_column or job.column)
-            ids = [(job.input, job.id_column)]
-            return {"id": ids, "group": [*ids, *compared], "score": compared}
+            ids, compared = (job.input, job.id_column), (job.input, job.text_column or job.column)
+            return {"id": [ids], "group": [ids, compared], "score": [compared]}
         case MineJob():
-            return _translations(job)
+            # Without a model, texts are only filtered; the vectors may be in a column that the job does not name.
+            texts = (job.text_column, job.target_text_column or job.text_column) if job.model else (None, None)
+            pair: Origins = [
+                (job.source, job.column or texts[0]),
+                (job.target, job.target_column or job.column or texts[1]),
+            ]
+            return {
+                "source_id": [(job.source, job.id_column)],
+                "target_id": [(job.target, job.target_id_column or job.id_column)],
+                "score": pair,
+                "cosine": pair,
+            }
     return {}
 
 
-def written(result: Mapping[str, Any]) -> int | None:
-    """The rows of the output, None where the result does not tell."""
+def rows_written(result: Mapping[str, Any]) -> int | None:
+    """Return the number of rows of the output, None if the result does not have it."""
     rows = result.get("rows", {}).get("out", result.get("pairs", result.get("input", {}).get("kept")))
     return None if rows is None else int(rows)
-
-
-def _pairs(job: JoinJob) -> Columns:
-    right = job.right or job.left
-    left_column = job.text_column or job.column
-    right_column = job.right_text_column or job.right_column or left_column
-    compared = _compared(job.left, left_column) + _compared(right, right_column)
-    ids = {"left_id": [(job.left, job.id_column)], "right_id": [(right, job.right_id_column or job.id_column)]}
-    return {**ids, "score": list(dict.fromkeys(compared))}
-
-
-def _translations(job: MineJob) -> Columns:
-    # Without a model the texts may be there to be filtered by, and the vectors in a column that the job does not name.
-    texts = (job.text_column, job.target_text_column or job.text_column) if job.model else (None, None)
-    source, target = job.column or texts[0], job.target_column or job.column or texts[1]
-    compared = [*_compared(job.source, source), *_compared(job.target, target)]
-    ids = {
-        "source_id": [(job.source, job.id_column)],
-        "target_id": [(job.target, job.target_id_column or job.id_column)],
-    }
-    return {**ids, "score": compared, "cosine": compared}
-
-
-def _compared(where: str, column: str | None) -> list[tuple[str, str]]:
-    return [] if column is None else [(where, column)]
-
-
-def _field(origins: list[tuple[str, str]]) -> Fields:
-    return Fields(inputFields=[InputField(*address(where), field=column) for where, column in origins])

@@ -1,4 +1,4 @@
-"""The link from a task to what its job has told."""
+"""The link from a task to its report."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from airflow.sdk import BaseOperatorLink
 
 
 class ReportLink(BaseOperatorLink):
-    """Leads to the Spark application, or to the result file: see the option `report_url` in the section st_spark."""
+    """A link to the Spark application (option `report_url` of the section st_spark), or else to the result file."""
 
     name = "Report"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401  (types of Airflow's own workers)
-        """The address; asked for where the task has just run."""
+        """Return the address. Airflow calls this where the task has run."""
         return str(getattr(operator, "report", ""))

@@ -1,4 +1,4 @@
-"""The operators: one for each kind of job."""
+"""One operator for each job."""
 
 from typing import ClassVar
 
@@ -8,30 +8,30 @@ from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJo
 
 
 class EmbedOperator(JobOperator):
-    """Embeds a column of texts or images (or a pair of text columns), and writes all columns and the vectors."""
+    """Embed a column of texts or images (or a pair of text columns): write all columns and the vectors."""
 
     kind: ClassVar[type[Job]] = EmbedJob
 
 
 class ClassifyOperator(JobOperator):
-    """Gives each text or image of a table the most similar of some labels, without training (zero-shot)."""
+    """Label texts or images without training (zero-shot): each row gets the most similar label."""
 
     kind: ClassVar[type[Job]] = ClassifyJob
 
 
 class SimilarityJoinOperator(JobOperator):
-    """Joins two tables, or one with itself, by the similarity of their vectors or texts."""
+    """Join two tables, or one with itself, by the similarity of their vectors or texts."""
 
     kind: ClassVar[type[Job]] = JoinJob
 
 
 class NearDuplicatesOperator(JobOperator):
-    """Groups the rows of a table that are about the same, and says which row stands for each group."""
+    """Group near-duplicate rows by their vectors or texts, and choose one row to keep of each group."""
 
     kind: ClassVar[type[Job]] = DedupJob
 
 
 class BitextMiningOperator(JobOperator):
-    """Finds the sentences of two tables that translate each other, by the margin of their vectors' similarity."""
+    """Find sentences of two tables that translate each other, by the margin of their similarity."""
 
     kind: ClassVar[type[Job]] = MineJob

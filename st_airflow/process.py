@@ -1,4 +1,4 @@
-"""Ties spark-submit to the life of the task that started it."""
+"""Ends spark-submit together with the task that started it."""
 
 import ctypes
 import signal
@@ -8,15 +8,14 @@ from collections.abc import Callable
 _PR_SET_PDEATHSIG = 1
 
 
-def dying_with_parent() -> Callable[[], None] | None:
-    """What a child process runs first, so that Linux kills it when its parent is gone; None on other systems.
+def kill_with_parent() -> Callable[[], None] | None:
+    """Return a function that a child process calls first, so that Linux kills it with its parent; None elsewhere.
 
-    A worker that is killed cannot end its spark-submit. That would go on beside the next try, and two jobs would write
-    one table.
+    A killed worker cannot end its spark-submit. It would run beside the retry, and two jobs would write one table.
     """
     if sys.platform != "linux":
         return None
-    library = ctypes.CDLL(None, use_errno=True)  # before the fork: between fork and exec nothing may be loaded
+    library = ctypes.CDLL(None, use_errno=True)  # before the fork: nothing may be loaded between fork and exec
 
     def run() -> None:
         library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

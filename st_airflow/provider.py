@@ -1,10 +1,10 @@
-"""What Airflow learns of this provider; it asks in each of its processes, so nothing is imported."""
+"""The description of this provider. Every Airflow process reads it, so it imports nothing."""
 
 from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The answer to the entry point `apache_airflow_provider`."""
+    """Return the description; the entry point `apache_airflow_provider` calls this."""
     return {
         "package-name": "st-spark",
         "name": "st-spark",
@@ -24,9 +24,9 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "results": {
                         "description": (
-                            "Folder where jobs write their results, the JSON files that operators return: seen from "
-                            "the workers of Airflow and from the Spark driver under this one name. The default is a "
-                            "folder of the worker's own, which serves where the driver runs on the worker."
+                            "Folder for the results of jobs: the JSON files that operators return. The Airflow workers "
+                            "and the Spark driver must reach it under the same name. The default is a folder on the "
+                            "worker, which works if the driver runs on the worker."
                         ),
                         "type": "string",
                         "version_added": "0.1.0",
@@ -35,8 +35,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "report_url": {
                         "description": (
-                            "Address of the page that shows a Spark application, {application} standing for its id: "
-                            "the target of the link Report of each task. By default that is the result file."
+                            "Address of the page of a Spark application, with {application} in place of its id: the "
+                            "target of the link Report of each task. The default is the result file."
                         ),
                         "type": "string",
                         "version_added": "0.1.0",

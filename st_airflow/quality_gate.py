@@ -1,16 +1,15 @@
-"""The quality gate of a job: fail_if={"truncated": "> 5%", "recall": "< 0.9"}."""
+"""The quality check of a job's result: fail_if={"truncated": "> 5%", "recall": "< 0.9"}."""
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from st_spark.errors import SpecError, StSparkError
+from st_spark.errors import SpecError, StSparkError, did_you_mean
 from st_spark.specs.base import Job
 
-_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+_OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "==": operator.eq,
@@ -22,18 +21,18 @@ _CONDITION = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*
 
 
 class GateError(StSparkError):
-    """A job that is done, with a result that was said to be a failure."""
+    """A result that meets a condition of fail_if."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a job's result.
+    """A number in a job's result.
 
     Attributes:
-        place: The keys that lead to it, with dots between them; numbers of a table there are added up.
-        rows: The place of the rows that a percentage is a share of; "" where a percentage makes no sense.
-        needs: A field of the job without which it is not counted.
-        absent: What it is where the result has no such place.
+        place: The keys to it, joined by dots. If it is a table of numbers, they are added.
+        rows: The place of the number of rows for percentages; "" if a percentage makes no sense.
+        needs: A field of the job without which the metric is not counted.
+        absent: The value if the result does not have it.
     """
 
     place: str
@@ -44,7 +43,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Condition:
-    """One line of fail_if: the job has failed if `metric sign limit` holds."""
+    """An entry of fail_if: the check fails if `metric sign limit` is true."""
 
     name: str
     metric: Metric
@@ -53,22 +52,22 @@ class Condition:
     limit: float
     percent: bool
 
-    def broken(self, result: Mapping[str, Any]) -> str | None:
-        """What is wrong with a result, None if nothing is."""
+    def problem(self, result: Mapping[str, Any]) -> str | None:
+        """Return the problem if the result meets the condition, else None."""
         value = _number(result, self.metric.place, self.metric.absent)
         rows = _number(result, self.metric.rows, 0.0) if self.metric.rows else 0.0
         share = 100 * value / rows if rows else 0.0
-        if not _SIGNS[self.sign](share if self.percent else value, self.limit):
+        if not _OPERATORS[self.sign](share if self.percent else value, self.limit):
             return None
-        told = f"{value:,.6g} of {rows:,.0f} rows ({share:.3g}%)" if self.metric.rows else f"{value:,.6g}"
-        return f"{self.name} is {told}, and fail_if says {self.text!r}"
+        found = f"{value:,.6g} of {rows:,.0f} rows, {share:.3g}%" if self.metric.rows else f"{value:,.6g}"
+        return f"{self.name} is {found} (fail_if: {self.text})"
 
 
 def parse(fail_if: Mapping[str, str] | None, job: Job) -> tuple[Condition, ...]:
-    """The conditions of a gate, checked before the job starts.
+    """Return the conditions of fail_if. Called before the job starts.
 
     Raises:
-        SpecError: No such metric of this kind of job, or a condition that cannot be understood or never holds.
+        SpecError: A metric that the job does not have, or a condition without meaning.
     """
     if fail_if is not None and not isinstance(fail_if, Mapping):
         raise SpecError(f"fail_if is {fail_if!r}.", 'write {"truncated": "> 5%"}.')
@@ -76,38 +75,37 @@ def parse(fail_if: Mapping[str, str] | None, job: Job) -> tuple[Condition, ...]:
 
 
 def check(conditions: Sequence[Condition], result: Mapping[str, Any]) -> None:
-    """Holds a result against a gate.
+    """Check a result.
 
     Raises:
-        GateError: A condition holds.
+        GateError: The result meets a condition.
     """
-    broken = [said for said in (each.broken(result) for each in conditions) if said is not None]
-    if broken:
+    problems = [problem for problem in (each.problem(result) for each in conditions) if problem is not None]
+    if problems:
         where = result.get("output", {}).get("path", "the output")
         raise GateError(
-            f"The quality gate is closed: {'; '.join(broken)}.",
-            f"look at {where}, which is written but not announced to other DAGs; then correct the input or the job, or "
-            "loosen fail_if, and clear this task.",
+            f"Quality check failed: {'; '.join(problems)}. The table was written; the asset was not updated.",
+            f"look at {where}, correct the input, the job or fail_if, and clear this task.",
         )
 
 
 def _condition(name: str, text: str, job: Job) -> Condition:
     known = METRICS.get(job.kind, {})
     if name not in known:
-        near = difflib.get_close_matches(name, list(known), n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        problem = f"fail_if names {name!r}{hint}, which {job.kind} does not count."
+        problem = f"fail_if has an unknown metric of {job.kind}: {name!r}{did_you_mean(name, known)}."
         raise SpecError(problem, f"choose {', '.join(known)}.")
     metric, found = known[name], _CONDITION.fullmatch(text)
     if found is None:
         raise SpecError(
-            f"fail_if says {text!r} of {name}.", 'write a sign and a number, such as "> 100", ">= 0.5%" or "< 0.9".'
+            f"fail_if for {name} is {text!r}.", 'write a sign and a number, such as "> 100", ">= 0.5%" or "< 0.9".'
         )
     sign, number, percent = found.groups()
     if percent and not metric.rows:
-        raise SpecError(f"fail_if says {text!r}, but {name} is no number of rows.", "write a number without %.")
+        raise SpecError(
+            f"fail_if for {name} is {text!r}, but {name} is not a number of rows.", "write a number without %."
+        )
     if metric.needs and getattr(job, metric.needs, None) is None:
-        raise SpecError(f"fail_if names {name}, which is not counted without {metric.needs}.", f"give {metric.needs}.")
+        raise SpecError(f"fail_if has {name}, which is not counted without {metric.needs}.", f"give {metric.needs}.")
     return Condition(name, metric, text, sign, float(number), bool(percent))
 
 
@@ -128,7 +126,7 @@ _SECONDS = {"seconds": Metric("seconds.total")}
 _IDS = {name: Metric(f"rows.{name}", "rows.in", needs="id_column") for name in ("null_id", "duplicate_id")}
 _TABLE = _counts("in out null empty truncated corrupt unreadable", "rows", "rows.in") | _IDS | _SECONDS
 _TABLE |= {"duplicates": Metric("duplicates", "rows.in"), "rows_per_second": Metric("rows_per_second")}
-# Where nothing measures a recall, the answer is exact.
+# Only "ivf" measures a recall; the exact method has 1.
 _RECALL = {"recall": Metric("recall", absent=1.0), "recall_low": Metric("recall_low", absent=1.0)}
 
 METRICS: Mapping[str, Mapping[str, Metric]] = {

@@ -1,5 +1,5 @@
 # ruff: noqa: N815 (the parameters are spelt as all of pyspark.ml spells its own)
-"""A Transformer for pyspark.ml pipelines: encode() with parameters that are saved and loaded with the pipeline."""
+"""SentenceEncoder: encode() as a Transformer of pyspark.ml, whose parameters are saved with the pipeline."""
 
 from typing import TYPE_CHECKING
 
@@ -8,10 +8,10 @@ from pyspark.ml import Transformer
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql.types import BinaryType, StringType
 
 from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
+from st_spark.tables.columns import check_columns, quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 class SentenceEncoder(
     Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable["SentenceEncoder"], DefaultParamsWritable
 ):
-    """Adds a column of vectors (array<float>) of a column of texts, or of images with a CLIP model; null gives null.
+    """Adds the vectors (array<float>) of a column of texts, or of images with a CLIP model. Null gives null.
 
-    Estimators of pyspark.ml want a Vector column: put array_to_vector(col) of pyspark.ml.functions between, for
-    instance through SQLTransformer.
+    Estimators of pyspark.ml need a Vector column: convert with array_to_vector(col) of pyspark.ml.functions.
 
     Args:
-        inputCol: The string column, or binary column of image files.
-        outputCol: The column to add.
+        inputCol: The string column, or the binary column of image files.
+        outputCol: The column to add, by default "embedding".
         model: A folder, "package:IMPORT_NAME", or a name on the hub.
         revision: Branch, tag or commit on the hub.
         dtype: "auto", "float32", "bfloat16" or "float16".
-        prompt: Text put before each text.
+        prompt: Text to put before each text.
         promptName: Name of one of the model's own prompts instead.
         normalizeEmbeddings: Scale each vector to length 1.
         truncateDim: Keep only the first dimensions.
-        shipping: How the model reaches the executors; see encode().
+        shipping: How to send the model to the executors; see encode().
     """
 
     model: "Param[str]" = Param(Params._dummy(), "model", "folder, package or hub name", TypeConverters.toString)
@@ -47,7 +46,7 @@ class SentenceEncoder(
         Params._dummy(), "normalizeEmbeddings", "scale vectors to length 1", TypeConverters.toBoolean
     )
     truncateDim: "Param[int]" = Param(Params._dummy(), "truncateDim", "dimensions to keep", TypeConverters.toInt)
-    shipping: "Param[str]" = Param(Params._dummy(), "shipping", "how the model travels", TypeConverters.toString)
+    shipping: "Param[str]" = Param(Params._dummy(), "shipping", "how to send the model", TypeConverters.toString)
 
     _OPTIONS = (
         *(("revision", "revision"), ("dtype", "dtype"), ("prompt", "prompt"), ("promptName", "prompt_name")),
@@ -62,27 +61,21 @@ class SentenceEncoder(
 
     @keyword_only
     def setParams(self, **params: str | bool | int) -> "SentenceEncoder":  # noqa: N802  (the name that pyspark.ml uses)
-        """Sets parameters by name."""
+        """Set parameters by name."""
         return self._set(**params)
 
     def _transform(self, dataset: "DataFrame") -> "DataFrame":
-        """The data with the new column.
+        """Return the data with the new column.
 
         Raises:
-            InputError: A parameter is missing, or the input column is missing or holds neither strings nor files.
-            ModelError: No such model.
+            InputError: A parameter or the input column is missing, or the column holds neither strings nor files.
+            ModelError: The model is not found.
         """
         for name in ("inputCol", "model"):
             if not self.isDefined(name):
                 raise InputError(f"The parameter {name!r} is not set.", f"give it: SentenceEncoder({name}=...)")
         column = self.getInputCol()
-        found = {field.name: field.dataType for field in dataset.schema.fields}
-        if column not in found:
-            raise InputError(f"There is no column {column!r}.", f"choose one of {', '.join(found)}")
-        if not isinstance(found[column], StringType | BinaryType):
-            kind = found[column].simpleString()
-            raise InputError(f"The column {column!r} holds {kind}, not strings.", "choose a string column, or cast it")
+        check_columns(dataset.schema, "the data", (column,), images=True)
         options = {option: self.getOrDefault(name) for name, option in self._OPTIONS if self.isDefined(name)}
-        quoted = column.replace("`", "``")  # else a dot in the name would mean a field
-        vectors = encode(f"`{quoted}`", model=self.getOrDefault("model"), **options)
+        vectors = encode(quoted_column(column), model=self.getOrDefault("model"), **options)
         return dataset.withColumn(self.getOutputCol(), vectors)

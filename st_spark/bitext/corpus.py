@@ -1,9 +1,8 @@
-"""One side of a bitext: a table and the names of its columns."""
+"""Corpus: one side of a bitext, a table and the names of its columns."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from st_spark.bitext.columns import LANGUAGE, TEXT
 from st_spark.errors import InputError
 from st_spark.join.inputs import Sides, picked
 from st_spark.join.shuffle import key_name
@@ -12,18 +11,21 @@ from st_spark.tables.columns import check_columns
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+# Columns of a prepared corpus, besides those that every join has.
+TEXT, LANGUAGE = "_text", "_language"
+
 
 @dataclass(frozen=True)
 class Corpus:
-    """A side.
+    """One side of a bitext.
 
     Attributes:
         df: The table.
-        id_column: Column of the ids.
-        vector: Column of the vectors.
-        text: Column of the texts, if there are any.
-        language_column: Column of the languages, if rows shall be chosen by them.
-        language: The language of the rows that are wanted.
+        id_column: Id column.
+        vector: Vector column.
+        text: Text column, None without texts.
+        language_column: Language column, None if rows are not selected by language.
+        language: The language to mine.
     """
 
     df: "DataFrame"
@@ -33,38 +35,39 @@ class Corpus:
     language_column: str | None = None
     language: str | None = None
 
-    def picked(self, where: str, document: str | None) -> "DataFrame":
-        """ID, VECTOR, the key of the documents, TEXT and LANGUAGE, as far as there are such."""
+    def select(self, where: str, document: str | None) -> "DataFrame":
+        """Return the columns that mining needs: id, vector, and the document key, TEXT and LANGUAGE if they are used.
+
+        Errors call the table `where`.
+        """
+        check_columns(self.df.schema, where, () if self.text is None else (self.text,))
         named = {TEXT: self.text, LANGUAGE: self.language_column}
         others = {new: name for new, name in named.items() if name is not None}
         on = [] if document is None else [document]
-        made = picked(self.df, where, self.id_column, self.vector, on, others)
-        check_columns(self.df.schema, where, () if self.text is None else (self.text,))
-        return made
+        return picked(self.df, where, self.id_column, self.vector, on, others)
 
 
-def sides_of(source: Corpus, target: Corpus, document: str | None) -> Sides:
-    """Both sides as a join knows them.
+def table_pair(source: Corpus, target: Corpus, document: str | None) -> Sides:
+    """Return both sides as the inputs of a join, which compares rows only within a document if there is its column.
 
     Raises:
-        InputError: A column is missing or of a type that cannot be mined; texts of one side alone; languages without a
-            column of them, or the other way round.
+        InputError: A column is missing or has a wrong type; only one side has texts; a language without its column.
     """
     if (source.text is None) != (target.text is None):
-        raise InputError("Only one side has a column of texts.", "name both source_text and target_text, or none.")
+        raise InputError("Only one table has a text column.", "name both source_text and target_text, or none.")
     for each in (source, target):
         if (each.language_column is None) != (each.language is None):
-            raise InputError("Languages need a column, and a column languages.", "give both, or none of them.")
+            raise InputError("Languages and a language column are needed together.", "give both, or none of them.")
         if each.language_column is not None and each.text is None:
             raise InputError(
-                "Rows are chosen by language only with texts.", "name source_text and target_text, or filter before."
+                "Rows are selected by language only with texts.", "name source_text and target_text, or filter first."
             )
     keys = () if document is None else (key_name(0),)
-    one, other = source.picked("the source table", document), target.picked("the target table", document)
-    kinds = [side.schema[key].dataType.simpleString() for key in keys for side in (one, other)]
-    if len(set(kinds)) > 1:
+    one, other = source.select("the source table", document), target.select("the target table", document)
+    types = [side.schema[key].dataType.simpleString() for key in keys for side in (one, other)]
+    if len(set(types)) > 1:
         raise InputError(
-            f"The document column {document!r} holds {kinds[0]} in the source table and {kinds[1]} in the target one.",
+            f"The document column {document!r} holds {types[0]} in the source table, {types[1]} in the target table.",
             "cast one of them.",
         )
     return Sides(one, other, keys)

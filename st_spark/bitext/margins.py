@@ -1,28 +1,24 @@
-"""The margin of a pair: how much its cosine stands out among those of both rows with their nearest. No Spark.
+"""The margin of a pair: its cosine compared with the cosines of both rows and their nearest neighbours. No Spark.
 
 Artetxe and Schwenk, "Margin-based Parallel Corpus Mining with Multilingual Sentence Embeddings" (2019).
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from st_spark.topk.scores import Places, Scores
 
-Ranks = npt.NDArray[np.int32]
-
 
 def margins(name: str, cosine: Scores, source_mean: Scores, target_mean: Scores) -> Scores:
-    """The scores of pairs.
+    """Return the scores of pairs.
 
     Args:
-        name: "absolute": the cosine; "distance": the cosine less b; "ratio": the cosine divided by b, where b is the
-            middle of both means.
+        name: "absolute": the cosine; "distance": cosine - b; "ratio": cosine / b. b is the average of both means.
         cosine: [pairs].
-        source_mean: [pairs] the mean cosine of the source row with its nearest target rows.
-        target_mean: [pairs] that of the target row with its nearest source rows.
+        source_mean: [pairs] mean cosine of the source row and its k nearest target rows.
+        target_mean: [pairs] mean cosine of the target row and its k nearest source rows.
 
     Returns:
-        [pairs]; NaN for a ratio of 0 to 0. No -0.0.
+        [pairs]; NaN for a ratio of 0 to 0. Never -0.0.
     """
     if name == "absolute":
         return cosine + 0.0
@@ -31,21 +27,16 @@ def margins(name: str, cosine: Scores, source_mean: Scores, target_mean: Scores)
         return np.asarray((cosine - middle if name == "distance" else cosine / middle) + 0.0)
 
 
-def means(row: Places, rank: Ranks, cosine: Scores, rows: int) -> Scores:
-    """The mean cosine of each row with its nearest: summed from the nearest on, so that it never depends on blocks.
+def means(row: Places, cosine: Scores, rows: int) -> Scores:
+    """Return the mean cosine of each row and its neighbours.
 
     Args:
         row: [neighbours] the row, from 0.
-        rank: [neighbours] from 1; each of a row once, without gaps.
-        cosine: [neighbours].
-        rows: How many rows there are.
+        cosine: [neighbours] descending for each row. They are added in this order, so blocks do not change the sum.
+        rows: Number of rows.
 
     Returns:
         [rows]; NaN for a row without neighbours.
     """
-    total, count = np.zeros(rows), np.bincount(row, minlength=rows)
-    for each in range(1, int(rank.max(initial=0)) + 1):
-        these = rank == each
-        total[row[these]] += cosine[these]
     with np.errstate(invalid="ignore"):
-        return np.asarray(total / count)
+        return np.asarray(np.bincount(row, cosine, rows) / np.bincount(row, minlength=rows))

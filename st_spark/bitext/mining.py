@@ -1,62 +1,59 @@
-"""mine_bitext: the rows of two tables that translate each other."""
+"""mine_bitext: find the rows of two tables that are translations of each other."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.sql import functions as sf
-from pyspark.sql.types import DoubleType, IntegerType, StringType, StructField, StructType
 
-from st_spark.bitext import neighbours, spread
-from st_spark.bitext.columns import BACKWARD_RANK, COSINE, FORWARD, FORWARD_RANK, REFUSED, SCORE, SOURCE, TARGET, TEXT
-from st_spark.bitext.corpus import Corpus, sides_of
-from st_spark.bitext.one_to_one import one_to_one
-from st_spark.bitext.prepare import prepared
-from st_spark.bitext.retrieval import Rule
-from st_spark.bitext.selection import NAMES, Selection
-from st_spark.bitext.text_filters import TextFilters, measures
+from st_spark.bitext.corpus import TEXT, Corpus, table_pair
+from st_spark.bitext.neighbours import find_nearest
+from st_spark.bitext.prepare import prepare
+from st_spark.bitext.retrieval import PAIR_COLUMNS, REJECTED, SCORE, SOURCE, TARGET, Rule
+from st_spark.bitext.retrieval_spark import choose_in_one_task, merge_directions, one_to_one, retrieve
+from st_spark.bitext.text_filters import TextFilters, pair_measures
 from st_spark.errors import InputError
 from st_spark.join.inputs import Sides
+from st_spark.join.options import Request
 from st_spark.join.shuffle import ID
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from st_spark.join.input_stats import Survey
 
-# Neighbours that one task holds while it chooses pairs, some 100 bytes each.
-_FEW = 8_000_000
+# One task chooses among so many neighbours, some 100 bytes each.
+_ONE_TASK = 8_000_000
 
 
 @dataclass(frozen=True)
 class Mined:
-    """Pairs, and what was seen on the way.
+    """Pairs, and how they were mined.
 
     Attributes:
-        pairs: See mine_bitext().
-        survey: The rows of both sides, and those that were left out, by reason.
-        facts: How it was done: margin, k, ...; also in the metadata of the score column, but for the meetings.
-        refused: Pairs of neighbours that were no candidates, by reason; {} without texts.
-        held: What is persisted for the pairs.
+        pairs: The result of mine_bitext().
+        stats: Counts of both inputs: all rows, and the rows that were not mined, by reason.
+        facts: Options and measurements: margin, k, recall, ... The metadata of the score column has them too, except
+            "meetings".
+        rejected: Numbers of neighbours whose texts cannot be translations, by reason; {} without texts.
+        persisted: DataFrames that are persisted for the pairs.
     """
 
     pairs: "DataFrame"
-    survey: "Survey"
+    stats: "Survey"
     facts: dict[str, Any]
-    refused: dict[str, int]
-    held: "list[DataFrame]" = field(default_factory=list)
+    rejected: dict[str, int]
+    persisted: "list[DataFrame]" = field(default_factory=list)
 
     def close(self) -> None:
-        """Frees what is held; the pairs can still be read, but are made again."""
-        for each in self.held:
+        """Unpersist what is persisted. The pairs can still be read, but are computed again."""
+        for each in self.persisted:
             each.unpersist()
 
 
-def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, and what is asked)
+def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, and the options)
     source: "DataFrame",
     target: "DataFrame",
     k: int = 4,
@@ -79,47 +76,47 @@ def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, 
     method: str = "exact",
     recall: float = 0.95,
 ) -> "DataFrame":
-    """Finds the rows of two tables that translate each other, by the margin of their cosine (LASER's definition).
+    """Find the rows of two tables that are translations of each other, by the margin of their cosine (as LASER does).
 
-    The inputs are read here to count their rows, and again when the result is used: write or persist them before if
-    their vectors are costly to make. Rows with the text or the vector of another row of their side are left out but for
-    the one with the smallest id; so are rows without an id or a sound vector.
+    The inputs are read here to count their rows, and again when the result is used: write or persist them first if
+    their vectors are expensive to compute. Of rows with the same text or the same vector in one table, only the row
+    with the smallest id is mined. Rows without an id or a valid vector are not mined.
 
     Args:
-        source: A table with a column of unique ids (of whole numbers or strings) and one of array<float> or <double>.
-        target: Another one, with vectors of the same model. Swapped sides give the same pairs.
+        source: A table with unique ids (integers or strings) and vectors (array<float> or array<double>).
+        target: Another table, with vectors of the same model. Swapped tables give the same pairs.
         k: Neighbours of each row that the margin compares with.
-        margin: Of a pair with the cosine a and, as the middle of both rows' mean cosines with their k nearest on the
-            other side, b. "absolute": a; "distance": a - b; "ratio": a / b.
-        retrieval: "forward": each source row's best pair; "backward": each target row's; "intersect": pairs that are
-            both; "union": pairs that are either; "max": of these the best first, each row once.
-        threshold: A pair needs a score above it. The default is for ratios; -math.inf keeps all.
-        candidates: "best": what retrieval chooses from is the best pair of each row; "all": its pairs with all its k
-            nearest.
-        source_id: Column of the source ids.
-        target_id: Column of the target ids.
-        source_vector: Column of the source vectors.
-        target_vector: Column of the target vectors.
-        source_text: Column of the source texts, if texts shall be filtered; then target_text is needed, too.
-        target_text: Column of the target texts.
+        margin: Score of a pair. a is its cosine; b is the average of two means: the mean cosine of each of its rows and
+            the row's k nearest rows in the other table. "absolute": a; "distance": a - b; "ratio": a / b.
+        retrieval: "forward": the best pair of each source row; "backward": the best pair of each target row;
+            "intersect": pairs that are both; "union": pairs that are either; "max": the pairs of "union", best first,
+            each row once.
+        threshold: A pair needs a higher score. The default is for ratios; -math.inf keeps all pairs.
+        candidates: Pairs that retrieval chooses from. "best": the best pair of each row; "all": the pairs of each row
+            with all its k nearest.
+        source_id: Id column of the source table.
+        target_id: Id column of the target table.
+        source_vector: Vector column of the source table.
+        target_vector: Vector column of the target table.
+        source_text: Text column of the source table, to filter texts; needs target_text.
+        target_text: Text column of the target table.
         texts: Whether to add source_text and target_text to the result.
-        filters: What texts and pairs to leave out; TextFilters() by default.
-        language_column: Column of both tables that says the language; rows of another one are left out.
-        languages: That of the source and that of the target.
-        document_id: Column of both tables: rows are neighbours, copies and pairs only within equal values.
-        method: "exact", or "ivf": approximate. Missed neighbours lower the means, so that scores are too high.
+        filters: Limits for texts and pairs; default TextFilters().
+        language_column: Language column of both tables; rows in other languages are not mined. Needs texts.
+        languages: Language of the source and of the target.
+        document_id: Document column of both tables: rows are neighbours, copies and pairs only within a document.
+        method: "exact", or "ivf" (approximate). Missed neighbours lower the means, so scores are too high.
         recall: With "ivf", the share of the true neighbours to find.
 
     Returns:
-        source_id, target_id (of the types of the inputs), score (double), cosine (double), direction ("forward" for the
-        best pair of the source row, "backward" for that of the target row, or "both"), forward_rank (int, from 1: which
-        of the source row's nearest the target row is; null for none of the k) and backward_rank; with `texts`
-        source_text and target_text. No pair has a NaN score, which a ratio of 0 to 0 would be. Where there are millions
-        of rows, pairs are persisted on the executors' disks until the session ends.
+        source_id, target_id (types of the inputs), score (double), cosine (double), direction ("forward" for the best
+        pair of the source row, "backward" for the best pair of the target row, or "both"), forward_rank (int: rank of
+        the target row among the k nearest of the source row, from 1; null if it is not among them) and backward_rank
+        (the other way round); with `texts` also source_text and target_text. A score is never NaN: a ratio of 0 to 0
+        is no pair. With millions of rows, pairs stay persisted on the executors' disks until the session ends.
 
     Raises:
-        InputError: An argument or a column that cannot work, an id that stands twice in one table, or sides with
-            vectors of different sizes.
+        InputError: An argument or a column is not valid; duplicate ids in a table; vectors of different dimensions.
     """
     rule = Rule(k, margin, retrieval, candidates, threshold)
     spoken = languages or (None, None)
@@ -140,96 +137,58 @@ def mine(
     document_id: str | None = None,
     method: str = "exact",
     recall: float = 0.95,
-    few: int = _FEW,
+    one_task: int = _ONE_TASK,
 ) -> Mined:
-    """mine_bitext() with all that is known of it.
+    """Mine as mine_bitext() does, with the same arguments, and also return counts and measurements.
 
-    Args:
-        source: The source side.
-        target: The target side.
-        rule: How to choose pairs.
-        filters: See mine_bitext().
-        texts: See mine_bitext().
-        document_id: See mine_bitext().
-        method: See mine_bitext().
-        recall: See mine_bitext().
-        few: As many neighbours one task may choose from; of more, Spark does.
+    Up to `one_task` neighbours, one task chooses the pairs; above, all tasks do.
     """
-    neighbours.check_method(method)
-    sides = sides_of(source, target, document_id)
-    with_texts = TEXT in sides.left.columns
-    if texts and not with_texts:
-        raise InputError("texts are asked for without their columns.", "name source_text and target_text.")
+    Request(method=method)
+    with_texts = source.text is not None
+    if texts and not with_texts and target.text is None:
+        raise InputError("texts=True needs the text columns.", "name source_text and target_text.")
     filters = filters or TextFilters()
-    ready = prepared(sides, filters, (source.language, target.language))
-    found, count, told = neighbours.nearest(ready.sides, ready.fewer, rule.k, method, recall)
-    held: list[DataFrame] = []
-    refused: dict[str, int] = {}
-    if with_texts or count > few:
-        found = spread.merged(found, rule.k)
-        found = (_judged(found, ready.sides, filters) if with_texts else found).persist(StorageLevel.DISK_ONLY)
-        held.append(found)
-        refused = _refused(found) if with_texts else {}
-    facts = {"method": method, **_said(rule), **told}
-    pairs = _chosen(found, rule, sides) if count <= few else _spread(found, rule, held, few)
+    sides, stats = prepare(table_pair(source, target, document_id), filters, (source.language, target.language))
+    found, limit, measured = find_nearest(sides, stats, rule.k, method, recall)
+    persisted: list[DataFrame] = []
+    rejected: dict[str, int] = {}
+    if with_texts or limit > one_task:
+        found = merge_directions(found, rule.k)
+        found = (_with_reasons(found, sides, filters) if with_texts else found).persist(StorageLevel.DISK_ONLY)
+        persisted.append(found)
+        counts = found.where(sf.col(REJECTED).isNotNull()).groupBy(REJECTED).agg(sf.count(sf.lit(1)))
+        rejected = dict(sorted(counts.collect())) if with_texts else {}
+    if limit <= one_task:
+        pairs = choose_in_one_task(found, rule)
+    else:
+        pairs = retrieve(found, rule)
+        pairs = one_to_one(pairs, persisted, one_task // 4) if rule.retrieval == "max" else pairs
     if texts:
-        pairs = _with_texts(pairs, ready.sides)
-    return Mined(labelled(pairs, facts), ready.survey, facts, refused, held)
+        both = [[sf.col(TEXT).alias(name)] for name in ("source_text", "target_text")]
+        pairs = _with_rows(pairs, sides, *both).select(*PAIR_COLUMNS, "source_text", "target_text")
+    facts = {"method": method, **vars(rule), **measured}
+    return Mined(with_metadata(pairs, facts), stats, facts, rejected, persisted)
 
 
-def _judged(pairs: "DataFrame", sides: Sides, filters: TextFilters) -> "DataFrame":
-    """Pairs with REFUSED."""
-    assert sides.right is not None
-    measured = pairs
-    for side, name, prefix in ((sides.left, SOURCE, "_source_"), (sides.right, TARGET, "_target_")):
-        measured = measured.join(side.select(sf.col(ID).alias(name), *measures(prefix)), name)
-    why = filters.unfit_pair("_source_", "_target_").alias(REFUSED)
-    return measured.select(*(sf.col(name) for name in pairs.columns), why)
-
-
-def _refused(pairs: "DataFrame") -> dict[str, int]:
-    counts = pairs.where(sf.col(REFUSED).isNotNull()).groupBy(REFUSED).agg(sf.count(sf.lit(1)).alias("rows"))
-    return {row[REFUSED]: row["rows"] for row in sorted(counts.collect())}
-
-
-def _chosen(found: "DataFrame", rule: Rule, sides: Sides) -> "DataFrame":
-    """The pairs, chosen by one task."""
-    selection = Selection(rule)
-
-    def choose(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from selection(batches)
-
-    source, target = sides.id_types()
-    kinds = (source, target, DoubleType(), DoubleType(), StringType(), IntegerType(), IntegerType())
-    schema = StructType([StructField(name, kind) for name, kind in zip(NAMES, kinds, strict=True)])
-    needed = [
-        name
-        for name in (FORWARD, SOURCE, TARGET, COSINE, FORWARD_RANK, BACKWARD_RANK, REFUSED)
-        if name in found.columns
+def with_metadata(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
+    """Return the pairs with the facts as metadata of their score column, which JSON can hold."""
+    left_out = (None, -math.inf, math.inf)
+    kept = {name: value for name, value in facts.items() if name != "meetings" and value not in left_out}
+    columns = [
+        sf.col(SCORE).alias(SCORE, metadata={METADATA_KEY: kept}) if name == SCORE else name for name in pairs.columns
     ]
-    return found.select(*needed).repartition(1).mapInArrow(choose, schema)
-
-
-def _spread(found: "DataFrame", rule: Rule, held: "list[DataFrame]", few: int) -> "DataFrame":
-    """The pairs, chosen by all tasks."""
-    pairs = spread.listed(found, rule)
-    return one_to_one(pairs, held, few // 4) if rule.retrieval == "max" else pairs
-
-
-def _with_texts(pairs: "DataFrame", sides: Sides) -> "DataFrame":
-    assert sides.right is not None
-    for side, name, text in ((sides.left, SOURCE, "source_text"), (sides.right, TARGET, "target_text")):
-        pairs = pairs.join(side.select(sf.col(ID).alias(name), sf.col(TEXT).alias(text)), name)
-    return pairs.select(*NAMES, "source_text", "target_text")
-
-
-def labelled(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
-    """Pairs whose score column says how they were made."""
-    said = {name: value for name, value in facts.items() if value is not None and name != "meetings"}
-    columns = [sf.col(SCORE).alias(SCORE, metadata={FACTS: said}) if name == SCORE else name for name in pairs.columns]
     return pairs.select(*columns)
 
 
-def _said(rule: Rule) -> dict[str, Any]:
-    """The rule as JSON can hold it."""
-    return vars(rule) | {"threshold": rule.threshold if math.isfinite(rule.threshold) else None}
+def _with_reasons(pairs: "DataFrame", sides: Sides, filters: TextFilters) -> "DataFrame":
+    """Set REJECTED to why a pair of texts is rejected."""
+    measured = _with_rows(pairs, sides, pair_measures("_source_"), pair_measures("_target_"))
+    return measured.withColumn(REJECTED, filters.pair_reason("_source_", "_target_")).select(*pairs.columns)
+
+
+def _with_rows(pairs: "DataFrame", sides: Sides, source: "list[Column]", target: "list[Column]") -> "DataFrame":
+    """Add columns of the source row and of the target row to each pair."""
+    assert sides.right is not None
+    left = sides.left.select(sf.col(ID).alias(SOURCE), *source)
+    right = sides.right.select(sf.col(ID).alias(TARGET), *target)
+    return pairs.join(left, SOURCE).join(right, TARGET)

@@ -1,4 +1,4 @@
-"""The k nearest rows of the other side, for the rows of both sides: source_id, target_id, cosine and which way."""
+"""Find the k nearest rows on the other side, for the rows of both sides."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as sf
-from pyspark.sql.types import BooleanType, DoubleType, StructField, StructType
+from pyspark.sql.types import BooleanType, DoubleType, StructType
 
-from st_spark.bitext.columns import COSINE, FORWARD, SOURCE, TARGET
-from st_spark.choices import METHODS
-from st_spark.errors import InputError
+from st_spark.bitext.retrieval import COSINE, FORWARD, SOURCE, TARGET
 from st_spark.join import ivf, shuffle
 from st_spark.join.exact import planned_for
 from st_spark.join.input_stats import Survey
@@ -27,96 +25,71 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Both:
-    """The work of a meeting: the k nearest of the rows of both sides.
-
-    Attributes:
-        k: How many, fewer where there are fewer.
-    """
+class BothDirections:
+    """The work of a task: the k nearest rows of both of its sides (fewer if the other side has fewer)."""
 
     k: int
 
-    def __call__(self, meeting: "Meeting") -> Iterator[pa.RecordBatch]:
-        """Batches of FORWARD, SOURCE, TARGET and COSINE."""
-        left, right = meeting.left, meeting.right
+    def __call__(self, task: "Meeting") -> Iterator[pa.RecordBatch]:
+        """Yield batches of FORWARD, SOURCE, TARGET and COSINE."""
+        left, right = task.left, task.right
         if not len(left.ids) or not len(right.ids):
             return
         forward, backward = top_k_both(left.matrix, right.matrix, self.k, "cosine")
-        for pairs, ids, way in ((forward, (left.ids, right.ids), True), (backward, (right.ids, left.ids), False)):
+        for pairs, ids, is_forward in (
+            (forward, (left.ids, right.ids), True),
+            (backward, (right.ids, left.ids), False),
+        ):
             for batch in batches(*ids, pairs):
-                own, other, cosine = batch.columns
-                source, target = (own, other) if way else (other, own)
-                ways = pa.array(np.full(len(batch), way))
-                yield pa.RecordBatch.from_arrays(
-                    [ways, source, target, cosine], names=[FORWARD, SOURCE, TARGET, COSINE]
-                )
+                row, other, cosine = batch.columns
+                source, target = (row, other) if is_forward else (other, row)
+                columns = [pa.array(np.full(len(batch), is_forward)), source, target, cosine]
+                yield pa.RecordBatch.from_arrays(columns, names=[FORWARD, SOURCE, TARGET, COSINE])
 
 
-def check_method(method: str) -> None:
-    """Refuses an unknown method, before any work."""
-    if method not in METHODS:
-        raise InputError(f"method={method!r} is unknown.", f"choose one of {', '.join(METHODS)}.")
-
-
-def nearest(sides: Sides, found: Survey, k: int, method: str, recall: float) -> "tuple[DataFrame, int, dict[str, Any]]":
-    """exact() or approximate(), as the method says."""
-    return exact(sides, found, k) if method == "exact" else approximate(sides, found, k, recall)
-
-
-def exact(sides: Sides, found: Survey, k: int) -> "tuple[DataFrame, int, dict[str, Any]]":
-    """All of them.
+def find_nearest(
+    sides: Sides, stats: Survey, k: int, method: str, recall: float
+) -> "tuple[DataFrame, int, dict[str, Any]]":
+    """Find the k nearest rows for the rows of both sides.
 
     Args:
         sides: The rows of both sides.
-        found: Their counts.
-        k: How many nearest.
+        stats: Their counts.
+        k: Neighbours of each row.
+        method: "exact" or "ivf". IVF may miss neighbours: then the mean of a row is too low and its margins too high.
+        recall: With "ivf", the share of the true neighbours to find.
 
     Returns:
-        FORWARD, SOURCE, TARGET, COSINE; a row has its k nearest of each meeting that it goes to, so those of several
-        are yet to be merged; how many neighbours there are at most; and the number of meetings.
+        FORWARD, SOURCE, TARGET, COSINE: at least the k nearest of each row, in no order, as an exact search gives the k
+            nearest of each task that the row goes to;
+        the largest number of rows that there can be;
+        how they were found: the number of "meetings", or the measured recall of each direction.
     """
-    planned, _ = planned_for(sides, found, k)
-    tagged = planned.tagged(sides, once=False)
-    made = shuffle.hold(tagged, found.dimension, "cosine", Both(k), schema(sides))
-    lists = [max((getattr(cut.grid, side) for _, cut in planned.cuts), default=1) for side in ("right", "left")]
-    return made, k * sum(n * m for n, m in zip(_sizes(found), lists, strict=True)), {"meetings": tagged.count}
+    assert stats.right is not None
+    sizes = stats.left.kept, stats.right.kept
+    if method == "ivf":
+        rows, facts = _approximate(sides, stats, Request(k, None, "cosine", "ivf", recall))
+        return rows, k * sum(sizes), facts
+    plan, _ = planned_for(sides, stats, k)
+    tagged = plan.tagged(sides, once=False)
+    source, target = sides.id_types()
+    schema = StructType().add(FORWARD, BooleanType()).add(SOURCE, source).add(TARGET, target).add(COSINE, DoubleType())
+    rows = shuffle.hold(tagged, stats.dimension, "cosine", BothDirections(k), schema)
+    parts = [max((getattr(cut.grid, side) for _, cut in plan.cuts), default=1) for side in ("right", "left")]
+    limit = k * sum(size * count for size, count in zip(sizes, parts, strict=True))
+    return rows, limit, {"meetings": tagged.count}
 
 
-def approximate(sides: Sides, found: Survey, k: int, recall: float) -> "tuple[DataFrame, int, dict[str, Any]]":
-    """Most of them; see exact(). The facts have the recall that was measured for each direction, if any rows are there.
-
-    A row whose neighbours are missed has a smaller mean, and so its pairs have larger margins than they should.
-    """
+def _approximate(sides: Sides, stats: Survey, request: Request) -> "tuple[DataFrame, dict[str, Any]]":
     assert sides.right is not None
-    assert found.right is not None
-    request = Request(k, None, "cosine", "ivf", recall)
-    back = replace(sides, left=sides.right, right=sides.left), replace(found, left=found.right, right=found.left)
-    ways = {"forward": (sides, found), "backward": back}
+    assert stats.right is not None
+    swapped = replace(sides, left=sides.right, right=sides.left), replace(stats, left=stats.right, right=stats.left)
     facts: dict[str, Any] = {}
     parts = []
-    for way, (one, seen) in ways.items():
-        made, told = ivf.pairs(one, seen, request)
-        facts |= {
-            f"{name}_{way}": value
-            for name, value in told.items()
-            if name.startswith("recall") and name != "recall_asked"
-        }
-        names = (SOURCE, TARGET) if way == "forward" else (TARGET, SOURCE)
-        ids = {names[0]: sf.col("left_id"), names[1]: sf.col("right_id")}
-        forward = sf.lit(way == "forward").alias(FORWARD)
-        parts.append(
-            made.select(forward, ids[SOURCE].alias(SOURCE), ids[TARGET].alias(TARGET), sf.col("score").alias(COSINE))
-        )
-    return parts[0].unionByName(parts[1]), k * sum(_sizes(found)), facts
-
-
-def schema(sides: Sides) -> StructType:
-    """The columns of neighbours."""
-    source, target = sides.id_types()
-    kinds = {FORWARD: BooleanType(), SOURCE: source, TARGET: target, COSINE: DoubleType()}
-    return StructType([StructField(name, kind) for name, kind in kinds.items()])
-
-
-def _sizes(found: Survey) -> tuple[int, int]:
-    assert found.right is not None
-    return found.left.kept, found.right.kept
+    for way, inputs, own, other in (("forward", (sides, stats), SOURCE, TARGET), ("backward", swapped, TARGET, SOURCE)):
+        pairs, measured = ivf.pairs(*inputs, request)
+        recall = {name: value for name, value in measured.items() if name.startswith("recall")}
+        facts |= {f"{name}_{way}": value for name, value in recall.items() if name != "recall_asked"}
+        renamed = [sf.col("left_id").alias(own), sf.col("right_id").alias(other), sf.col("score").alias(COSINE)]
+        parts.append(pairs.select(sf.lit(way == "forward").alias(FORWARD), *renamed))
+    return parts[0].unionByName(parts[1]), facts

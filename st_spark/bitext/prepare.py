@@ -1,125 +1,91 @@
-"""The rows of both sides that are mined: sound texts, each once, and sound vectors, each once."""
+"""Keep the rows to mine: valid texts and valid vectors, each text and each vector once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
 from pyspark.sql import functions as sf
 
-from st_spark.bitext.columns import TEXT
-from st_spark.bitext.text_filters import TextFilters, same_text
+from st_spark.bitext.corpus import TEXT
+from st_spark.bitext.text_filters import TextFilters, normalized_text
 from st_spark.join.exact_copies import copies, digested
-from st_spark.join.input_stats import SideSurvey, Survey, survey
+from st_spark.join.input_stats import Survey, survey
 from st_spark.join.inputs import Sides
 from st_spark.join.shuffle import ID
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
-_SAME, _REASON = "_same_text", "_reason"
-# Ids that are sent to all tasks, so that the vectors need not be sorted by id.
+_NORMALIZED, _REASON = "_normalized_text", "_reason"
+# So many ids of copies are broadcast to all tasks: then the vectors need no sort by id.
 _BROADCAST = 1_000_000
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Both sides.
-
-    Attributes:
-        sides: The rows that are mined; with TEXT where there are texts.
-        survey: All rows, and those that are not mined, by reason.
-        fewer: The survey of the rows that are mined alone.
-    """
-
-    sides: Sides
-    survey: Survey
-    fewer: Survey
-
-
-def prepared(sides: Sides, filters: TextFilters, languages: Sequence[str | None] = (None, None)) -> Prepared:
-    """Counts the rows, and leaves those out that cannot or shall not be mined. Spark reads them here.
+def prepare(sides: Sides, filters: TextFilters, languages: Sequence[str | None] = (None, None)) -> tuple[Sides, Survey]:
+    """Count the rows and drop those that cannot be mined. Spark reads the inputs here.
 
     Args:
-        sides: The rows, with TEXT (and LANGUAGE) or without.
-        filters: What to leave out, where there are texts.
-        languages: Of the source and the target, where there is LANGUAGE.
+        sides: The rows; TEXT and LANGUAGE are optional.
+        filters: Which texts to drop.
+        languages: Languages of the source and of the target, if there is LANGUAGE.
+
+    Returns:
+        The rows to mine, with TEXT if there is TEXT; and counts of the inputs, with the dropped rows by reason.
 
     Raises:
-        InputError: An id stands twice in a side, or the sides have vectors of different sizes.
+        InputError: Duplicate ids within a side, or sides with vectors of different dimensions.
     """
-    both = _both(sides)
-    why = [_unfit(side, filters, language) for side, language in zip(both, languages, strict=True)]
-    text = same_text() if TEXT in sides.left.columns else None
-    seen = survey(sides, "cosine", ("source", "target"), unfit=why, text=text, copies=True)
-    fit = [side.where(reason.isNull()) for side, reason in zip(both, why, strict=True)]
-    ready = _both(replace(sides, left=fit[0], right=fit[1]).ready())
-    assert seen.right is not None
-    again: list[dict[str, int]] = [{}, {}]
-    if seen.left.alike or seen.right.alike:
-        twice = [_twice(side, sides.keys, seen.dimension) for side in ready]
-        again = _counts(twice)
-        ready = _without(ready[0], twice[0], again[0]), _without(ready[1], twice[1], again[1])
-    left, right = (_told(*each) for each in zip((seen.left, seen.right), again, strict=True))
-    few = [SideSurvey(each.kept, {}, each.dimension) for each in (left, right)]
-    return Prepared(
-        replace(sides, left=ready[0], right=ready[1]),
-        replace(seen, left=left, right=right),
-        replace(seen, left=few[0], right=few[1]),
-    )
-
-
-def _both(sides: Sides) -> "tuple[DataFrame, DataFrame]":
     assert sides.right is not None
-    return sides.left, sides.right
+    tables, with_texts = (sides.left, sides.right), TEXT in sides.left.columns
+    no_reason = sf.lit(None).cast("string")
+    reasons = [filters.reason(language) if with_texts else no_reason for language in languages]
+    text = normalized_text() if with_texts else None
+    stats = survey(sides, "cosine", ("source", "target"), unfit=reasons, text=text, copies=True)
+    left, right = (table.where(reason.isNull()) for table, reason in zip(tables, reasons, strict=True))
+    ready = replace(sides, left=left, right=right).ready()
+    assert stats.right is not None
+    return _without_copies(ready, stats) if stats.left.alike or stats.right.alike else (ready, stats)
 
 
-def _unfit(side: "DataFrame", filters: TextFilters, language: str | None) -> "Column":
-    return filters.unfit(language) if TEXT in side.columns else sf.lit(None).cast("string")
-
-
-def _twice(side: "DataFrame", keys: tuple[str, ...], dimension: int) -> "DataFrame":
-    """ID and _REASON of the rows with the text, or else the vector, of another row of the same keys and a smaller id.
-
-    With k copies of a row, its k nearest would all be one: every ratio would be 1.
-    """
-    if TEXT not in side.columns:
-        return _same_vectors(digested(side, keys, dimension, "cosine"), keys)
-    known = digested(side.withColumn(_SAME, same_text()), (*keys, _SAME), dimension, "cosine")
-    same = Window.partitionBy(_SAME, *keys)
-    known = known.withColumn("_first", sf.min(ID).over(same))
-    texts = known.where(sf.col(ID) != sf.col("_first")).select(ID, sf.lit("same text").alias(_REASON))
-    return texts.unionByName(_same_vectors(known.where(sf.col(ID) == sf.col("_first")), keys))
-
-
-def _same_vectors(digests: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
-    found = copies(digests, keys, float("-inf"))
-    return found.select(sf.col("right_id").alias(ID), sf.lit("same vector").alias(_REASON))
-
-
-def _counts(parts: "Sequence[DataFrame]") -> list[dict[str, int]]:
-    """Rows of each DataFrame by _REASON, but for null; in one Spark job."""
+def _without_copies(sides: Sides, stats: Survey) -> tuple[Sides, Survey]:
+    """Drop copies and count them. Otherwise the k nearest of a row could all be one text, and every ratio 1."""
+    assert sides.right is not None
+    assert stats.right is not None
+    tables = (sides.left, sides.right)
+    copied = [_copies(table, sides.keys, stats.dimension) for table in tables]
+    counts = _count_by_reason(*copied)
+    left, right = (
+        table.join(sf.broadcast(ids) if sum(count.values()) <= _BROADCAST else ids, ID, "left_anti") if count else table
+        for table, ids, count in zip(tables, [each.select(ID) for each in copied], counts, strict=True)
+    )
     counted = [
-        df.where(sf.col(_REASON).isNotNull())
-        .groupBy(_REASON)
-        .agg(sf.count(sf.lit(1)).alias("rows"))
-        .select(sf.lit(place).alias("place"), _REASON, "rows")
-        for place, df in enumerate(parts)
+        replace(each, set_aside=each.set_aside | count, alike=False)
+        for each, count in zip((stats.left, stats.right), counts, strict=True)
     ]
-    found: list[dict[str, int]] = [{} for _ in parts]
-    for row in reduce(lambda one, other: one.unionByName(other), counted).collect():
-        found[row["place"]][row[_REASON]] = row["rows"]
-    return found
+    return replace(sides, left=left, right=right), replace(stats, left=counted[0], right=counted[1])
 
 
-def _without(side: "DataFrame", same: "DataFrame", counts: dict[str, int]) -> "DataFrame":
-    count = sum(counts.values())
-    if not count:
-        return side
-    ids = same.select(ID)
-    return side.join(sf.broadcast(ids) if count <= _BROADCAST else ids, ID, "left_anti")
+def _copies(table: "DataFrame", keys: tuple[str, ...], dimension: int) -> "DataFrame":
+    """Return ID and _REASON of rows with the text, or else the vector, of a row with equal keys and a smaller id."""
+    if TEXT not in table.columns:
+        return _same_vectors(digested(table, keys, dimension, "cosine"), keys)
+    rows = digested(table.withColumn(_NORMALIZED, normalized_text()), (*keys, _NORMALIZED), dimension, "cosine")
+    rows = rows.withColumn("_first", sf.min(ID).over(Window.partitionBy(_NORMALIZED, *keys)))
+    is_first = sf.col(ID) == sf.col("_first")
+    texts = rows.where(~is_first).select(ID, sf.lit("same text").alias(_REASON))
+    return texts.unionByName(_same_vectors(rows.where(is_first), keys))
 
 
-def _told(seen: SideSurvey, again: dict[str, int]) -> SideSurvey:
-    return SideSurvey(seen.rows, seen.set_aside | dict(sorted(again.items())), seen.dimension)
+def _same_vectors(hashed: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
+    pairs = copies(hashed, keys, float("-inf"))
+    return pairs.select(sf.col("right_id").alias(ID), sf.lit("same vector").alias(_REASON))
+
+
+def _count_by_reason(source: "DataFrame", target: "DataFrame") -> list[dict[str, int]]:
+    """Count the rows of both by _REASON, in one Spark job."""
+    rows = source.select(sf.lit(0).alias("side"), _REASON).unionByName(target.select(sf.lit(1).alias("side"), _REASON))
+    counts: list[dict[str, int]] = [{}, {}]
+    for side, reason, count in sorted(rows.groupBy("side", _REASON).agg(sf.count(sf.lit(1))).collect()):
+        counts[side][reason] = count
+    return counts

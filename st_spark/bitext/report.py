@@ -1,4 +1,4 @@
-"""What a person chooses the threshold by: how scores are spread, pairs at each threshold, and examples around it."""
+"""The report to choose a threshold by: the distribution of scores, and examples around the threshold."""
 
 import importlib.util
 import math
@@ -8,53 +8,54 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as sf
 
-from st_spark.bitext.columns import SCORE, SOURCE, TARGET
+from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET
 from st_spark.errors import InputError, PlatformError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 FIGURE, TEXT = "scores.png", "report.md"
-# A bar of the histogram, and the most that there are; scores beyond are counted in the outermost.
+# Width of a bar of the histogram, and its range: the first and the last bar also count the scores beyond them.
 _WIDTH, _LOWEST, _HIGHEST = 0.01, -2.0, 4.0
-# Lines of the table of thresholds, about, and examples on each side of the threshold.
-_LINES, _EXAMPLES = 20, 12
-_OUTERMOST = 0.002
+# The table of thresholds has about so many lines, and leaves out this share of scores at each end.
+_LINES, _OUTLIERS = 20, 0.002
+# Pairs shown on each side of the threshold.
+_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How scores are spread.
+    """The distribution of scores.
 
     Attributes:
-        bars: How many scores lie from the key times _WIDTH on to the next one.
+        bars: Number of scores from key * _WIDTH up to the next key.
     """
 
     bars: dict[int, int]
 
-    def above(self, threshold: float) -> int:
-        """Pairs from a threshold on that is a multiple of _WIDTH."""
+    def at_least(self, threshold: float) -> int:
+        """Count the scores of `threshold` or more; it must be a multiple of _WIDTH."""
         first = round(threshold / _WIDTH)
         return sum(count for bar, count in self.bars.items() if bar >= first)
 
     def thresholds(self) -> list[float]:
-        """Some twenty round numbers over the range of scores; the outermost scores are not worth lines."""
-        low, high = self._bar_at(_OUTERMOST), self._bar_at(1 - _OUTERMOST)
+        """Return about _LINES round numbers over the range of scores, without outliers."""
+        low, high = self._quantile(_OUTLIERS), self._quantile(1 - _OUTLIERS)
         step = next((size for size in (1, 2, 5, 10, 20) if (high - low) / size <= _LINES), 50)
         return [round(bar * _WIDTH, 4) for bar in range(low // step * step, high + 1, step)]
 
-    def _bar_at(self, share: float) -> int:
-        """The bar of the score above so large a share of the others."""
-        wanted, seen = share * sum(self.bars.values()), 0
+    def _quantile(self, share: float) -> int:
+        """Return the bar of the first score with more than this share of the scores below or in its bar."""
+        wanted, count = share * sum(self.bars.values()), 0
         for bar in sorted(self.bars):
-            seen += self.bars[bar]
-            if seen > wanted:
+            count += self.bars[bar]
+            if count > wanted:
                 return bar
         return 0
 
 
 def check(folder: Path) -> None:
-    """Before any work: what draws must be there, and a place to write to.
+    """Check before any work that matplotlib is installed, and make the folder.
 
     Raises:
         PlatformError: matplotlib is missing.
@@ -67,34 +68,27 @@ def check(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be made: {error}.", "name another --report.") from None
+        raise InputError(f"Cannot make the folder {folder}: {error}.", "name another --report.") from None
 
 
 def write(pairs: "DataFrame", threshold: float, margin: str, folder: Path) -> dict[str, Any]:
-    """Writes the report.
+    """Write the report.
 
     Args:
-        pairs: Pairs also below the threshold; they are read three times. With source_text and target_text their texts
-            are shown, else their ids.
-        threshold: That of the job.
-        margin: One of spec.MARGINS.
-        folder: Where to; it is there.
+        pairs: Pairs above and below the threshold. They are read three times. The report shows source_text and
+            target_text, or the ids without them.
+        threshold: Threshold of the job.
+        margin: One of choices.MARGINS.
+        folder: An existing folder.
 
     Returns:
-        path, and pairs_from: how many pairs have a score of each of some thresholds or more.
+        path, and pairs_from: for some thresholds, how many pairs have this score or a higher one.
     """
     histogram = _histogram(pairs)
     _draw(histogram, threshold, margin, folder / FIGURE)
-    above = {f"{cut:.2f}": histogram.above(cut) for cut in histogram.thresholds()}
-    lines = [
-        f"# Scores ({margin} margin)",
-        "",
-        f"![How scores are spread]({FIGURE})",
-        "",
-        "| from | pairs |",
-        "|---|---|",
-    ]
-    lines += [f"| {cut} | {count:,} |" for cut, count in above.items()]
+    counts = {f"{cut:.2f}": histogram.at_least(cut) for cut in histogram.thresholds()}
+    lines = [f"# Scores ({margin} margin)", "", f"![Distribution of scores]({FIGURE})", ""]
+    lines += ["| from | pairs |", "|---|---|", *(f"| {cut} | {count:,} |" for cut, count in counts.items())]
     score = sf.col(SCORE)
     parts = {
         f"Just above the threshold, {threshold:g}": pairs.where(score > threshold).orderBy(score, SOURCE, TARGET),
@@ -102,18 +96,17 @@ def write(pairs: "DataFrame", threshold: float, margin: str, folder: Path) -> di
     }
     for title, some in parts.items():
         lines += ["", f"## {title}", "", "| score | source | target |", "|---|---|---|"]
-        found = sorted(some.limit(_EXAMPLES).collect(), key=lambda row: -row[SCORE])
-        lines += [f"| {row[SCORE]:.4f} | {' | '.join(_cells(row.asDict()))} |" for row in found]
+        rows = sorted(some.limit(_EXAMPLES).collect(), key=lambda row: -row[SCORE])
+        lines += [f"| {row[SCORE]:.4f} | {' | '.join(_cells(row.asDict()))} |" for row in rows]
     (folder / TEXT).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return {"path": str(folder), "pairs_from": above}
+    return {"path": str(folder), "pairs_from": counts}
 
 
 def _histogram(pairs: "DataFrame") -> Histogram:
     inside = sf.greatest(sf.least(sf.col(SCORE), sf.lit(_HIGHEST)), sf.lit(_LOWEST))
-    # A little is added so that a score that is a bar's edge in decimal counts for that bar.
+    # 1e-9 puts a decimal score at the edge of a bar, such as 1.06, into this bar despite rounding.
     bar = sf.floor(inside / _WIDTH + 1e-9).cast("int").alias("bar")
-    counted = pairs.groupBy(bar).agg(sf.count(sf.lit(1)).alias("pairs"))
-    return Histogram({row["bar"]: row["pairs"] for row in counted.collect()})
+    return Histogram(dict(pairs.groupBy(bar).agg(sf.count(sf.lit(1))).collect()))
 
 
 def _draw(histogram: Histogram, threshold: float, margin: str, where: Path) -> None:

@@ -1,41 +1,45 @@
-"""From the neighbours of both directions to the pairs that are kept. No Spark.
+"""Choose pairs among the nearest rows of both directions. NumPy and Arrow, no Spark.
 
-Rows are numbered in the order of their ids, so the smaller number is the smaller id. Of pairs the better one has the
-higher score; of equal scores the smaller source id, then the smaller target id. That order is strict, so every choice
-has one answer.
+Rows are numbered in the order of their ids, so a smaller number is a smaller id. The pair with the higher score is
+better. Of equal scores the smaller source id is better, then the smaller target id. Every choice has one answer.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from st_spark.bitext.margins import Ranks, margins, means
+from st_spark.bitext.margins import margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
 from st_spark.errors import InputError
-from st_spark.topk.pairs import order_of
+from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Places, Scores
 
 Flags = npt.NDArray[np.bool_]
+Ranks = npt.NDArray[np.int32]
 
-# What the direction of a pair is called, by whether it is a candidate of its source row and of its target row.
-DIRECTIONS = {(True, False): "forward", (False, True): "backward", (True, True): "both"}
+# Columns of a neighbour: whether the target is near the source (else the other way round), both ids, their cosine.
+FORWARD, SOURCE, TARGET, COSINE = "_forward", "source_id", "target_id", "cosine"
+# Columns of a pair: the rank of the target among the k nearest of the source, and of the source among the k nearest of
+# the target (null if it is not among them); and why the texts are no translations, null for most.
+FORWARD_RANK, BACKWARD_RANK, REJECTED = "forward_rank", "backward_rank", "_rejected"
+SCORE, DIRECTION = "score", "direction"
+# Columns of the result.
+PAIR_COLUMNS = (SOURCE, TARGET, SCORE, COSINE, DIRECTION, FORWARD_RANK, BACKWARD_RANK)
+
+_BATCH_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How pairs are chosen.
-
-    Attributes:
-        k: Neighbours of each row.
-        margin: One of spec.MARGINS.
-        retrieval: One of spec.RETRIEVALS.
-        candidates: One of spec.CANDIDATES.
-        threshold: Only pairs with a score above it.
+    """How pairs are chosen; mine_bitext() explains the fields.
 
     Raises:
-        InputError: A value that cannot work.
+        InputError: A value is not valid.
     """
 
     k: int = 4
@@ -45,7 +49,7 @@ class Rule:
     threshold: float = 1.06
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
+        """Check the fields."""
         if self.k < 1:
             raise InputError(f"k is {self.k}.", "ask for 1 neighbour or more.")
         for name, allowed in (("margin", MARGINS), ("retrieval", RETRIEVALS), ("candidates", CANDIDATES)):
@@ -55,58 +59,21 @@ class Rule:
             raise InputError("The threshold is NaN.", "give a number, or -inf for all pairs.")
         if self.margin != "ratio" and self.threshold >= 1:
             raise InputError(
-                f"No pair has a margin of kind {self.margin!r} above {self.threshold:g}.",
+                f"A margin of kind {self.margin!r} is never above {self.threshold:g}.",
                 "give a lower threshold: the default, 1.06, is for ratios.",
             )
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The nearest rows of the other side.
-
-    Attributes:
-        row: [neighbours] ascending.
-        other: [neighbours] the row of the other side.
-        cosine: [neighbours] descending for each row; of equal ones the smaller other row comes first.
-        refused: [neighbours] those that count for the means, but make no pair.
-    """
-
-    row: Places
-    other: Places
-    cosine: Scores
-    refused: Flags
-
-    @property
-    def rank(self) -> Ranks:
-        """[neighbours] from 1 for the nearest of a row."""
-        starts = np.flatnonzero(np.diff(self.row, prepend=-1))
-        first = np.repeat(starts, np.diff(starts, append=len(self.row)))
-        return (np.arange(len(self.row)) - first + 1).astype(np.int32)
-
-    def taken(self, which: Places) -> "Neighbours":
-        """Some of them."""
-        return Neighbours(self.row[which], self.other[which], self.cosine[which], self.refused[which])
-
-
-def nearest(row: Places, other: Places, cosine: Scores, refused: Flags, k: int) -> Neighbours:
-    """The k nearest of each row, of neighbours in any order, each pair once."""
-    found = Neighbours(row, other, cosine, refused).taken(order_of(row, other, cosine))
-    return found.taken(np.flatnonzero(found.rank <= k))
-
-
-@dataclass(frozen=True)
-class Scored:
+class ScoredPairs:
     """Pairs with scores.
 
     Attributes:
-        source: [pairs].
-        target: [pairs].
-        score: [pairs] the margin; never NaN.
-        cosine: [pairs].
-        forward_rank: [pairs] which of the source row's nearest the target row is, from 1; 0 for none of the k.
-        backward_rank: [pairs] the same the other way round.
-        forward: [pairs] whether it is a candidate of the source row.
-        backward: [pairs] whether it is a candidate of the target row.
+        source, target: [pairs] row numbers.
+        score, cosine: [pairs]; the score is the margin, never NaN.
+        forward_rank: [pairs] rank of the target among the k nearest of the source, from 1; 0 if it is not among them.
+        backward_rank: [pairs] rank of the source among the k nearest of the target.
+        forward, backward: [pairs] whether the pair is a candidate of its source row, of its target row.
     """
 
     source: Places
@@ -118,74 +85,132 @@ class Scored:
     forward: Flags
     backward: Flags
 
-    def taken(self, which: "Places | Flags") -> "Scored":
-        """Some of them."""
-        return Scored(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+    def take(self, which: "Places | Flags | slice") -> "ScoredPairs":
+        """Return the pairs at some places."""
+        return ScoredPairs(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
 
-def mined(forward: Neighbours, backward: Neighbours, rule: Rule) -> Scored:
-    """The pairs that the rule keeps, the best first.
+def choose_pairs(batches: Iterator[pa.RecordBatch], rule: Rule) -> Iterator[pa.RecordBatch]:
+    """Choose pairs in one task. Yields PAIR_COLUMNS, the best pair first.
 
     Args:
-        forward: The k nearest target rows of each source row.
-        backward: The k nearest source rows of each target row; here `row` is the target row.
+        batches: SOURCE, TARGET, COSINE and FORWARD: all neighbours in any order; or FORWARD_RANK, BACKWARD_RANK and
+            REJECTED in place of FORWARD, with each pair in one row.
         rule: How to choose.
     """
-    pairs = scored(forward, backward, rule)
-    if rule.retrieval == "intersect":
-        pairs = pairs.taken(pairs.forward & pairs.backward)
-    elif rule.retrieval in ("forward", "backward"):
-        pairs = pairs.taken(getattr(pairs, rule.retrieval))
+    rows = list(batches)
+    if not rows:
+        return
+    table = pa.Table.from_batches(rows)
+    del rows
+    sources, source = _numbered(table.column(SOURCE))
+    targets, target = _numbered(table.column(TARGET))
+    cosine = table.column(COSINE).to_numpy()
+    rejected = None
+    if FORWARD in table.column_names:
+        forward = table.column(FORWARD).to_numpy()
+        backward = ~forward
     else:
-        pairs = pairs.taken(pairs.forward | pairs.backward)
-    pairs = pairs.taken(pairs.score > rule.threshold)
-    pairs = pairs.taken(np.argsort(-pairs.score, kind="stable"))  # they stood by source and target
-    return pairs.taken(one_to_one(pairs.source, pairs.target)) if rule.retrieval == "max" else pairs
+        forward, backward, no = (_is_valid(table, name) for name in (FORWARD_RANK, BACKWARD_RANK, REJECTED))
+        rejected = source[no], target[no]
+    near = Pairs(source[forward], target[forward], cosine[forward]).sorted().first(rule.k)
+    back = Pairs(target[backward], source[backward], cosine[backward]).sorted().first(rule.k)
+    yield from _batches(select(near, back, rule, rejected), sources, targets)
 
 
-def scored(forward: Neighbours, backward: Neighbours, rule: Rule) -> Scored:
-    """Every pair of neighbours that has a score, with what it is a candidate of; by source, then by target."""
-    sources, targets = (
-        1 + max(int(one.row.max(initial=-1)), int(other.other.max(initial=-1)))
-        for one, other in ((forward, backward), (backward, forward))
-    )
-    source_mean = means(forward.row, forward.rank, forward.cosine, sources)
-    target_mean = means(backward.row, backward.rank, backward.cosine, targets)
-    key = np.concatenate((forward.row * targets + forward.other, backward.other * targets + backward.row))
-    key, first, place = np.unique(key, return_index=True, return_inverse=True)
-    source, target = np.divmod(key, max(targets, 1))
-    cosine = np.concatenate((forward.cosine, backward.cosine))[first]
-    refused = np.concatenate((forward.refused, backward.refused))[first]
-    ranks = np.zeros((2, len(key)), np.int32)
-    ranks[0, place[: len(forward.row)]] = forward.rank
-    ranks[1, place[len(forward.row) :]] = backward.rank
-    score = margins(rule.margin, cosine, source_mean[source], target_mean[target])
-    listed = ranks > 0
-    pairs = Scored(source, target, score, cosine, ranks[0], ranks[1], listed[0], listed[1])
-    pairs = pairs.taken(~refused & ~np.isnan(score))
-    return pairs if rule.candidates == "all" else _best(pairs)
+def select(forward: Pairs, backward: Pairs, rule: Rule, rejected: tuple[Places, Places] | None = None) -> ScoredPairs:
+    """Return the pairs that the rule keeps, the best first.
 
-
-def _best(pairs: Scored) -> Scored:
-    """The same with the best of each row for its only candidate."""
-    order = np.argsort(-pairs.score, kind="stable")
-    flags = []
-    for row, listed in ((pairs.source, pairs.forward), (pairs.target, pairs.backward)):
-        places = order[listed[order]][::-1]
-        last = np.full(int(row.max(initial=-1)) + 1, -1)
-        last[row[places]] = places  # of several the last one stays, which is the best
-        best = np.zeros(len(row), bool)
-        best[last[last >= 0]] = True
-        flags.append(best)
-    return Scored(**{**vars(pairs), "forward": flags[0], "backward": flags[1]})
+    Args:
+        forward: The k nearest target rows (right) of each source row (left), sorted.
+        backward: The k nearest source rows (right) of each target row (left), sorted.
+        rule: How to choose.
+        rejected: Source rows and target rows of neighbours that count for the means but cannot be chosen.
+    """
+    pairs = _scored(forward, backward, rule, rejected)
+    wanted = {"forward": pairs.forward, "backward": pairs.backward, "intersect": pairs.forward & pairs.backward}
+    pairs = pairs.take(wanted.get(rule.retrieval, pairs.forward | pairs.backward) & (pairs.score > rule.threshold))
+    pairs = pairs.take(np.argsort(-pairs.score, kind="stable"))  # equal scores stay sorted by source and target
+    return pairs.take(one_to_one(pairs.source, pairs.target)) if rule.retrieval == "max" else pairs
 
 
 def one_to_one(source: Places, target: Places) -> Places:
-    """The places of the pairs that are taken, going from the first to the last: those with two rows not taken yet."""
-    taken, places = (bytearray(int(rows.max(initial=-1)) + 1) for rows in (source, target)), []
+    """Go through pairs in their order; return the places of those whose two rows are not taken yet."""
+    taken, places = [bytearray(int(rows.max(initial=-1)) + 1) for rows in (source, target)], []
     sources, targets = taken
     for place, (one, other) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
         if not sources[one] and not targets[other]:
             sources[one] = targets[other] = 1
             places.append(place)
     return np.array(places, np.int64)
+
+
+def _scored(forward: Pairs, backward: Pairs, rule: Rule, rejected: tuple[Places, Places] | None) -> ScoredPairs:
+    """Score each pair of neighbours once and mark the candidates; sorted by source, then target."""
+    sources, targets = (
+        1 + max(int(one.left.max(initial=-1)), int(other.right.max(initial=-1)))
+        for one, other in ((forward, backward), (backward, forward))
+    )
+    source_mean = means(forward.left, forward.score, sources)
+    target_mean = means(backward.left, backward.score, targets)
+    key = np.concatenate((forward.left * targets + forward.right, backward.right * targets + backward.left))
+    key, first, place = np.unique(key, return_index=True, return_inverse=True)
+    source, target = np.divmod(key, max(targets, 1))
+    cosine = np.concatenate((forward.score, backward.score))[first]
+    ranks = np.zeros((2, len(key)), np.int32)
+    ranks[0, place[: len(forward.left)]] = _ranks(forward.left)
+    ranks[1, place[len(forward.left) :]] = _ranks(backward.left)
+    score = margins(rule.margin, cosine, source_mean[source], target_mean[target])
+    valid = ~np.isnan(score)
+    if rejected is not None:
+        valid &= ~np.isin(key, rejected[0] * targets + rejected[1])
+    pairs = ScoredPairs(source, target, score, cosine, *ranks, *(ranks > 0)).take(valid)
+    return pairs if rule.candidates == "all" else _best_per_row(pairs)
+
+
+def _ranks(row: Places) -> Ranks:
+    """Return 1, 2, ... within each run of equal rows."""
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    first = np.repeat(starts, np.diff(starts, append=len(row)))
+    return (np.arange(len(row)) - first + 1).astype(np.int32)
+
+
+def _best_per_row(pairs: ScoredPairs) -> ScoredPairs:
+    """Leave each row its best pair as its only candidate."""
+    order = np.argsort(-pairs.score, kind="stable")
+    flags = []
+    for row, candidate in ((pairs.source, pairs.forward), (pairs.target, pairs.backward)):
+        places = order[candidate[order]][::-1]
+        last = np.full(int(row.max(initial=-1)) + 1, -1)
+        last[row[places]] = places  # the last assignment of a row wins: its best pair
+        best = np.zeros(len(row), bool)
+        best[last[last >= 0]] = True
+        flags.append(best)
+    return replace(pairs, forward=flags[0], backward=flags[1])
+
+
+def _is_valid(table: pa.Table, column: str) -> Flags:
+    return np.asarray(table.column(column).is_valid().to_numpy())
+
+
+def _numbered(column: pa.ChunkedArray) -> tuple[pa.Array, Places]:
+    """Return the distinct ids, sorted (strings by their UTF-8 bytes), and the place of each row's id among them."""
+    if pa.types.is_integer(column.type):
+        ids, places = np.unique(column.to_numpy(), return_inverse=True)
+        return pa.array(ids, column.type), places
+    ids = pc.unique(column)
+    ids = ids.take(pc.sort_indices(ids))
+    return ids, np.asarray(pc.index_in(column, value_set=ids).to_numpy().astype(np.int64))
+
+
+def _batches(pairs: ScoredPairs, sources: pa.Array, targets: pa.Array) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(pairs.source), _BATCH_ROWS):
+        some = pairs.take(slice(start, start + _BATCH_ROWS))
+        direction = np.where(some.forward, np.where(some.backward, "both", "forward"), "backward")
+        columns = [
+            sources.take(pa.array(some.source)),
+            targets.take(pa.array(some.target)),
+            *(pa.array(values) for values in (some.score, some.cosine, direction)),
+            *(pa.array(rank, mask=rank == 0) for rank in (some.forward_rank, some.backward_rank)),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, names=list(PAIR_COLUMNS))

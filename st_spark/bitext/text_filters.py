@@ -1,37 +1,37 @@
-"""Which texts, and which pairs of texts, can be translations at all. SQL expressions alone."""
+"""Reject texts, and pairs of texts, that cannot be translations. SQL expressions only."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
 
-from st_spark.bitext.columns import LANGUAGE, TEXT
+from st_spark.bitext.corpus import LANGUAGE, TEXT
 from st_spark.errors import InputError
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-# Ideographs, kana and hangul say about as much as two letters.
-_WIDE = r"[^\p{IsHan}\p{IsHiragana}\p{IsKatakana}\p{IsHangul}]+"
-_SYMBOLS = r"[^\p{N}\p{P}\p{S}]+"
-_LETTERS = r"[^\p{L}\p{M}]+"
+# An ideograph, kana or hangul syllable carries about as much text as two letters.
+_NOT_WIDE = r"[^\p{IsHan}\p{IsHiragana}\p{IsKatakana}\p{IsHangul}]+"
+_NOT_SYMBOLS = r"[^\p{N}\p{P}\p{S}]+"
+_NOT_LETTERS = r"[^\p{L}\p{M}]+"
 
 
 @dataclass(frozen=True)
 class TextFilters:
-    """What is left out where texts are given.
+    """Limits for texts and for pairs of texts.
 
     Attributes:
-        min_chars: Shortest text, in characters without the spaces around it.
+        min_chars: Shortest text, in characters without leading and trailing spaces.
         max_chars: Longest text.
-        max_symbols: Largest share of digits, punctuation and symbols among the characters that are no spaces.
-        max_ratio: How many times as wide as the other one text of a pair may be; ideographs, kana and hangul count for
-            two letters.
-        max_alike: Largest share of equal letters: 1 less the edit distance by the longer text, where case, digits,
-            spaces and punctuation do not count. Above it a pair is a copy and no translation; 1 keeps all.
+        max_symbols: Largest share of digits, punctuation and symbols among the characters other than spaces.
+        max_ratio: Largest ratio of the lengths of both texts of a pair; an ideograph, kana or hangul syllable counts as
+            two characters.
+        max_alike: Largest similarity of both texts of a pair: 1 - edit distance / length of the longer text, over
+            letters only and without case. A more similar pair is a copy, not a translation; 1 keeps all pairs.
 
     Raises:
-        InputError: A value that cannot work.
+        InputError: A value is not valid.
     """
 
     min_chars: int = 10
@@ -41,59 +41,56 @@ class TextFilters:
     max_alike: float = 0.9
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
+        """Check the fields."""
         if not 0 <= self.min_chars <= self.max_chars:
-            raise InputError(
-                f"Texts of {self.min_chars} to {self.max_chars} characters are asked for.", "give 0 <= min <= max."
-            )
+            raise InputError(f"min_chars is {self.min_chars}, max_chars {self.max_chars}.", "give 0 <= min <= max.")
         if not self.max_ratio >= 1:
             raise InputError(f"max_ratio is {self.max_ratio}.", "give 1 or more.")
         for name in ("max_symbols", "max_alike"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}.", "give a share from 0 to 1.")
 
-    def unfit(self, language: str | None) -> "Column":
-        """Why a row with TEXT (and LANGUAGE) is left out, null for most: the first reason that there is.
+    def reason(self, language: str | None) -> "Column":
+        """Return why a row with TEXT is rejected: the first reason that applies, null for most rows.
 
         Args:
-            language: The one that LANGUAGE must be, None if there is no such column.
+            language: The language that LANGUAGE must have; None if there is no such column.
         """
-        text, plain = sf.col(TEXT), sf.regexp_replace(TEXT, r"\s+", "")
+        text, without_spaces = sf.col(TEXT), sf.regexp_replace(TEXT, r"\s+", "")
         chars = sf.char_length(sf.trim(text))
-        symbols = sf.char_length(sf.regexp_replace(text, _SYMBOLS, ""))
+        symbols = sf.char_length(sf.regexp_replace(text, _NOT_SYMBOLS, ""))
         why = sf.when(text.isNull(), "no text")
         if language is not None:
             why = why.when(~sf.coalesce(sf.col(LANGUAGE) == language, sf.lit(False)), "other language")
         why = why.when(chars < self.min_chars, "too short").when(chars > self.max_chars, "too long")
-        return why.when(symbols > self.max_symbols * sf.char_length(plain), "digits and punctuation")
+        return why.when(symbols > self.max_symbols * sf.char_length(without_spaces), "digits and punctuation")
 
-    def unfit_pair(self, source: str, target: str) -> "Column":
-        """Why a pair is left out, null for most; see the names of WIDTH and LETTERS.
+    def pair_reason(self, source: str, target: str) -> "Column":
+        """Return why a pair is rejected, null for most pairs.
 
         Args:
-            source: Prefix of the columns that measures() gives of the source row.
-            target: The same of the target row.
+            source: Prefix of the columns that pair_measures() gives for the source text.
+            target: Prefix of the columns for the target text.
         """
-        widths = [sf.col(each + "width") for each in (source, target)]
-        letters = [sf.col(each + "letters") for each in (source, target)]
+        widths = [sf.col(prefix + "width") for prefix in (source, target)]
+        letters = [sf.col(prefix + "letters") for prefix in (source, target)]
         sizes = [sf.char_length(each) for each in letters]
-        longer, shorter = (pick(*sizes) for pick in (sf.greatest, sf.least))
-        changed = longer * (1 - self.max_alike)  # so many letters make another text
-        most = sf.ceil(changed).cast("int")
-        # With a bound it looks along the diagonal alone, and says -1 beyond.
-        distance = sf.call_function("levenshtein", *letters, most)
+        longer, shorter = sf.greatest(*sizes), sf.least(*sizes)
+        changed = longer * (1 - self.max_alike)  # this many changed letters make another text
+        # With a limit, levenshtein() is much cheaper; it returns -1 beyond the limit.
+        distance = sf.call_function("levenshtein", *letters, sf.ceil(changed).cast("int"))
         copy = (longer - shorter < changed) & (distance >= 0) & (distance < changed)
-        wide = sf.greatest(*widths) > self.max_ratio * sf.least(*widths)
-        return sf.when(copy, "copy").when(wide, "length ratio")
+        ratio = sf.greatest(*widths) > self.max_ratio * sf.least(*widths)
+        return sf.when(copy, "copy").when(ratio, "length ratio")
 
 
-def same_text() -> "Column":
-    """What is equal for texts that differ in spaces alone."""
+def normalized_text() -> "Column":
+    """Return TEXT with single spaces: equal for texts that differ only in spaces."""
     return sf.regexp_replace(sf.trim(sf.col(TEXT)), r"\s+", " ")
 
 
-def measures(prefix: str) -> "list[Column]":
-    """Of a row with TEXT, what unfit_pair() compares."""
-    wide = sf.char_length(sf.regexp_replace(TEXT, _WIDE, ""))
-    letters = sf.lower(sf.regexp_replace(TEXT, _LETTERS, ""))
+def pair_measures(prefix: str) -> "list[Column]":
+    """Return the columns of a row with TEXT that TextFilters.pair_reason() compares."""
+    wide = sf.char_length(sf.regexp_replace(TEXT, _NOT_WIDE, ""))
+    letters = sf.lower(sf.regexp_replace(TEXT, _NOT_LETTERS, ""))
     return [(sf.char_length(TEXT) + wide).alias(prefix + "width"), letters.alias(prefix + "letters")]

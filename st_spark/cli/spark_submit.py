@@ -1,6 +1,6 @@
-"""The application that a scheduler hands to spark-submit: a job of the command line whose failures are told as well.
+"""The application for spark-submit: a job of the command line that also writes its error to the file of --result.
 
-Where the driver runs on the cluster, nobody reads what it prints: so the file of --result says why a job failed.
+With the driver on the cluster, nobody reads what it prints.
 """
 
 import sys
@@ -15,16 +15,16 @@ _FLAG = "--result="
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs `st-spark` with these arguments; --result=PATH is the last of them. Gives the exit code."""
+    """Run `st-spark` with these arguments and return the exit code. --result=PATH, if given, is the last one."""
     words = list(sys.argv[1:] if argv is None else argv)
     path = words[-1].removeprefix(_FLAG) if words and words[-1].startswith(_FLAG) else None
 
-    def tell(error: StSparkError) -> None:
+    def write_error(error: StSparkError) -> None:
         if path is not None:
-            with suppress(Exception):  # the error itself is printed, and matters more than where it could not be put
+            with suppress(Exception):  # the error is printed anyway, and matters more than a failed write
                 result_file.write(path, result_file.failure(words[0], error))
 
-    return run(words, tell)
+    return run(words, write_error)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""A model as a Spark function."""
+"""Use a model as a Spark function: send it to the workers, encode and classify columns."""

@@ -1,6 +1,6 @@
-"""Zero-shot classification: Arrow strings or images -> the most similar of a list of labels. Knows nothing of Spark."""
+"""Zero-shot classification of Arrow arrays: find the most similar label of each text or image. No Spark here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from st_spark.embedding.arrow_batches import Columns
-from st_spark.embedding.arrow_encode import COUNTED, DUPLICATE, PROBLEM, VECTOR, Embedder, EncodeOptions, encode_arrays
+from st_spark.embedding.arrow_encode import VECTOR, Embedder, EncodeOptions, encode_arrays, output_type
 from st_spark.errors import InputError
 
-CLASS = (pa.field("label", pa.string()), pa.field("score", pa.float32()), pa.field("scores", VECTOR))
+_FIELDS = (pa.field("label", pa.string()), pa.field("score", pa.float32()), pa.field("scores", VECTOR))
 
 
 @dataclass(frozen=True)
@@ -20,26 +20,27 @@ class Labels:
     """The labels to choose from.
 
     Args:
-        names: One or more different, non-blank strings, in the order of the scores.
-        template: The text that the model reads of a label, with "{}" in its place.
+        names: One or more different labels that are not blank. Scores have the same order.
+        template: The text that the model reads for a label; "{}" is replaced by the label.
 
     Raises:
-        InputError: No label, a blank one, one that stands twice, something else than a str; or no "{}".
+        InputError: There are no labels, one is blank, repeated or no str, or the template has no "{}".
     """
 
     names: tuple[str, ...]
     template: str = "{}"
 
     def __post_init__(self) -> None:
-        """Checks them."""
+        """Check the labels."""
         if not self.names:
             raise InputError("There are no labels.", "give one or more, as a list of str.")
-        odd = [name for name in self.names if not isinstance(name, str) or not name.strip()]
-        if odd:
-            raise InputError(f"The label {odd[0]!r} says nothing.", "give each label as a str with a word in it.")
-        twice = [name for i, name in enumerate(self.names) if name in self.names[:i]]
-        if twice:
-            raise InputError(f"The label {twice[0]!r} stands twice.", "give each label once.")
+        for place, name in enumerate(self.names):
+            if not isinstance(name, str):
+                raise InputError(f"Label {name!r} is no str.", "give each label as a str.")
+            if not name.strip():
+                raise InputError(f"Label {name!r} is blank.", "give each label as a str with a word in it.")
+            if name in self.names[:place]:
+                raise InputError(f"Label {name!r} is repeated.", "give each label once.")
         if "{}" not in self.template:
             raise InputError(
                 f"The template {self.template!r} has no place for the label.", "write {} there: 'a photo of a {}'."
@@ -47,17 +48,17 @@ class Labels:
 
     @property
     def texts(self) -> list[str]:
-        """What the model reads of them."""
+        """The texts that the model reads for the labels."""
         return [self.template.replace("{}", name) for name in self.names]
 
 
 class Classifier:
-    """The labels' vectors, made when the first input is there.
+    """Compares inputs with labels. The labels are encoded when the first input comes.
 
     Args:
-        model: What encodes the inputs.
+        model: The model that encodes the inputs.
         labels: The labels.
-        label_model: What encodes them, where it is another model of the same space.
+        label_model: The model that encodes the labels, if it is another one with the same vector space.
     """
 
     def __init__(self, model: Embedder, labels: Labels, label_model: Embedder | None = None) -> None:
@@ -65,22 +66,17 @@ class Classifier:
 
     @cached_property
     def label_vectors(self) -> npt.NDArray[np.float32]:
-        """[labels, dim], of length 1."""
-        made = self.label_model.embed(
+        """Vectors of the labels, [labels, dim], of length 1."""
+        return self.label_model.embed(
             self.labels.texts, prompt=None, prompt_name=None, normalize_embeddings=True, truncate_dim=None
-        )
-        return made.vectors
+        ).vectors
 
     def scores(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Cosines of vectors of length 1, [n, dim], to each label, [n, labels].
-
-        Raises:
-            InputError: The vectors of the labels have another size.
-        """
+        """Return the cosine of each vector, [n, dim] of length 1, with each label: [n, labels]."""
         if vectors.shape[1] != self.label_vectors.shape[1]:
             raise InputError(
-                f"The labels have vectors of {self.label_vectors.shape[1]} values, the inputs of {vectors.shape[1]}.",
-                "choose a label_model that was made for the space of the model.",
+                f"The vectors of labels have {self.label_vectors.shape[1]} values, those of inputs {vectors.shape[1]}.",
+                "choose a label_model with the same vector space as the model.",
             )
         return vectors @ self.label_vectors.T
 
@@ -88,21 +84,17 @@ class Classifier:
 def classify_arrays(
     classifier: Classifier, batches: Iterator[pa.Array | Columns], options: EncodeOptions
 ) -> Iterator[pa.Array]:
-    """Classifies a stream of Arrow arrays.
+    """Classify a stream of Arrow arrays.
 
     Args:
         classifier: The models and the labels.
-        batches: As for `encode_arrays`.
-        options: How to encode; `counts` adds the fields n_tokens, truncated, (for images) problem and duplicate.
+        batches: See encode_arrays().
+        options: How to encode. `counts` adds the fields n_tokens, truncated, problem (for images) and duplicate.
 
     Yields:
-        Arrays of struct<label, score, scores>, in the order of the rows. The scores are cosine similarities, in the
-        order of the labels; label and score are those of the best (the first of equals). A null gives null. An image
-        that cannot be read gives a struct of nulls. A vector of zeros, or with NaN, is like no label: its label is
-        null.
-
-    Raises:
-        InputError: A column does not hold strings (or images).
+        Arrays of struct<label, score, scores>, in the order of the rows. `scores` are cosine similarities, in the
+        order of the labels. `label` and `score` are the best of them (the first of equals). Null gives null. An image
+        that cannot be read gives a struct of nulls. For a vector of zeros or with a NaN the label is null.
     """
     wanted = replace(options, normalize_embeddings=True, details=True)
     for array in encode_arrays(classifier.model, batches, wanted):
@@ -121,18 +113,15 @@ def _classified(classifier: Classifier, encoded: pa.StructArray, options: Encode
     label[present] = np.where(np.isfinite(scores).all(axis=1) & matrix.any(axis=1), best, -1)
     score[present] = scores[np.arange(count), best]
     offsets = np.concatenate(([0], np.cumsum(present * size))).astype(np.int32)
-    columns = [
+    fields = [
         pa.array(classifier.labels.names).take(pa.array(label, pa.int64(), mask=label < 0)),
         pa.array(score, pa.float32(), mask=~present),
         pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores.reshape(-1)), type=VECTOR, mask=pa.array(~present)),
     ]
-    more = [encoded.field(place) for place in range(1, encoded.type.num_fields)] if options.counts else []
-    return pa.StructArray.from_arrays([*columns, *more], fields=list(class_type(options)), mask=encoded.is_null())
+    fields += [encoded.field(place) for place in range(1, encoded.type.num_fields)] if options.counts else []
+    return pa.StructArray.from_arrays(fields, fields=list(class_type(options)), mask=encoded.is_null())
 
 
 def class_type(options: EncodeOptions) -> pa.DataType:
-    """The Arrow type of the output."""
-    more: Sequence[pa.Field] = ()
-    if options.counts:
-        more = [*COUNTED, *([PROBLEM] if options.images else []), DUPLICATE]
-    return pa.struct([*CLASS, *more])
+    """Return the Arrow type of the output."""
+    return pa.struct([*_FIELDS, *(list(output_type(options))[1:] if options.counts else ())])

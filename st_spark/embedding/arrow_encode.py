@@ -1,6 +1,6 @@
-"""Arrow strings (or images) -> Arrow vectors: nulls, duplicates, windows that read ahead. Knows nothing of Spark."""
+"""Encode Arrow arrays of strings (or images) to Arrow arrays of vectors, each distinct text once. No Spark here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,14 +14,7 @@ from st_spark.model.quantization import quantise
 if TYPE_CHECKING:
     from st_spark.model.encoder import Encoded
 
-# Spark's own names and types, so that Spark has nothing to cast.
-VECTOR = pa.list_(pa.field("element", pa.float32()))
-COUNTED = (pa.field("n_tokens", pa.int32()), pa.field("truncated", pa.bool_()))
-PROBLEM = pa.field("problem", pa.string())
-DUPLICATE = pa.field("duplicate", pa.bool_())
-# What bytes and bits no longer tell of a vector.
-ODD = (pa.field("zero", pa.bool_()), pa.field("nan", pa.bool_()))
-# Spark has no unsigned bytes.
+# Element types by precision. Spark has no unsigned bytes.
 _ELEMENTS = {
     "float32": pa.float32(),
     "int8": pa.int8(),
@@ -29,25 +22,23 @@ _ELEMENTS = {
     "uint8": pa.int16(),
     "ubinary": pa.int16(),
 }
+# Spark's own name for list elements, so that Spark has nothing to cast.
+VECTOR = pa.list_(pa.field("element", pa.float32()))
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """What to make of the texts; the fields mean what they mean in `SentenceTransformer.encode`.
+    """How to encode.
 
     Args:
-        prompt: Text put before each text (before the first one of a pair).
-        prompt_name: Name of one of the model's own prompts instead.
-        normalize_embeddings: Scale each vector to length 1.
-        truncate_dim: Keep only the first dimensions.
-        details: Give struct<embedding, n_tokens, truncated> instead of the bare vector.
-        counts: As details, and with `duplicate`: whether the same text stood earlier in the window.
-        images: The model reads images: a column may be binary, and details have one more field, `problem`: why an
-            image could not be read, null for all others.
-        task: Which route of a model with a Router.
-        precision: What to make of the vectors; see quantization.quantise. With another than float32 a vector with a
-            NaN becomes null, and counts have two more fields, `zero` and `nan`: whether the vector was such a one.
-        ranges: The lowest and the highest value of each dimension, which int8 and uint8 need.
+        prompt, prompt_name, normalize_embeddings, truncate_dim, task: See encode().
+        details: Return struct<embedding, n_tokens, truncated> instead of the vector.
+        counts: Like details, with one more field `duplicate`: whether the window has the same text in an earlier row.
+        images: The model reads images, so a column may be binary. Details get one more field `problem`: why an image
+            could not be read, else null.
+        precision: Precision of the vectors; see quantization.quantise. If it is not float32, a vector with a NaN
+            becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros or had a NaN.
+        ranges: The lowest and the highest value of each dimension, needed for int8 and uint8.
     """
 
     prompt: str | None = None
@@ -61,41 +52,37 @@ class EncodeOptions:
     precision: str = "float32"
     ranges: Sequence[Sequence[float]] | None = None
 
+    @property
+    def struct(self) -> bool:
+        """Whether the output is a struct, not only the vector."""
+        return self.details or self.counts
+
 
 class Embedder(Protocol):
-    """A model: texts in, vectors out, in the order of the texts."""
+    """A model that encodes texts, or pairs of texts, to vectors in the order of the texts."""
 
-    def embed(
-        self,
-        texts: list[Any],
-        *,
-        prompt: str | None,
-        prompt_name: str | None,
-        normalize_embeddings: bool,
-        truncate_dim: int | None,
-        task: str | None = None,
-    ) -> "Encoded":
-        """Encodes texts, or pairs of texts, which may be many and of any length."""
+    @property
+    def embed(self) -> "Callable[..., Encoded]":
+        """The method of SentenceTransformer: texts and options in, vectors out."""
         ...
 
 
 def encode_arrays(
     model: Embedder, batches: Iterator[pa.Array | tuple[pa.Array, ...]], options: EncodeOptions
 ) -> Iterator[pa.Array]:
-    """Encodes a stream of Arrow arrays.
+    """Encode a stream of Arrow arrays.
 
     Args:
-        model: What turns texts into vectors; each distinct text of a window reaches it once.
-        batches: Arrays of strings (string, large_string, string_view, dictionaries of them, chunked or not), or
-            tuples of two such arrays of the same length: pairs of texts. With options.images also arrays of binary:
-            image files.
+        model: The model. It gets each distinct text of a window once.
+        batches: Arrays of strings in any layout (string, large_string, string_view, dictionary, chunked), or tuples of
+            two such arrays of one length: pairs of texts. With options.images also binary arrays: image files.
         options: How to encode.
 
     Yields:
-        Arrays of list<float32> (of int8 for int8 and binary, of int16 for uint8 and ubinary), or of structs (see
-        EncodeOptions). Their rows are the rows of `batches` in the same order, cut elsewhere. A null text gives a
-        null, and so does a pair with a null in it. Bytes of a text that are not UTF-8 are read as U+FFFD. An image
-        that cannot be read gives a null vector; with details the struct itself is there and tells the problem.
+        Arrays of list<float32> (int8 for int8 and binary, int16 for uint8 and ubinary), or of structs (see
+        EncodeOptions). The rows have the order of `batches`, but the arrays have other lengths. A null text, or a pair
+        with a null, gives null. Bytes that are not UTF-8 are read as U+FFFD. An image that cannot be read gives a null
+        vector; with details it gives a struct with the problem.
 
     Raises:
         InputError: A column does not hold strings (or images).
@@ -105,10 +92,10 @@ def encode_arrays(
 
 
 def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> pa.Array:
-    """Encodes one window of large_string (or large_binary) columns of one length."""
+    """Encode one window: large_string (or large_binary) columns of one length."""
     texts, codes = distinct_texts(columns)
     if not texts:
-        return pa.nulls(len(codes), _type(options))
+        return pa.nulls(len(codes), output_type(options))
     encoded = model.embed(
         texts,
         prompt=options.prompt,
@@ -120,34 +107,33 @@ def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> 
     present = codes >= 0
     problems = encoded.problems if options.images else {}
     unread = np.isin(codes, list(problems))
-    made, unsound = _quantised(encoded.vectors, options)
-    vectors = _vectors(made, codes, present & ~unread & ~np.isin(codes, unsound), vector_type(options))
-    if not (options.details or options.counts):
+    quantised, with_nan = _quantised(encoded.vectors, options)
+    vectors = _vectors(quantised, codes, present & ~unread & ~np.isin(codes, with_nan), vector_type(options))
+    if not options.struct:
         return vectors
-    null = pa.array(~present)
-    seen = np.where(present, codes, 0)
-    columns_out = [
+    places = np.where(present, codes, 0)
+    fields = [
         vectors,
-        pa.array(np.where(unread, 0, encoded.n_tokens[seen]), pa.int32(), mask=~present),
-        pa.array(encoded.truncated[seen], pa.bool_(), mask=~present),
+        pa.array(np.where(unread, 0, encoded.n_tokens[places]), pa.int32(), mask=~present),
+        pa.array(encoded.truncated[places], pa.bool_(), mask=~present),
     ]
     if options.images:
-        columns_out.append(pa.array([problems.get(code) for code in codes.tolist()], pa.string()))
+        fields.append(pa.array([problems.get(code) for code in codes.tolist()], pa.string()))
     if options.counts:
-        columns_out.append(pa.array(_repeated(codes, present), pa.bool_(), mask=~present))
+        fields.append(pa.array(_repeated(codes, present), pa.bool_(), mask=~present))
         if options.precision != "float32":
-            odd = (encoded.vectors == 0).all(axis=1), np.isnan(encoded.vectors).any(axis=1)
-            columns_out += [pa.array(np.asarray(each)[seen] & ~unread, pa.bool_(), mask=~present) for each in odd]
-    return pa.StructArray.from_arrays(columns_out, fields=list(_type(options)), mask=null)
+            flags = (encoded.vectors == 0).all(axis=1), np.isnan(encoded.vectors).any(axis=1)
+            fields += [pa.array(np.asarray(flag)[places] & ~unread, pa.bool_(), mask=~present) for flag in flags]
+    return pa.StructArray.from_arrays(fields, fields=list(output_type(options)), mask=pa.array(~present))
 
 
 def distinct_texts(columns: Columns) -> tuple[list[Any], np.ndarray]:
-    """The distinct texts (or pairs) of a window, and for each row the place of its own, -1 where there is a null."""
+    """Return the distinct texts (or pairs) of a window, and for each row the index of its text; -1 for a null."""
     encoded = [_codes(column) for column in columns]
     if len(encoded) == 1:
         return encoded[0]
     if len(encoded) != 2:
-        raise InputError(f"{len(encoded)} columns were given to encode.", "give one column, or two: pairs of texts")
+        raise InputError(f"encode() got {len(encoded)} columns.", "give one column, or two: pairs of texts")
     (first, a), (second, b) = encoded
     codes = np.full(len(a), -1, np.int64)
     present = (a >= 0) & (b >= 0)
@@ -156,31 +142,31 @@ def distinct_texts(columns: Columns) -> tuple[list[Any], np.ndarray]:
 
 
 def _codes(column: pa.Array) -> tuple[list[str], np.ndarray]:
-    """One column as its distinct texts and one int64 code per row."""
+    """Return the distinct texts of one column, and for each row the index of its text, int64."""
     encoded = column.dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     try:
         return encoded.dictionary.to_pylist(), codes
-    except UnicodeDecodeError:  # Spark's strings are any bytes: a damaged file must not end the job
+    except UnicodeDecodeError:  # Spark's strings can hold any bytes, and one bad text must not end the job
         raw = encoded.dictionary.cast(pa.large_binary()).to_pylist()
         return [text.decode("utf-8", "replace") for text in raw], codes
 
 
 def _quantised(vectors: np.ndarray, options: EncodeOptions) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors in the precision of the options, and the places of those that have no form in it."""
+    """Return the vectors in the precision of the options, and the indices of vectors with a NaN."""
     if options.precision == "float32":
         return vectors, np.empty(0, np.int64)
-    unsound = np.flatnonzero(np.isnan(vectors).any(axis=1))
-    sound = np.where(np.isnan(vectors), 0, vectors) if len(unsound) else vectors
-    return quantise(sound, options.precision, options.ranges), unsound
+    with_nan = np.flatnonzero(np.isnan(vectors).any(axis=1))
+    finite = np.where(np.isnan(vectors), 0, vectors) if len(with_nan) else vectors
+    return quantise(finite, options.precision, options.ranges), with_nan
 
 
 def _vectors(vectors: np.ndarray, codes: np.ndarray, present: np.ndarray, kind: pa.ListType) -> pa.Array:
-    """One list per row over one flat buffer: Python never holds a vector of its own."""
+    """Build one list per row over one flat buffer, without a Python object per vector."""
     dim = vectors.shape[1]
     if len(codes) > len(vectors) or not present.all():
         vectors = vectors[codes[present]]
-    elif len(codes) > 1 and not (np.diff(codes) == 1).all():  # distinct pairs come in another order
+    elif len(codes) > 1 and not (np.diff(codes) == 1).all():  # distinct pairs are sorted
         vectors = vectors[codes]
     offsets = np.zeros(len(codes) + 1, np.int32)
     np.cumsum(present * dim, out=offsets[1:])
@@ -189,7 +175,7 @@ def _vectors(vectors: np.ndarray, codes: np.ndarray, present: np.ndarray, kind: 
 
 
 def _repeated(codes: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """True where the same text stood earlier in the window."""
+    """Return True for each row whose text is also in an earlier row of the window."""
     repeated = present.copy()
     rows = np.flatnonzero(present)
     repeated[rows[np.unique(codes[rows], return_index=True)[1]]] = False
@@ -197,18 +183,16 @@ def _repeated(codes: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def vector_type(options: EncodeOptions) -> pa.ListType:
-    """The Arrow type of the vectors alone."""
+    """Return the Arrow type of the vectors."""
     return pa.list_(pa.field("element", _ELEMENTS[options.precision]))
 
 
-def fields(options: EncodeOptions) -> list[pa.Field]:
-    """The fields of the output where it is a struct."""
-    counts = [DUPLICATE, *(ODD if options.precision != "float32" else ())] if options.counts else []
-    return [pa.field("embedding", vector_type(options)), *COUNTED, *([PROBLEM] if options.images else []), *counts]
-
-
-def _type(options: EncodeOptions) -> pa.DataType:
-    """The Arrow type of the output."""
-    if not (options.details or options.counts):
+def output_type(options: EncodeOptions) -> pa.DataType:
+    """Return the Arrow type of the output."""
+    if not options.struct:
         return vector_type(options)
-    return pa.struct(fields(options))
+    fields = [("embedding", vector_type(options)), ("n_tokens", pa.int32()), ("truncated", pa.bool_())]
+    fields += [("problem", pa.string())] if options.images else []
+    # Quantised vectors no longer show zeros and NaN.
+    flags = ["duplicate", *(["zero", "nan"] if options.precision != "float32" else [])] if options.counts else []
+    return pa.struct([*fields, *((name, pa.bool_()) for name in flags)])

@@ -1,4 +1,4 @@
-"""How a model reaches the executors: decided on the driver, sent once per session and content, loaded only there."""
+"""Send a model from the driver to the executors: once for each session and content."""
 
 import os
 import tempfile
@@ -11,128 +11,122 @@ from typing import TYPE_CHECKING, Any
 from st_spark.choices import TRANSPORTS
 from st_spark.errors import InputError
 from st_spark.model.checkpoint import checkpoint, hub
+from st_spark.spark.cluster import is_connect, use_this_python
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Far below the 2 GiB of a Java array, and small beside the memory that an executor leaves to Python.
+# Far below the 2 GiB limit of a Java array, and small compared with the memory of an executor.
 CHUNK_BYTES = 256 * 1024 * 1024
-_READ_BYTES = 16 * 1024 * 1024
 
-# What was sent already, by application (or Connect session) and content key: encode() is called again in each cell
-# of a notebook and for each micro-batch.
-_sent: dict[str, dict[str, tuple[Any, ...]]] = {}
+Pieces = tuple[tuple[str, Any], ...]
+# The pieces sent so far, by application (or Connect session) and content key. A notebook calls encode() in each cell,
+# a streaming query for each micro-batch.
+_sent: dict[str, dict[str, Pieces]] = {}
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Shipment:
-    """One model on its way to the executors.
+class ModelBundle:
+    """A model as Spark sends it to the executors.
 
     Attributes:
-        way: "path", "hub", "broadcast" or "artifact".
+        transport: "path", "hub", "broadcast" or "artifact".
         fingerprint: The content key of the model.
         name: The folder for "path", the hub's name for "hub"; for messages otherwise.
         revision: The commit on the hub, for "hub".
-        files: Relative names and sizes in bytes, in the order of the stream that `pieces` make together.
-        pieces: Broadcast variables, or names of artifacts.
+        pieces: The files: relative name, and a broadcast variable or the name of an artifact. A large file has several
+            pieces, one after another.
     """
 
-    way: str
+    transport: str
     fingerprint: str
     name: str
     revision: str | None = None
-    files: tuple[tuple[str, int], ...] = ()
-    pieces: tuple[Any, ...] = ()
+    pieces: Pieces = ()
 
 
-def ship(session: "SparkSession", snapshot: hub.Snapshot, way: str = "auto") -> Shipment:
-    """Makes a model available to the executors of a session; what was sent before is not sent again.
+def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto") -> ModelBundle:
+    """Make a model available to the executors of a session. A model that they have is not sent again.
 
     Args:
         session: A classic or a Connect session.
         snapshot: The model on the driver.
-        way: "broadcast" (classic) and "artifact" (Connect) send the files. "path" means that every node sees the
-            folder under the same path. "hub" means that each node downloads the same revision itself.
-            "auto" is the path where driver and executors are one machine's one process (master local), else the
-            first two.
+        transport: "broadcast" (classic) and "artifact" (Connect) send the files. With "path" every node reads the
+            folder under the same path. With "hub" each node downloads the same revision. "auto" is "path" on a local
+            master, else "broadcast" or "artifact".
 
     Raises:
-        InputError: The way is unknown, or does not fit the session or the model.
+        InputError: The transport is unknown, or does not suit the session or the model.
     """
-    connect = type(session).__module__.startswith("pyspark.sql.connect")
-    way = _resolved(way, session, connect)
+    use_this_python(session)
+    connect = is_connect(session)
+    transport = _resolved(transport, session, connect)
     fingerprint = checkpoint.fingerprint(snapshot.folder)
-    if way == "path":
-        return Shipment("path", fingerprint, os.fspath(snapshot.folder.absolute()))
-    if way == "hub":
+    if transport == "path":
+        return ModelBundle("path", fingerprint, os.fspath(snapshot.folder.absolute()))
+    if transport == "hub":
         if snapshot.revision is None:
             raise InputError(
-                f"shipping='hub', but the model {snapshot.name!r} does not come from the hub.",
+                f"shipping='hub' cannot send the model {snapshot.name!r}: it does not come from the hub.",
                 "give a model of the hub, or leave shipping='auto'",
             )
-        return Shipment("hub", fingerprint, snapshot.name, snapshot.revision)
-    names = checkpoint.model_files(snapshot.folder)
-    files = tuple((name.as_posix(), (snapshot.folder / name).stat().st_size) for name in names)
+        return ModelBundle("hub", fingerprint, snapshot.name, snapshot.revision)
     with _lock:
         sent = _sent_in(session, connect)
         if fingerprint not in sent:
-            paths = [snapshot.folder / name for name in names]
-            sent[fingerprint] = _upload(session, fingerprint, paths) if connect else _broadcast(session, paths)
-        return Shipment(way, fingerprint, snapshot.name, snapshot.revision, files, sent[fingerprint])
+            upload = _upload if connect else _broadcast
+            sent[fingerprint] = upload(session, snapshot.folder, fingerprint)
+        return ModelBundle(transport, fingerprint, snapshot.name, snapshot.revision, sent[fingerprint])
 
 
-def _resolved(way: str, session: "SparkSession", connect: bool) -> str:
-    """What "auto" means in this session, and whether it can do what was asked for."""
-    if way not in TRANSPORTS:
-        raise InputError(f"shipping={way!r} is unknown.", f"choose one of {', '.join(TRANSPORTS)}")
-    if way == "auto":
+def _resolved(transport: str, session: "SparkSession", connect: bool) -> str:
+    """Return the transport that "auto" means in this session; check that the session has it."""
+    if transport not in TRANSPORTS:
+        raise InputError(f"shipping={transport!r} is unknown.", f"choose one of {', '.join(TRANSPORTS)}")
+    if transport == "auto":
         if connect:
             return "artifact"
         master = str(session.sparkContext.master)
-        # local-cluster has executors of its own, as a real cluster has
+        # local-cluster has executors of its own, like a real cluster
         return "path" if master.startswith("local") and not master.startswith("local-cluster") else "broadcast"
-    if way == ("broadcast" if connect else "artifact"):
+    if transport == ("broadcast" if connect else "artifact"):
         kind, other = ("Spark Connect", "artifact") if connect else ("a classic Spark session", "broadcast")
-        raise InputError(f"shipping={way!r} does not work with {kind}.", f"use shipping={other!r} or 'auto'")
-    return way
+        raise InputError(f"shipping={transport!r} does not work with {kind}.", f"use shipping={other!r} or 'auto'")
+    return transport
 
 
-def _sent_in(session: "SparkSession", connect: bool) -> dict[str, tuple[Any, ...]]:
-    """What this session's executors have already."""
+def _sent_in(session: "SparkSession", connect: bool) -> dict[str, Pieces]:
+    """Return the pieces that the executors of this session have, by content key."""
     if connect:
         return _sent.setdefault(session.session_id, {})  # type: ignore[attr-defined]  # only Connect's has it
     application = session.sparkContext.applicationId
-    if application not in _sent:  # a process has one SparkContext at a time: what others broadcast is gone with them
+    if application not in _sent:  # a process has one SparkContext at a time; broadcasts of earlier ones are gone
         _sent.clear()
     return _sent.setdefault(application, {})
 
 
-def _broadcast(session: "SparkSession", paths: list[Path]) -> tuple[Any, ...]:
-    """The files, one after another, as broadcast variables of at most CHUNK_BYTES."""
-    return tuple(session.sparkContext.broadcast(chunk) for chunk in read_chunks(paths, CHUNK_BYTES))
+def _broadcast(session: "SparkSession", folder: Path, _fingerprint: str) -> Pieces:
+    """Send the files of a model as broadcast variables."""
+    return tuple((name, session.sparkContext.broadcast(chunk)) for name, chunk in read_chunks(folder, CHUNK_BYTES))
 
 
-def _upload(session: "SparkSession", fingerprint: str, paths: list[Path]) -> tuple[str, ...]:
-    """The files as artifacts of a Connect session; artifacts lie flat, so the content key and a number name them."""
-    names = tuple(f"st-spark-{fingerprint}-{number}" for number in range(len(paths)))
-    with tempfile.TemporaryDirectory() as folder:
-        links = [Path(folder, name) for name in names]
-        for link, path in zip(links, paths, strict=True):
-            link.symlink_to(path.absolute())
-        session.addArtifacts(*map(os.fspath, links), file=True)
-    return names
+def _upload(session: "SparkSession", folder: Path, fingerprint: str) -> Pieces:
+    """Send the files of a model as artifacts of a Connect session. Artifacts have no folders, so they get numbers."""
+    names = checkpoint.model_files(folder)
+    with tempfile.TemporaryDirectory() as links:
+        artifacts = [Path(links, f"st-spark-{fingerprint}-{number}") for number in range(len(names))]
+        for artifact, name in zip(artifacts, names, strict=True):
+            artifact.symlink_to((folder / name).absolute())
+        session.addArtifacts(*map(os.fspath, artifacts), file=True)
+    return tuple((name.as_posix(), artifact.name) for name, artifact in zip(names, artifacts, strict=True))
 
 
-def read_chunks(paths: list[Path], size: int) -> Iterator[bytearray]:
-    """The bytes of the files, one after another, in chunks of `size` (the last one may be smaller)."""
-    chunk = bytearray()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(min(_READ_BYTES, size - len(chunk))):
-                chunk += block
-                if len(chunk) == size:
-                    yield chunk
-                    chunk = bytearray()
-    if chunk:
-        yield chunk
+def read_chunks(folder: Path, size: int) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a model in chunks of at most `size` bytes: relative name and bytes."""
+    for name in checkpoint.model_files(folder):
+        with (folder / name).open("rb") as file:
+            chunk = file.read(size)
+            yield name.as_posix(), chunk  # also of an empty file
+            while chunk := file.read(size):
+                yield name.as_posix(), chunk

@@ -1,4 +1,4 @@
-"""User-defined functions of Spark that take a model's work to the workers: Arrow, or pandas where Spark is older."""
+"""Build Spark user-defined functions that run a model on the workers: with Arrow, or with pandas before PySpark 4.1."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import GenericAlias
@@ -8,31 +8,39 @@ import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import functions as sf
 from pyspark.sql.pandas import functions as vectorized
-from pyspark.sql.types import DataType, StructType
+from pyspark.sql.pandas.types import from_arrow_type
+
+from st_spark.spark.failures import MISSING_MODULE
 
 if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
 
 
-def make(order: Mapping[str, Any], kind: DataType) -> "UserDefinedFunctionLike":
-    """A function of one or two columns that does what worker.encode_stream is ordered to.
+def make(payload: Mapping[str, Any], kind: pa.DataType) -> "UserDefinedFunctionLike":
+    """Return a Spark function of one or two columns that encodes or classifies them.
 
-    It is non-deterministic to Spark, which else may compute a vector twice where a filter needs it (SPARK-47672).
+    Spark treats it as non-deterministic. Otherwise Spark can compute a vector twice for a filter (SPARK-47672).
 
     Args:
-        order: Plain values alone, so that nothing of st_spark is needed to unpack the function; see MISSING.
-        kind: The type that it gives.
+        payload: What to do; see worker.encode_arrow(). It holds plain values only, see worker_function().
+        kind: The type of the output.
     """
-    made: Any  # PySpark's own overloads know no function whose type comes from hints
+    build: Any  # PySpark's types do not cover functions whose kind comes from annotations
     if flavour() == "arrow":
-        made, function = vectorized.arrow_udf, _arrow_function(order)
+        build, function = vectorized.arrow_udf, worker_function("encode_arrow", payload)
+        taken = given = pa.Array
     else:
-        made, function = vectorized.pandas_udf, _pandas_function(order, isinstance(kind, StructType))
-    return made(function, kind).asNondeterministic()
+        import pandas as pd
+
+        build, function = vectorized.pandas_udf, worker_function("encode_pandas", payload)
+        taken, given = pd.Series, pd.DataFrame if pa.types.is_struct(kind) else pd.Series
+    # Spark reads the kind of function from these.
+    function.__annotations__ = {"batches": GenericAlias(Iterator, (taken,)), "return": GenericAlias(Iterator, (given,))}
+    return build(function, from_arrow_type(kind)).asNondeterministic()
 
 
 def call(function: "UserDefinedFunctionLike", columns: Sequence[str | Column], struct: bool) -> Column:
-    """The function on its columns; a pandas UDF cannot give a null struct by itself."""
+    """Apply the function to columns. A pandas UDF cannot return a null struct, so Spark makes it."""
     column = function(*columns)
     if flavour() == "arrow" or not struct:
         return column
@@ -41,53 +49,27 @@ def call(function: "UserDefinedFunctionLike", columns: Sequence[str | Column], s
 
 
 def flavour() -> str:
-    """Arrow UDFs came with PySpark 4.1; they move vectors many times faster."""
+    """Return "arrow" for PySpark 4.1 and later, else "pandas". Arrow UDFs move vectors many times faster."""
     return "arrow" if hasattr(vectorized, "arrow_udf") else "pandas"
 
 
-# The functions below are nested, so that they travel to the workers by value: a worker whose Python lacks st_spark
-# can then say so, where unpacking a reference would end in a bare ModuleNotFoundError.
-MISSING = (
-    "The Python of the Spark workers, {python}, has no module {module!r}. Fix: install st-spark in it on every node, "
-    "or point PYSPARK_PYTHON (spark.pyspark.python) at a Python that has it; `st-spark doctor` checks this."
-)
+def worker_function(name: str, payload: Mapping[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return a function that calls a function of st_spark.embedding.worker on a Spark worker.
 
+    It is nested, so that Spark sends it by value. So a worker without st-spark can say what is missing. A reference to
+    a module would end in a bare ModuleNotFoundError there.
+    """
+    missing = MISSING_MODULE
 
-def _arrow_function(order: Mapping[str, Any]) -> Callable[..., Any]:
-    """The function of an Arrow iterator UDF. Spark reads its kind from the type hints."""
-    missing = MISSING
-
-    def encode(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+    def run(batches: Iterator[Any]) -> Iterator[Any]:
         import sys
 
         try:
-            from st_spark.embedding.model_cache import encode_stream
+            from st_spark.embedding import worker
 
-            yield from encode_stream(order, batches)
+            yield from getattr(worker, name)(payload, batches)
         except ModuleNotFoundError as error:
             module = str(error.name).partition(".")[0]
             raise RuntimeError(missing.format(python=sys.executable, module=module)) from error
 
-    return encode
-
-
-def _pandas_function(order: Mapping[str, Any], struct: bool) -> Callable[..., Any]:
-    """The function of a pandas iterator UDF."""
-    import pandas as pd
-
-    missing = MISSING
-
-    def encode(batches: Iterator[pd.Series]) -> Iterator[Any]:
-        import sys
-
-        try:
-            from st_spark.embedding.model_cache import encode_series
-
-            yield from encode_series(order, batches)
-        except ModuleNotFoundError as error:
-            module = str(error.name).partition(".")[0]
-            raise RuntimeError(missing.format(python=sys.executable, module=module)) from error
-
-    output = pd.DataFrame if struct else pd.Series
-    encode.__annotations__["return"] = GenericAlias(Iterator, (output,))
-    return encode
+    return run

@@ -1,1 +1,1 @@
-"""One runner for each job of the command line."""
+"""Run the jobs of the command line: one module for each kind of job."""

@@ -1,4 +1,4 @@
-"""What embed and classify jobs share: a table in, the same table with one more column that a model made out."""
+"""What the embed and classify jobs share: read a table, add a column that a model makes, write the table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,91 +10,85 @@ from pyspark.sql.types import BinaryType, StructType
 
 from st_spark.embedding import model_info, udf
 from st_spark.errors import InputError
-from st_spark.spark.progress import follow
+from st_spark.jobs import output_table
 from st_spark.tables import io
-from st_spark.tables.columns import CORRUPT, FACTS, check_columns, exact
-from st_spark.tables.row_counts import Survey, count_ids, survey
+from st_spark.tables.columns import CORRUPT, check_columns, quoted_column, readable
+from st_spark.tables.metadata import column_metadata
+from st_spark.tables.row_counts import RowCounts, count_ids, count_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql._typing import UserDefinedFunctionLike
 
-    from st_spark.jobs.timings import Phases
+    from st_spark.jobs.output_table import OutputTable
+    from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import ClassifyJob, EmbedJob
 
-# The struct that the function gives, with counts; it is not written.
-MADE = "_st_spark_made"
+# A temporary column: the struct that the function returns. It is not written.
+RESULT = "_st_spark_result"
+_MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ColumnBuilder:
     """How a job makes its column.
 
     Attributes:
-        function: Of the text columns, to a struct with the counts n_tokens, truncated, duplicate (and problem).
-        value: The column to write, from the struct MADE.
-        odd: Further conditions to count rows by.
-        facts: What the written column tells of how it was made, beside what the model tells.
+        function: Function of the text columns. It returns a struct with n_tokens, truncated, duplicate (and problem).
+        value: The column to write, made from the struct RESULT.
+        conditions: Further conditions; the result counts the rows for which each is true.
+        metadata: What the metadata of the column says, in addition to the model.
     """
 
     function: "UserDefinedFunctionLike"
     value: "Column"
-    odd: Mapping[str, "Column"]
-    facts: Mapping[str, Any]
+    conditions: Mapping[str, "Column"]
+    metadata: Mapping[str, Any]
 
 
 def run(
-    spark: "SparkSession", job: "EmbedJob | ClassifyJob", phases: "Phases", cook: "Callable[[DataFrame, bool], Recipe]"
+    spark: "SparkSession",
+    job: "EmbedJob | ClassifyJob",
+    timings: "Timings",
+    build: "Callable[[DataFrame, OutputTable], ColumnBuilder]",
 ) -> dict[str, Any]:
-    """Runs a job; see `embed.run` and `classify_job.run` for what it returns.
+    """Run a job; see embed.run() and classify.run() for the result.
 
     Args:
         spark: The session.
         job: The job.
-        phases: Where the seconds go.
-        cook: Makes the recipe, which ships the model, from the input and whether the output exists.
+        timings: Measures the phases.
+        build: Sends the model to the workers, and returns the column builder for the input and the output.
     """
-    with phases("read", f"Reading {job.input}"):
-        there = io.prepare(spark, job.output, job.output_format)
-        if there and job.mode == "error":
-            io.refuse_existing(job.output)
+    with timings("read", f"Reading {job.input}"):
+        output = output_table.prepare(spark, job)
         table_format = job.input_format or io.find_format(spark, job.input)
-        df = _input(spark, job, table_format)
-        found, ids = survey(df), count_ids(df, job.id_column)
-    with phases("load", f"Loading {job.model}"):
-        recipe = cook(df, there)
-        made = _made(df, job, recipe, found)
-        model = model_info.describe(spark, job, min(found.cores, found.wanted))
-    conditions = {**_conditions(made, job), **recipe.odd}
+        df = _read(spark, job, table_format)
+        size, id_counts = count_rows(df), count_ids(df, job.id_column)
+    with timings("load", f"Loading {job.model}"):
+        builder = build(df, output)
+        encoded = _encode(df, job, builder, size)
+        model = model_info.describe(spark, job, size.first_tasks)
     counts = Observation("st_spark")
-    out = _output(made, job, recipe, model, counts, conditions)
-    if there and job.mode == "append":
-        io.check_append(spark, out.schema, job.output, job.output_format, job.output_column)
-    told = f"Encoding {found.rows:,} rows on {model['device']} in {model['dtype']}"
-    with phases("encode_and_write", told), follow(spark, found.rows, _tasks(found)):
-        version = io.write(out, job.output, job.output_format, job.mode)
-    seen = {name: value or 0 for name, value in counts.get.items()}  # a sum over no row is null
-    seconds = phases.seconds["encode_and_write"]
-    rows = {"in": seen["in"], "out": seen["in"] - seen["corrupt"]}
-    rows |= {name: seen[name] for name in conditions if name != "duplicates"} | ids
+    conditions = {**_conditions(encoded, job), **builder.conditions}
+    out = _output(_observed(encoded, counts, conditions), job, builder, model)
+    output.check_append(out.schema, job.output_column)
+    text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
+    found = output.write(out, counts, timings, "encode_and_write", text, size.rows, size.tasks)
+    rows = {"in": found["in"], "out": found["in"] - found["corrupt"]}
+    rows |= {name: found[name] for name in conditions if name != "duplicates"} | id_counts
     return {
         "rows": rows,
-        "rows_per_second": round(rows["out"] / seconds, 1) if seconds else 0.0,
-        "duplicates": seen["duplicates"],
-        "tokens": seen["tokens"],
+        "rows_per_second": timings.rate(rows["out"], "encode_and_write"),
+        "duplicates": found["duplicates"],
+        "tokens": found["tokens"],
         "model": model,
         "input": {"path": job.input, "format": table_format},
-        "output": {
-            "path": job.output,
-            "format": job.output_format,
-            "mode": job.mode,
-            "column": job.output_column,
-            "version": version,
-        },
+        "output": output.describe(column=job.output_column),
     }
 
 
-def _input(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
+def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
     df = io.read(spark, job.input, table_format)
     check_columns(df.schema, job.input, job.text_columns, (job.id_column,) if job.id_column else (), images=True)
     if job.output_column in df.columns:
@@ -104,64 +98,50 @@ def _input(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: s
     return df
 
 
-def _tasks(found: Survey) -> int:
-    return len(found.partitions) if found.fits else found.wanted
+def _encode(df: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, size: RowCounts) -> "DataFrame":
+    """Return the input with the column RESULT, in partitions that keep every core busy."""
+    texts = [sf.when(readable(df), quoted_column(name)) for name in job.text_columns]
+    encoded = size.repartition(df).withColumn(RESULT, udf.call(builder.function, texts, struct=True))
+    check_columns(df.schema, job.input, job.text_columns, images=_reads_images(encoded))
+    return encoded
 
 
-def _made(df: "DataFrame", job: "EmbedJob | ClassifyJob", recipe: Recipe, found: Survey) -> "DataFrame":
-    """The input, cut into tasks that keep every core busy, with one more column: what the function gives."""
-    texts = [exact(name) for name in job.text_columns]
-    if CORRUPT in df.columns:
-        texts = [sf.when(exact(CORRUPT).isNull(), text) for text in texts]
-    cut = df if found.fits else df.repartition(found.wanted)
-    made = cut.withColumn(MADE, udf.call(recipe.function, texts, struct=True))
-    # Strings give images to no model, but files need one that reads them.
-    check_columns(df.schema, job.input, job.text_columns, images=_reads_images(made))
-    return made
-
-
-def _reads_images(made: "DataFrame") -> bool:
-    kind = made.schema[MADE].dataType
+def _reads_images(encoded: "DataFrame") -> bool:
+    kind = encoded.schema[RESULT].dataType
     return isinstance(kind, StructType) and "problem" in kind.names
 
 
-def _output(
-    made: "DataFrame",
-    job: "EmbedJob | ClassifyJob",
-    recipe: Recipe,
-    model: Mapping[str, Any],
-    counts: Observation,
-    conditions: Mapping[str, "Column"],
-) -> "DataFrame":
-    """The table to write. Its rows are counted in the stage that writes them: a task run twice counts once."""
-    kept = [name for name in made.columns if name not in (MADE, CORRUPT)]
-    counted = [sf.count_if(condition).alias(name) for name, condition in conditions.items()]
-    observed = made.observe(
-        counts, sf.count(sf.lit(1)).alias("in"), sf.sum(f"{MADE}.n_tokens").alias("tokens"), *counted
-    )
-    if CORRUPT in made.columns:
-        observed = observed.where(exact(CORRUPT).isNull())
-    told = ("revision", "content", "dim", "dtype", "similarity", "prompt")
-    facts = {**{name: model[name] for name in told}, **recipe.facts, "model": job.model}
-    facts |= {"text_columns": list(job.text_columns), "id_column": job.id_column}
-    said = {name: value for name, value in facts.items() if value is not None}
-    return observed.select(*map(exact, kept), recipe.value.alias(job.output_column, metadata={FACTS: said}))
-
-
-def _conditions(made: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str, "Column"]:
-    """What rows are counted by, in every such job."""
-    sound = exact(CORRUPT).isNull() if CORRUPT in made.columns else sf.lit(True)
+def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str, "Column"]:
+    """Return the conditions that every such job counts rows by."""
     null, empty = sf.lit(False), sf.lit(True)
     for name in job.text_columns:
-        text = exact(name)
-        files = isinstance(made.schema[name].dataType, BinaryType)
-        null, empty = null | text.isNull(), empty & (sf.length(text) == 0 if files else sf.trim(text) == "")
+        text, binary = quoted_column(name), isinstance(encoded.schema[name].dataType, BinaryType)
+        null, empty = null | text.isNull(), empty & (sf.length(text if binary else sf.trim(text)) == 0)
     conditions = {
-        "null": sound & null,
-        "empty": sound & empty,
-        "truncated": sf.col(f"{MADE}.truncated"),
-        "corrupt": ~sound,
-        "duplicates": sf.col(f"{MADE}.duplicate"),
+        "null": readable(encoded) & null,
+        "empty": readable(encoded) & empty,
+        "truncated": sf.col(f"{RESULT}.truncated"),
+        "corrupt": ~readable(encoded),
+        "duplicates": sf.col(f"{RESULT}.duplicate"),
     }
-    unread = {"unreadable": sf.col(f"{MADE}.problem").isNotNull()} if _reads_images(made) else {}
-    return conditions | unread
+    unreadable = {"unreadable": sf.col(f"{RESULT}.problem").isNotNull()} if _reads_images(encoded) else {}
+    return conditions | unreadable
+
+
+def _observed(encoded: "DataFrame", counts: Observation, conditions: Mapping[str, "Column"]) -> "DataFrame":
+    """Count rows, tokens and conditions in the stage that writes. So a task that runs twice counts once."""
+    aggregates = [sf.count_if(condition).alias(name) for name, condition in conditions.items()]
+    return encoded.observe(
+        counts, sf.count(sf.lit(1)).alias("in"), sf.sum(f"{RESULT}.n_tokens").alias("tokens"), *aggregates
+    )
+
+
+def _output(
+    encoded: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, model: Mapping[str, Any]
+) -> "DataFrame":
+    """Return the table to write: the readable rows, the columns of the input, and the new column."""
+    kept = [quoted_column(name) for name in encoded.columns if name not in (RESULT, CORRUPT)]
+    metadata = {**{name: model[name] for name in _MODEL_METADATA}, **builder.metadata, "model": job.model}
+    metadata |= {"text_columns": list(job.text_columns), "id_column": job.id_column}
+    value = builder.value.alias(job.output_column, metadata=column_metadata(metadata))
+    return encoded.where(readable(encoded)).select(*kept, value)

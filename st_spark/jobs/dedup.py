@@ -1,74 +1,66 @@
-"""The dedup job: a table of vectors or texts in, a table of the groups of its near-duplicates out."""
+"""The dedup job: find the groups of near-duplicate rows in a table of vectors or texts."""
 
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.jobs.vector_input import Source, opened
+from st_spark.jobs import output_table
+from st_spark.jobs.vector_input import VectorTable, open_vectors
 from st_spark.join import near_duplicates
 from st_spark.join.options import Request
-from st_spark.spark.progress import follow
-from st_spark.tables import io
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.jobs.timings import Phases
+    from st_spark.jobs.timings import Timings
     from st_spark.join.near_duplicates import Found
     from st_spark.specs.jobs import DedupJob
 
 
-def run(spark: "SparkSession", job: "DedupJob", phases: "Phases") -> dict[str, Any]:
-    """Runs a dedup job.
+def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str, Any]:
+    """Run a dedup job.
 
     Returns:
-        input: path, rows, kept (those in the output), set_aside (the others, by reason) and dimension;
-        groups: all, those of several rows, and the size of the largest; duplicates: rows that another one stands for;
-        copies: those of them whose vector is that of another row bit by bit;
-        method, score, threshold, linkage; with keys null_keys: rows that are alone because one is null; and what else
-            is known of how it was done, such as the recall of "ivf";
-        model: what made the vectors, as far as it is known; output: where, in which format, and the version of a Delta
-            table.
+        input: path, rows, kept (rows in the output), set_aside (other rows, by reason) and dimension;
+        groups: all, of_several (groups with several rows), and largest (rows of the largest group);
+        duplicates: rows that are not the representative of their group;
+        copies: duplicates whose vector equals the vector of another row exactly;
+        method, score, threshold, linkage, with keys null_keys (rows that are alone because a key is null), and more
+            about the method, such as the recall of "ivf";
+        model: the model that made the vectors, if known;
+        output: path and format, and the version of a Delta table.
     """
-    there = io.prepare(spark, job.output, job.output_format)
-    if there and job.mode == "error":
-        io.refuse_existing(job.output)
-    needed = (job.id_column, *job.keys)
-    text = job.text_column
-    with opened(spark, job, phases, job.input, job.input_format, names=needed, column=job.column, text=text) as source:
-        with phases("survey", "Counting rows and copies"):
-            found = _found(job, source)
-        if there and job.mode == "append":
-            io.check_append(spark, found.groups.schema, job.output, job.output_format, "score")
+    output = output_table.prepare(spark, job)
+    names = (job.id_column, *job.keys)
+    with open_vectors(spark, job, timings, job.input, job.input_format, names, job.column, job.text_column) as table:
+        with timings("survey", "Counting rows and copies"):
+            found = _find(job, table)
+        output.check_append(found.groups.schema, "score")
         counts = Observation("st_spark")
-        out = found.groups.observe(counts, *_counted())
-        told = f"Comparing {found.survey.kept - found.copies:,} rows"
-        with phases("group_and_write", told), follow(spark, found.survey.kept, found.facts.get("meetings", 1)):
-            version = io.write(out, job.output, job.output_format, job.mode)
-    seen = {name: value or 0 for name, value in counts.get.items()}
+        groups = found.groups.observe(
+            counts,
+            sf.count(sf.lit(1)).alias("rows"),
+            sf.count_if("representative").alias("all"),
+            sf.count_if(sf.col("representative") & (sf.col("size") > 1)).alias("of_several"),
+            sf.max("size").alias("largest"),
+        )
+        kept, tasks = found.survey.kept, found.facts.get("meetings", 1)
+        text = f"Comparing {kept - found.copies:,} rows"
+        counted = output.write(groups, counts, timings, "group_and_write", text, kept, tasks)
     return {
-        "input": source.told(found.survey),
-        "groups": {name: seen[name] for name in ("all", "of_several", "largest")},
-        "duplicates": seen["rows"] - seen["all"],
+        "input": table.describe(found.survey),
+        "groups": {name: counted[name] for name in ("all", "of_several", "largest")},
+        "duplicates": counted["rows"] - counted["all"],
         "copies": found.copies,
         **found.facts,
-        "model": source.model,
-        "output": {"path": job.output, "format": job.output_format, "mode": job.mode, "version": version},
+        "model": table.model,
+        "output": output.describe(),
     }
 
 
-def _found(job: "DedupJob", source: Source) -> "Found":
-    request = Request(None, job.threshold, source.score(job.score), job.method, job.recall, job.max_pairs)
+def _find(job: "DedupJob", table: VectorTable) -> "Found":
+    request = Request(None, job.threshold, table.score(job.score), job.method, job.recall, job.max_pairs)
     return near_duplicates.find(
-        source.df, request, job.linkage, id_column=job.id_column, vector=source.vector, on=job.keys, where=job.input
+        table.df, request, job.linkage, id_column=job.id_column, vector=table.vector, on=job.keys, where=job.input
     )
-
-
-def _counted() -> "list[Any]":
-    return [
-        sf.count(sf.lit(1)).alias("rows"),
-        sf.count_if("representative").alias("all"),
-        sf.count_if(sf.col("representative") & (sf.col("size") > 1)).alias("of_several"),
-        sf.max("size").alias("largest"),
-    ]

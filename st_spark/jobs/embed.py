@@ -1,4 +1,4 @@
-"""The embed job: a table of texts or images in, the same table with vectors out."""
+"""The embed job: add to a table of texts or images the vector of each row."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,47 +10,51 @@ from st_spark.embedding.calibrate import SAMPLE, calibrate
 from st_spark.embedding.encode import encoder
 from st_spark.errors import TableError
 from st_spark.jobs import add_column
-from st_spark.jobs.add_column import MADE, Recipe
-from st_spark.tables import columns, io
+from st_spark.jobs.add_column import RESULT, ColumnBuilder
+from st_spark.tables import io
+from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Phases
+    from st_spark.jobs.output_table import OutputTable
+    from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import EmbedJob
 
 
-def run(spark: "SparkSession", job: "EmbedJob", phases: "Phases") -> dict[str, Any]:
-    """Runs an embed job.
+def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str, Any]:
+    """Run an embed job.
 
     Returns:
-        rows: in, out, null (no text, no vector), empty (nothing but spaces), truncated, corrupt (set aside), zero and
-            nan (vectors that are), with a model of images unreadable (no image, no vector), and with an id column
-            null_id and duplicate_id; rows_per_second;
-        duplicates: texts that were not encoded again; tokens: those that the model read;
-        model: see `warmup.describe`; its dim is that of the float32 vectors;
-        precision: what the vectors are stored as. The ranges of int8 and uint8 are found before the work on a sample
-            of the input (see `calibration.calibrate`), or are those of the table that is appended to; the table says
-            both in the metadata of its column;
-        input, output: where and in which format, and the version of a Delta table.
+        rows: counts of rows: in; out; null (no text, so no vector); empty (only spaces); truncated; corrupt (not
+            readable, so not written); zero and nan (vectors of zeros or with NaN); with a model of images unreadable
+            (no image, so no vector); with an id column null_id and duplicate_id;
+        rows_per_second;
+        duplicates: texts that were not encoded again; tokens: tokens that the model read;
+        model: see model_info.describe(); its dim is the size of the float32 vectors;
+        precision: precision of the stored vectors. The ranges of int8 and uint8 come from a sample of the input (see
+            calibrate()), or from the table that the job appends to. The column's metadata has both;
+        input, output: path and format, and the version of a Delta table.
     """
-    done = add_column.run(spark, job, phases, lambda df, there: _recipe(spark, job, _ranges(job, phases, df, there)))
-    return done | {"precision": job.precision}
+    result = add_column.run(
+        spark, job, timings, lambda df, output: _builder(spark, job, _ranges(job, timings, df, output))
+    )
+    return result | {"precision": job.precision}
 
 
-def _recipe(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> Recipe:
+def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> ColumnBuilder:
     options = EncodeOptions(**_options(job), counts=True, precision=job.precision, ranges=ranges)
-    vector = sf.col(f"{MADE}.embedding")
-    # In Spark NaN is greater than every number, so the largest value tells.
-    largest, smallest = sf.array_max(vector), sf.array_min(vector)
-    odd = {"zero": (largest == 0) & (smallest == 0), "nan": sf.isnan(largest)}
-    if job.precision != "float32":  # told by the function: bytes no longer do
-        odd = {name: sf.col(f"{MADE}.{name}") for name in odd}
-    facts: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
-    if job.precision != "float32":
-        facts |= {"precision": job.precision, "ranges": columns.as_fact(ranges)}
+    vector = sf.col(f"{RESULT}.embedding")
+    metadata: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
+    if job.precision == "float32":
+        # In Spark NaN is greater than all numbers, so the largest value shows it.
+        largest, smallest = sf.array_max(vector), sf.array_min(vector)
+        conditions = {"zero": (largest == 0) & (smallest == 0), "nan": sf.isnan(largest)}
+    else:
+        conditions = {name: sf.col(f"{RESULT}.{name}") for name in ("zero", "nan")}
+        metadata |= {"precision": job.precision, "ranges": ranges_to_metadata(ranges)}
     function = encoder(spark, job.model, options, revision=job.revision, dtype=job.dtype)
-    return Recipe(function=function, value=vector, odd=odd, facts=facts)
+    return ColumnBuilder(function, vector, conditions, metadata)
 
 
 def _options(job: "EmbedJob") -> dict[str, Any]:
@@ -58,26 +62,22 @@ def _options(job: "EmbedJob") -> dict[str, Any]:
     return {name: getattr(job, name) for name in names}
 
 
-def _ranges(job: "EmbedJob", phases: "Phases", df: "DataFrame", there: bool) -> list[list[float]] | None:
-    """The ranges of int8 and uint8: those of the table that is appended to, else those of a sample of the input.
-
-    Raises:
-        TableError: The table holds no vectors of this precision, or does not say their ranges.
-        InputError: There is no sample; see calibrate().
-    """
+def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "OutputTable") -> list[list[float]] | None:
+    """Return the ranges for int8 and uint8: of the table that the job appends to, else of a sample of the input."""
     if job.precision not in RANGED:
         return None
-    if there and job.mode == "append":
+    if output.appends:
         schema = io.read(df.sparkSession, job.output, job.output_format).schema
-        facts = columns.vector_column(schema, job.output, job.output_column)[1]
-        stored = columns.stored_ranges(facts) if facts.get("precision") == job.precision else None
+        metadata = vector_column(schema, job.output, job.output_column)[1]
+        stored = ranges_from_metadata(metadata) if metadata.get("precision") == job.precision else None
         if stored is None:
             raise TableError(
-                f"{job.output} does not say in its column {job.output_column!r} how to make {job.precision} vectors.",
+                f"Cannot append {job.precision} vectors to {job.output}: its column {job.output_column!r} has no "
+                f"{job.precision} ranges.",
                 "append in the precision of the table, or overwrite it.",
             )
         return stored
-    with phases("calibrate", f"Calibrating {job.precision} on {SAMPLE:,} texts at most"):
+    with timings("calibrate", f"Calibrating {job.precision} on at most {SAMPLE:,} texts"):
         names = job.text_columns
-        found = calibrate(df, names, model=job.model, revision=job.revision, dtype=job.dtype, **_options(job))
-    return [row.tolist() for row in found]
+        ranges = calibrate(df, names, model=job.model, revision=job.revision, dtype=job.dtype, **_options(job))
+    return [row.tolist() for row in ranges]

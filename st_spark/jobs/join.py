@@ -1,99 +1,77 @@
-"""The join job: two tables of vectors or texts in, a table of their similar pairs out."""
+"""The join job: find the similar pairs of two tables of vectors or texts, or of one table with itself."""
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.jobs.vector_input import Source, check_same_model, opened
+from st_spark.jobs import output_table
+from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
 from st_spark.join import similarity_join
 from st_spark.join.inputs import sides_of
 from st_spark.join.options import Request
-from st_spark.spark.progress import follow
-from st_spark.tables import io
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.jobs.timings import Phases
+    from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import JoinJob
 
+# Neighbours of each left row if the job gives neither k nor a threshold.
 _K = 10
 
 
-def run(spark: "SparkSession", job: "JoinJob", phases: "Phases") -> dict[str, Any]:
-    """Runs a join job.
+def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, Any]:
+    """Run a join job.
 
     Returns:
-        left, right: path, rows, kept (those that were joined), set_aside (the others, by reason) and dimension; no
-            right where a table was joined with itself;
+        left, right: path, rows, kept (joined rows), set_aside (other rows, by reason) and dimension; without right if
+            the table was joined with itself;
         pairs: rows of the output; pairs_per_second;
-        method, score, k, threshold, and what else is known of how it was done: with a threshold alone expected_pairs,
-            where they had to be foreseen, and best_per_row, if only the best were kept; the recall of "ivf";
-        model: what made the vectors, as far as it is known; output: where, in which format, and the version of a Delta
-            table.
+        method, score, k, threshold, and more about the method: with a threshold and no k expected_pairs, if they were
+            estimated, and best_per_row, if only the best pairs were kept; the recall of "ivf";
+        model: the model that made the vectors, if known;
+        output: path and format, and the version of a Delta table.
     """
-    there = io.prepare(spark, job.output, job.output_format)
-    if there and job.mode == "error":
-        io.refuse_existing(job.output)
+    output = output_table.prepare(spark, job)
     with ExitStack() as stack:
-        left, right = _sources(spark, job, phases, stack)
-        with phases("survey", "Counting rows"):
-            done = _planned(job, left, right)
-        if there and job.mode == "append":
-            io.check_append(spark, done.pairs.schema, job.output, job.output_format, "score")
+        left, right = _open(spark, job, timings, stack)
+        with timings("survey", "Counting rows"):
+            joined = _join(job, left, right)
+        output.check_append(joined.pairs.schema, "score")
         counts = Observation("st_spark")
-        out = done.pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
-        sizes = [done.survey.left.kept, (done.survey.right or done.survey.left).kept]
-        told = f"Joining {sizes[0]:,} rows with {sizes[1]:,}"
-        with phases("join_and_write", told), follow(spark, sizes[0], done.facts.get("meetings", 1)):
-            version = io.write(out, job.output, job.output_format, job.mode)
-    pairs, seconds = counts.get["pairs"], phases.seconds["join_and_write"]
-    others = {"right": right.told(done.survey.right)} if right and done.survey.right else {}
+        pairs = joined.pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
+        stats = joined.survey
+        rows, tasks = stats.left.kept, joined.facts.get("meetings", 1)
+        text = f"Joining {rows:,} rows with {(stats.right or stats.left).kept:,}"
+        count = output.write(pairs, counts, timings, "join_and_write", text, rows, tasks)["pairs"]
     return {
-        "left": left.told(done.survey.left),
-        **others,
-        "pairs": pairs,
-        "pairs_per_second": round(pairs / seconds, 1) if seconds else 0.0,
-        **done.facts,
+        "left": left.describe(stats.left),
+        **({"right": right.describe(stats.right)} if right and stats.right else {}),
+        "pairs": count,
+        "pairs_per_second": timings.rate(count, "join_and_write"),
+        **joined.facts,
         "model": left.model,
-        "output": {"path": job.output, "format": job.output_format, "mode": job.mode, "version": version},
+        "output": output.describe(),
     }
 
 
-def _sources(spark: "SparkSession", job: "JoinJob", phases: "Phases", stack: ExitStack) -> tuple[Source, Source | None]:
+def _open(
+    spark: "SparkSession", job: "JoinJob", timings: "Timings", stack: ExitStack
+) -> tuple[VectorTable, VectorTable | None]:
+    table = partial(open_vectors, spark, job, timings)
     names = (job.id_column, *job.keys)
-    left = stack.enter_context(
-        opened(
-            spark,
-            job,
-            phases,
-            job.left,
-            job.left_format,
-            names=names,
-            column=job.column,
-            text=job.text_column,
-        )
-    )
+    left = stack.enter_context(table(job.left, job.left_format, names, job.column, job.text_column))
     if job.right is None:
         return left, None
-    right = stack.enter_context(
-        opened(
-            spark,
-            job,
-            phases,
-            job.right,
-            job.right_format,
-            names=(job.right_id_column or job.id_column, *job.keys),
-            column=job.right_column,
-            text=job.right_text_column or job.text_column,
-        )
-    )
-    return left, right
+    names = (job.right_id_column or job.id_column, *job.keys)
+    text = job.right_text_column or job.text_column
+    return left, stack.enter_context(table(job.right, job.right_format, names, job.right_column, text))
 
 
-def _planned(job: "JoinJob", left: Source, right: Source | None) -> similarity_join.Joined:
+def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> similarity_join.Joined:
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
         columns["right"] = (job.right_id_column or job.id_column, right.vector)

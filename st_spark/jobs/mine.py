@@ -1,4 +1,4 @@
-"""The mining job: two tables of vectors or texts in, a table of the pairs that translate each other out."""
+"""The mining job: find the rows of two tables of vectors or texts that translate each other."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
+from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.bitext import export, mining, report
-from st_spark.bitext.columns import SCORE, SOURCE, TARGET
 from st_spark.bitext.corpus import Corpus
-from st_spark.bitext.retrieval import Rule
+from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
-from st_spark.jobs.vector_input import Source, check_same_model, opened
-from st_spark.spark.progress import follow
+from st_spark.jobs import output_table
+from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
 from st_spark.tables import io
 
 if TYPE_CHECKING:
@@ -23,72 +23,71 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Phases
+    from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import MineJob
 
+# The model that encodes texts if the job names none.
 MODEL = "LaBSE"
 
 
-def run(spark: "SparkSession", job: "MineJob", phases: "Phases") -> dict[str, Any]:
-    """Runs a mining job.
+def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, Any]:
+    """Run a mining job.
 
     Returns:
-        source, target: path, rows, kept (those that were mined), set_aside (the others, by reason) and dimension;
-        refused: pairs of neighbours that could be no translations, by reason; pairs: rows of the output;
-        pairs_per_second; method, k, margin, retrieval, candidates, threshold, and with "ivf" the recall of each
-            direction (a missed neighbour makes scores too high);
-        model: what made the vectors, as far as it is known; output: where, in which format, and the version of a Delta
-            table; files: those written beside it; report: its path, and how many pairs there are above each threshold.
+        source, target: path, rows, kept (mined rows), set_aside (other rows, by reason) and dimension;
+        refused: pairs of neighbours that the filters rejected, by reason;
+        pairs: rows of the output; pairs_per_second;
+        method, k, margin, retrieval, candidates, threshold, and with "ivf" the recall of each direction (missed
+            neighbours make scores too high);
+        model: the model that made the vectors, if known;
+        output: path and format, and the version of a Delta table;
+        files: the TSV and TMX files; report: its path, and the number of pairs above each threshold.
     """
-    there = io.prepare(spark, job.output, job.output_format)
-    if there and job.mode == "error":
-        io.refuse_existing(job.output)
+    output = output_table.prepare(spark, job)
     files = _files(job)
     if job.report:
         report.check(Path(job.report))
     with ExitStack() as stack:
-        source, target = _sources(spark, job, phases, stack)
-        with phases("survey", "Counting rows and copies"):
-            found = _mined(job, source, target)
-            stack.callback(found.close)
-        every = found.pairs.persist(StorageLevel.DISK_ONLY)
-        stack.callback(every.unpersist)
-        facts = found.facts | {"threshold": job.threshold}
-        pairs = mining.labelled(every.where(sf.col(SCORE) > job.threshold), facts)
+        source, target = _open(spark, job, timings, stack)
+        with timings("survey", "Counting rows and copies"):
+            mined = _mine(job, source, target)
+            stack.callback(mined.close)
+        all_pairs = mined.pairs.persist(StorageLevel.DISK_ONLY)
+        stack.callback(all_pairs.unpersist)
+        facts = mined.facts | {"threshold": job.threshold}
+        pairs = mining.with_metadata(all_pairs.where(sf.col(SCORE) > job.threshold), facts)
         out = pairs if job.texts else pairs.drop("source_text", "target_text")
-        if there and job.mode == "append":
-            io.check_append(spark, out.schema, job.output, job.output_format, SCORE)
-        assert found.survey.right is not None
-        sizes = found.survey.left.kept, found.survey.right.kept
-        told = f"Mining {sizes[0]:,} rows and {sizes[1]:,}"
-        with phases("mine_and_write", told), follow(spark, sizes[0], facts.get("meetings", 1)):
-            version = io.write(out, job.output, job.output_format, job.mode)
-            count = pairs.count()
-        more = _beside(job, pairs, every, files, phases)
-    seconds = phases.seconds["mine_and_write"]
+        output.check_append(out.schema, SCORE)
+        stats = mined.stats
+        assert stats.right is not None
+        rows, text = stats.left.kept, f"Mining {stats.left.kept:,} rows and {stats.right.kept:,}"
+        counts = Observation("st_spark")
+        out = out.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
+        count = output.write(out, counts, timings, "mine_and_write", text, rows, facts.get("meetings", 1))["pairs"]
+        more = _write_files(job, pairs, all_pairs, files, timings)
     return {
-        "source": source.told(found.survey.left),
-        "target": target.told(found.survey.right),
-        "refused": found.refused,
+        "source": source.describe(stats.left),
+        "target": target.describe(stats.right),
+        "refused": mined.rejected,
         "pairs": count,
-        "pairs_per_second": round(count / seconds, 1) if seconds else 0.0,
+        "pairs_per_second": timings.rate(count, "mine_and_write"),
         **facts,
         "model": source.model,
-        "output": {"path": job.output, "format": job.output_format, "mode": job.mode, "version": version},
+        "output": output.describe(),
         **more,
     }
 
 
-def _mined(job: "MineJob", source: Source, target: Source) -> mining.Mined:
+def _mine(job: "MineJob", source: VectorTable, target: VectorTable) -> mining.Mined:
     check_same_model(source, target)
     languages = (job.source_language, job.target_language) if job.language_column else (None, None)
     texts = (job.text_column, job.target_text_column or job.text_column)
     ids = (job.id_column, job.target_id_column or job.id_column)
     one, other = (
-        Corpus(side.df, name, side.vector, text, job.language_column, language)
-        for side, name, text, language in zip((source, target), ids, texts, languages, strict=True)
+        Corpus(table.df, name, table.vector, text, job.language_column, language)
+        for table, name, text, language in zip((source, target), ids, texts, languages, strict=True)
     )
-    # The report shows pairs below the threshold, too.
+    # The report also shows pairs below the threshold.
     threshold = float("-inf") if job.report else job.threshold
     return mining.mine(
         one,
@@ -102,43 +101,37 @@ def _mined(job: "MineJob", source: Source, target: Source) -> mining.Mined:
     )
 
 
-def _sources(spark: "SparkSession", job: "MineJob", phases: "Phases", stack: ExitStack) -> tuple[Source, Source]:
+def _open(
+    spark: "SparkSession", job: "MineJob", timings: "Timings", stack: ExitStack
+) -> tuple[VectorTable, VectorTable]:
+    target_id, target_text = job.target_id_column or job.id_column, job.target_text_column or job.text_column
     sides = (
         (job.source, job.source_format, job.id_column, job.column, job.text_column),
-        (
-            job.target,
-            job.target_format,
-            job.target_id_column or job.id_column,
-            job.target_column,
-            job.target_text_column or job.text_column,
-        ),
+        (job.target, job.target_format, target_id, job.target_column, target_text),
     )
-    found = []
+    tables = []
     for where, table_format, id_column, column, text in sides:
-        needed = dict.fromkeys((id_column, text, job.document_column, job.language_column))
-        names = [name for name in needed if name is not None]
-        encoded = text if _has_no_vectors(spark, job, where, table_format, column, text) else None
-        asked = replace(job, model=job.model or MODEL) if encoded else job
-        found.append(
-            stack.enter_context(
-                opened(spark, asked, phases, where, table_format, names=names, column=column, text=encoded)
-            )
-        )
-    return found[0], found[1]
+        needed = (id_column, text, job.document_column, job.language_column)
+        names = [name for name in dict.fromkeys(needed) if name is not None]
+        encoded = text if _needs_encoding(spark, job, where, table_format, column, text) else None
+        with_model = replace(job, model=job.model or MODEL) if encoded else job
+        table = open_vectors(spark, with_model, timings, where, table_format, names, column, encoded)
+        tables.append(stack.enter_context(table))
+    return tables[0], tables[1]
 
 
-def _has_no_vectors(
+def _needs_encoding(
     spark: "SparkSession", job: "MineJob", where: str, table_format: str | None, column: str | None, text: str | None
 ) -> bool:
-    """Whether the texts of a table are to be embedded."""
+    """Return whether the job encodes the texts of a table: a model is given, or the table has no vectors."""
     if job.model is not None or column is not None or text is None:
         return job.model is not None
     schema = io.read(spark, where, table_format).schema
-    return not any(each.dataType.typeName() == "array" for each in schema.fields)
+    return not any(field.dataType.typeName() == "array" for field in schema.fields)
 
 
 def _files(job: "MineJob") -> list[export.TsvFile | export.TmxFile]:
-    """The files beside the table, checked before any work."""
+    """Return the TSV and TMX files to write; check before the work that their folders exist."""
     files: list[export.TsvFile | export.TmxFile] = []
     if job.tsv:
         files.append(export.TsvFile(Path(job.tsv)))
@@ -146,27 +139,27 @@ def _files(job: "MineJob") -> list[export.TsvFile | export.TmxFile]:
         assert job.source_language is not None
         assert job.target_language is not None
         files.append(export.TmxFile(Path(job.tmx), job.source_language, job.target_language))
-    for each in files:
-        if not each.path.absolute().parent.is_dir():
-            raise InputError(f"There is no folder for {each.path}.", "make it, or name another file.")
+    for file in files:
+        if not file.path.absolute().parent.is_dir():
+            raise InputError(f"There is no folder for {file.path}.", "make it, or name another file.")
     return files
 
 
-def _beside(
+def _write_files(
     job: "MineJob",
     pairs: "DataFrame",
-    every: "DataFrame",
+    all_pairs: "DataFrame",
     files: list[export.TsvFile | export.TmxFile],
-    phases: "Phases",
+    timings: "Timings",
 ) -> "Mapping[str, Any]":
-    """Writes what is wanted beside the table."""
-    made: dict[str, Any] = {}
+    """Write the TSV and TMX files and the report; return what the result says of them."""
+    written: dict[str, Any] = {}
     if files:
-        with phases("files", f"Writing {' and '.join(str(each.path) for each in files)}"):
+        with timings("files", f"Writing {' and '.join(str(file.path) for file in files)}"):
             rows = pairs.orderBy(sf.col(SCORE).desc(), SOURCE, TARGET).toLocalIterator()
             export.write((row.asDict() for row in rows), files)
-        made["files"] = [str(each.path) for each in files]
+        written["files"] = [str(file.path) for file in files]
     if job.report:
-        with phases("report", f"Writing {job.report}"):
-            made["report"] = report.write(every, job.threshold, job.margin, Path(job.report))
-    return made
+        with timings("report", f"Writing {job.report}"):
+            written["report"] = report.write(all_pairs, job.threshold, job.margin, Path(job.report))
+    return written

@@ -1,4 +1,4 @@
-"""The result of a job as a JSON file: on this disk, or wherever Spark can write."""
+"""Write the result of a job as a JSON file: on the local disk, or where Spark can write."""
 
 import json
 from collections.abc import Mapping
@@ -9,15 +9,7 @@ from st_spark.errors import InputError, StSparkError
 
 
 def prepare(path: str) -> None:
-    """Before any work: refuses a place that cannot be written to, and removes an old result that could be mistaken.
-
-    Args:
-        path: Of the result. What has a scheme (s3a://, hdfs://, file://) is Spark's, and is overwritten when it is
-            written.
-
-    Raises:
-        InputError: There is no such folder.
-    """
+    """Check that the folder of the result exists, and delete an older result. Paths with a scheme are not checked."""
     if "://" in path:
         return
     if not Path(path).absolute().parent.is_dir():
@@ -26,7 +18,7 @@ def prepare(path: str) -> None:
 
 
 def write(path: str, result: Mapping[str, Any]) -> None:
-    """Writes a result whole or not at all (on object stores as well: a file is there once it is closed)."""
+    """Write a result. Readers never see a part of it, also on object stores, where a file appears when it is closed."""
     text = json.dumps(result, indent=2, default=str) + "\n"
     if "://" in path:
         _write_by_spark(path, text)
@@ -37,17 +29,19 @@ def write(path: str, result: Mapping[str, Any]) -> None:
 
 
 def failure(kind: str, error: StSparkError) -> dict[str, Any]:
-    """What the result of a failed job says."""
+    """Return the result of a failed job."""
     return {"job": kind, "error": {"kind": type(error).__name__, "problem": error.problem, "fix": error.fix}}
 
 
 def _write_by_spark(path: str, text: str) -> None:
-    """Through the session that the job ran in, for it has the credentials."""
+    """Write with the session of the job, because it has the credentials."""
     from pyspark.sql import SparkSession
 
     from st_spark.spark.filesystem import files_of
 
     spark = SparkSession.getActiveSession()
     if spark is None:
-        raise InputError(f"Without Spark nothing can be written to {path}.", "name a local file with --result.")
+        raise InputError(
+            f"The result {path} needs a Spark session, and there is none.", "name a local file with --result."
+        )
     files_of(spark).write(path, text)

@@ -1,4 +1,4 @@
-"""The seconds that each part of a job takes, told while it runs and kept for its result."""
+"""Measure how long each phase of a job takes, and log what it does."""
 
 import logging
 import time
@@ -8,21 +8,26 @@ from contextlib import contextmanager
 _log = logging.getLogger(__name__)
 
 
-class Phases:
-    """Seconds by phase; those of a phase inside of another count for the inner one alone."""
+class Timings:
+    """Seconds by phase. Time in an inner phase counts only for the inner one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._inner = 0.0
 
     @contextmanager
-    def __call__(self, name: str, text: str) -> Iterator[None]:
-        """Logs the text and measures what runs inside, also if it fails."""
+    def __call__(self, phase: str, text: str) -> Iterator[None]:
+        """Log the text and measure what runs inside, also if it fails."""
         _log.info(text)
         start, before, self._inner = time.perf_counter(), self._inner, 0.0
         try:
             yield
         finally:
             took = time.perf_counter() - start
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + took - self._inner, 3)
+            self.seconds[phase] = round(self.seconds.get(phase, 0.0) + took - self._inner, 3)
             self._inner = before + took
+
+    def rate(self, count: int, phase: str) -> float:
+        """Return the count per second of a phase."""
+        seconds = self.seconds[phase]
+        return round(count / seconds, 1) if seconds else 0.0

@@ -1,4 +1,4 @@
-"""The vectors of a table: those in it, or those that a model makes of its texts."""
+"""The input of the join, dedup and mining jobs: a table of vectors, or a table of texts to encode first."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,128 +14,119 @@ from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
 from st_spark.spark.progress import follow
 from st_spark.tables import io
-from st_spark.tables.columns import CORRUPT, check_columns, exact, vector_column
-from st_spark.tables.row_counts import survey
+from st_spark.tables.columns import CORRUPT, check_columns, quoted_column, readable
+from st_spark.tables.metadata import vector_column
+from st_spark.tables.row_counts import count_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Phases
+    from st_spark.jobs.timings import Timings
     from st_spark.join.input_stats import SideSurvey
     from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
 
 _VECTOR = "_st_spark_vector"
+_MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity")
 
 
 @dataclass(frozen=True)
-class Source:
+class VectorTable:
     """A table with vectors.
 
     Attributes:
         where: Path or name of the table.
-        df: Its rows; of CSV and JSON lines without those that are corrupt.
-        vector: The column of the vectors.
-        facts: How they were made, {} where nobody says; with model, content and similarity, for instance.
-        corrupt: Rows of CSV or JSON lines that cannot be read.
+        df: Its rows, without corrupt ones.
+        vector: Name of the vector column.
+        metadata: How the vectors were made: model, content, similarity and others; {} if unknown.
+        corrupt: Number of rows that could not be read, of CSV or JSON lines.
     """
 
     where: str
     df: "DataFrame"
     vector: str
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     corrupt: int
 
     def score(self, chosen: str | None) -> str:
-        """How to compare the vectors: as chosen, else as suits their model, else by cosine.
-
-        Raises:
-            InputError: The model compares them otherwise than a join can.
-        """
-        found = chosen or str(self.facts.get("similarity", "cosine"))
-        if found not in SCORES:
+        """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine."""
+        score = chosen or str(self.metadata.get("similarity", "cosine"))
+        if score not in SCORES:
             raise InputError(
-                f"The vectors' model compares them by {found}, which joins do not know.",
+                f"The model of the vectors uses {score} similarity, which joins do not support.",
                 f"choose --score {' or '.join(SCORES)}.",
             )
-        return found
+        return score
 
-    def told(self, found: "SideSurvey") -> dict[str, Any]:
-        """What a job's result says of the table: path, rows, kept (those to be joined), set_aside and dimension."""
-        aside = found.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
-        rows = {"rows": found.rows + self.corrupt, "kept": found.kept, "set_aside": aside}
-        return {"path": self.where, **rows, "dimension": found.dimension}
+    def describe(self, stats: "SideSurvey") -> dict[str, Any]:
+        """Return what a job's result says of the table: path, rows, kept (joined rows), set_aside and dimension."""
+        set_aside = stats.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
+        rows = {"rows": stats.rows + self.corrupt, "kept": stats.kept, "set_aside": set_aside}
+        return {"path": self.where, **rows, "dimension": stats.dimension}
 
     @property
     def model(self) -> dict[str, Any] | None:
-        """What made the vectors, as far as it is known."""
-        if "model" not in self.facts:
+        """The model that made the vectors, None if unknown."""
+        if "model" not in self.metadata:
             return None
-        told = ("revision", "content", "dim", "dtype", "similarity")
-        known = {name: self.facts[name] for name in told if self.facts.get(name) is not None}
-        return {"name": self.facts["model"], **known}
+        values = {name: self.metadata.get(name) for name in _MODEL_METADATA}
+        return {"name": self.metadata["model"], **{name: value for name, value in values.items() if value is not None}}
 
 
-def check_same_model(one: Source, other: Source) -> None:
-    """Raises InputError where two models made the vectors: of one size perhaps, they mean nothing to each other."""
-    keys = [one.facts.get("content"), other.facts.get("content")]
+def check_same_model(one: VectorTable, other: VectorTable) -> None:
+    """Check that the vectors of two tables come from one model; InputError if not."""
+    keys = [one.metadata.get("content"), other.metadata.get("content")]
     if None not in keys and keys[0] != keys[1]:
         raise InputError(
-            f"{one.where} was embedded with {one.facts.get('model')}, {other.where} with {other.facts.get('model')}.",
+            f"{one.where} was embedded with {one.metadata.get('model')}, "
+            f"{other.where} with {other.metadata.get('model')}.",
             "embed both tables with one model.",
         )
 
 
 @contextmanager
-def opened(
+def open_vectors(
     spark: "SparkSession",
     job: "DedupJob | JoinJob | MineJob",
-    phases: "Phases",
+    timings: "Timings",
     where: str,
     table_format: str | None,
-    *,
     names: Sequence[str],
     column: str | None,
     text: str | None,
-) -> Iterator[Source]:
-    """Opens a table. Vectors that are made here stay on the disks of the executors until it is closed.
+) -> Iterator[VectorTable]:
+    """Open a table. If its texts are encoded first, executors keep the vectors on disk until the table is closed.
 
     Args:
         spark: The session.
-        job: What says the model.
-        phases: Where the seconds go.
+        job: The job, with the options of the model.
+        timings: Measures the phases.
         where: Path or name of the table.
-        table_format: Its format, told from the name if None.
-        names: Columns that are needed beside the vectors.
-        column: The column of the vectors; the only one if None.
-        text: The column of the texts if the job has a model.
-
-    Raises:
-        InputError: A column is missing, or there are several to choose from.
-        TableError: The table cannot be read.
-        ModelError: The model cannot be had.
+        table_format: Format of the table, by default found from its name.
+        names: Other columns that the job needs.
+        column: The vector column, by default the only one.
+        text: The text column to encode; None if the table has vectors.
     """
-    with phases("read", f"Reading {where}"):
+    with timings("read", f"Reading {where}"):
         df = whole = io.read(spark, where, table_format)
         corrupt = 0
         if CORRUPT in df.columns:
-            # With another column, for Spark refuses to read this one alone from the files.
-            corrupt = df.agg(sf.count(exact(CORRUPT)), sf.count(exact(df.columns[0]))).collect()[0][0]
-            df = df.where(exact(CORRUPT).isNull()).drop(CORRUPT)
-        check_columns(df.schema, where, (text,) if text else (), tuple(names))
+            # Spark cannot read CORRUPT alone, so another column is counted too.
+            corrupt = df.agg(sf.count(quoted_column(CORRUPT)), sf.count(quoted_column(df.columns[0]))).collect()[0][0]
+            df = df.where(readable(df)).drop(CORRUPT)
+        check_columns(df.schema, where, (text,) if text else (), names)
     if text is None:
-        vector, facts = vector_column(df.schema, where, column)
-        yield Source(where, df, vector, facts, corrupt)
+        vector, metadata = vector_column(df.schema, where, column)
+        yield VectorTable(where, df, vector, metadata, corrupt)
         return
-    with phases("load", f"Loading {job.model}"):
-        found = survey(whole)
-        model = model_info.describe(spark, job, min(found.cores, found.wanted))
-    with phases("encode", f"Encoding {found.rows:,} rows of {where}"):
-        cut = df if found.fits else df.repartition(found.wanted)
-        made = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, prompt=job.prompt)
-        kept = cut.select(*map(exact, names), made.alias(_VECTOR)).persist(StorageLevel.DISK_ONLY)
-        with follow(spark, found.rows, len(found.partitions) if found.fits else found.wanted):
-            kept.select(sf.count(_VECTOR)).collect()
+    with timings("load", f"Loading {job.model}"):
+        size = count_rows(whole)
+        model = model_info.describe(spark, job, size.first_tasks)
+    with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
+        vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, prompt=job.prompt)
+        rows = size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))
+        rows = rows.persist(StorageLevel.DISK_ONLY)
+        rows.select(sf.count(_VECTOR)).collect()
     try:
-        yield Source(where, kept, _VECTOR, {**model, "model": model["name"]}, corrupt)
+        yield VectorTable(where, rows, _VECTOR, {**model, "model": model["name"]}, corrupt)
     finally:
-        kept.unpersist()
+        rows.unpersist()

@@ -11,7 +11,7 @@ from pyspark.sql.types import BinaryType, DoubleType, StructField, StructType
 
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.tasks.vector_column import checked
-from st_spark.tables.columns import exact
+from st_spark.tables.columns import quoted_column
 from st_spark.topk.scores import Matrix, exact_scores
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def digested(rows: "DataFrame", keys: tuple[str, ...], dimension: int, score: st
             columns = [*kept.columns, pa.array(_digests(found.matrix), pa.binary()), pa.array(own)]
             yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, CONTENT, OWN])
 
-    picked = rows.select(ID, *map(exact, keys), VECTOR)
+    picked = rows.select(ID, *map(quoted_column, keys), VECTOR)
     told = [each for each in picked.schema.fields if each.name != VECTOR]
     schema = StructType([*told, StructField(CONTENT, BinaryType()), StructField(OWN, DoubleType())])
     return picked.mapInArrow(digest, schema)
@@ -57,8 +57,8 @@ def copies(digests: "DataFrame", keys: tuple[str, ...], threshold: float) -> "Da
     """
     possible = sf.col(OWN) >= threshold
     for key in keys:
-        possible &= exact(key).isNotNull()  # a null is equal to nothing
-    same = Window.partitionBy(CONTENT, *map(exact, keys))
+        possible &= quoted_column(key).isNotNull()  # a null is equal to nothing
+    same = Window.partitionBy(CONTENT, *map(quoted_column, keys))
     found = digests.where(possible).withColumn("left_id", sf.min(ID).over(same))
     return found.where(sf.col(ID) != sf.col("left_id")).select("left_id", sf.col(ID).alias("right_id"))
 

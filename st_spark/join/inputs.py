@@ -10,7 +10,8 @@ from pyspark.sql import types as st
 
 from st_spark.errors import InputError
 from st_spark.join.shuffle import ID, VECTOR, key_name
-from st_spark.tables.columns import check_columns, exact
+from st_spark.spark.cluster import use_this_python
+from st_spark.tables.columns import check_columns, quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -76,9 +77,10 @@ def picked(
         if not isinstance(df.schema[name].dataType, _KEYS):
             said = df.schema[name].dataType.simpleString()
             raise InputError(f"The key {name!r} of {where} holds {said}.", "cast it to string.")
-    keys = [exact(name).alias(key_name(place)) for place, name in enumerate(on)]
-    more = [exact(name).alias(new) for new, name in others.items()]
-    return df.select(exact(id_column).alias(ID), exact(vector).alias(VECTOR), *keys, *more)
+    use_this_python(df.sparkSession)
+    keys = [quoted_column(name).alias(key_name(place)) for place, name in enumerate(on)]
+    more = [quoted_column(name).alias(new) for new, name in others.items()]
+    return df.select(quoted_column(id_column).alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more)
 
 
 def sides_of(

@@ -15,8 +15,9 @@ from st_spark.join.tasks.ground_truth import Drawn, Truth
 from st_spark.join.tasks.list_assignment import SALT
 from st_spark.join.tasks.regions import Regions, grouped
 from st_spark.join.tasks.vector_column import checked
-from st_spark.topk.coarse_quantizer import Cells, Recall, cell_count, choose_nprobe, found_within, recall_of
-from st_spark.topk.kmeans import centroids
+from st_spark.topk.coarse_quantizer import CoarseQuantizer, list_count
+from st_spark.topk.kmeans import list_centroids
+from st_spark.topk.recall import Recall, choose_nprobe, found_within, recall_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -48,7 +49,7 @@ class Tuned:
         regions: Which meetings the cells belong to.
     """
 
-    cells: Cells
+    cells: CoarseQuantizer
     nprobe: int
     recall: Recall
     regions: Regions
@@ -75,11 +76,11 @@ def tune(sides: "Sides", found: "Survey", request: "Request", k: int) -> Tuned |
     sample = draw(right, m, most + aside, sides.keys, *size)
     searchers = sample if itself else draw(sides.left, n, _SEARCHERS, sides.keys, *size)
     learnt = sample.matrix[aside:]
-    cells = Cells(centroids(learnt, cell_count(m, len(learnt)), request.score), request.score)
+    cells = CoarseQuantizer(list_centroids(learnt, list_count(m, len(learnt)), request.score), request.score)
     queries = searchers.part(0, aside if itself else _QUERIES)
     nprobe, recall = _measured(right, queries, cells, request, k, sides)
-    rights = np.bincount(cells.home(learnt), minlength=len(cells)).astype(np.float64) * (m / len(learnt))
-    probes = cells.probes(searchers.matrix[:_SEARCHERS], nprobe)
+    rights = np.bincount(cells.assign(learnt), minlength=len(cells)).astype(np.float64) * (m / len(learnt))
+    probes = cells.probe(searchers.matrix[:_SEARCHERS], nprobe)
     lefts = np.bincount(probes.ravel(), minlength=len(cells)).astype(np.float64) * (n / probes.size)
     target = _region_rows(n + m, found)
     return Tuned(cells, nprobe, recall, grouped(cells.centroids, rights, lefts, target, _MOST_LEFT * target))
@@ -110,7 +111,7 @@ def draw(side: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimens
 
 
 def _measured(
-    right: "DataFrame", queries: Drawn, cells: Cells, request: "Request", k: int, sides: "Sides"
+    right: "DataFrame", queries: Drawn, cells: CoarseQuantizer, request: "Request", k: int, sides: "Sides"
 ) -> tuple[int, Recall]:
     """How many cells to search, and the recall: one pass over the right rows finds the true neighbours."""
     if request.recall == 1.0 or not len(queries.ids):
@@ -130,7 +131,7 @@ def _measured(
     best = shuffle.best(made, k).select("left_id", "cell").collect()
     row, cell = (np.array([each[name] for each in best], np.int64) for name in ("left_id", "cell"))
     rows = len(queries.ids)
-    order = cells.probes(queries.matrix, len(cells))
+    order = cells.probe(queries.matrix, len(cells))
     ranks = np.empty_like(order)
     np.put_along_axis(ranks, order, np.arange(len(cells))[None, :], axis=1)
     rank = ranks[row, cell]

@@ -19,7 +19,7 @@ from st_spark.join.options import Request
 from st_spark.join.shuffle import ID, VECTOR, key_name
 from st_spark.join.tasks.components import of_meeting
 from st_spark.join.tasks.vector_column import checked
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from st_spark.topk.scores import exact_scores
 
 if TYPE_CHECKING:
@@ -196,5 +196,5 @@ def _whole(digests: "DataFrame", scored: "DataFrame", facts: dict[str, Any]) -> 
         group.alias("group"),
         sf.coalesce("size", sf.lit(1).cast("bigint")).alias("size"),
         (group == sf.col("id")).alias("representative"),
-        sf.coalesce("score", OWN).alias("score", metadata={FACTS: said}),
+        sf.coalesce("score", OWN).alias("score", metadata={METADATA_KEY: said}),
     )

@@ -10,7 +10,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.join import placement
 from st_spark.join.tasks.blocks import LEFT_ID, MEETING, RIGHT_ID, ROW_VECTOR, Gathering, Meeting
-from st_spark.tables.columns import exact
+from st_spark.tables.columns import quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -122,7 +122,7 @@ def key_name(place: int) -> str:
 
 def _seated(side: DataFrame, ids: "dict[str, Column]", others: Sequence[str]) -> DataFrame:
     named = [value.alias(name) for name, value in ids.items()]
-    return side.select(MEETING, *named, sf.col(VECTOR).alias(ROW_VECTOR), *map(exact, others))
+    return side.select(MEETING, *named, sf.col(VECTOR).alias(ROW_VECTOR), *map(quoted_column, others))
 
 
 def _cut(rows: DataFrame, tasks: int) -> DataFrame:

@@ -10,7 +10,7 @@ from st_spark.join import exact
 from st_spark.join.input_stats import Survey, survey
 from st_spark.join.inputs import Sides, sides_of
 from st_spark.join.options import Request
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -115,5 +115,7 @@ def join(sides: Sides, request: Request, each: "Each | None" = None, made: "Stru
     if each is None:
         said = {name: value for name, value in facts.items() if value is not None and name != "meetings"}
         others = ["rank"] if request.k is not None else []
-        pairs = pairs.select("left_id", "right_id", sf.col("score").alias("score", metadata={FACTS: said}), *others)
+        pairs = pairs.select(
+            "left_id", "right_id", sf.col("score").alias("score", metadata={METADATA_KEY: said}), *others
+        )
     return Joined(pairs, found, facts)

@@ -1,1 +1,1 @@
-"""The Spark session, task resources, progress, failures, file systems."""
+"""The Spark session: start it, use its resources, show progress, explain failures, reach its file systems."""

@@ -1,28 +1,36 @@
-"""What Spark says when a job fails, as one of our errors: the line that matters instead of pages of traces."""
+"""Turn an error of Spark into one of ours: one line with a fix instead of pages of stack traces."""
 
 import os
 import re
-import sys
 
 from st_spark import errors
 from st_spark.errors import PlatformError, StSparkError
 
-# An error of ours at the end of a worker's traceback, with or without its class.
+_INSTALL = "install st-spark in it on every node, or set PYSPARK_PYTHON to one that has it; see `st-spark doctor`."
+_MISSING = "The Python of the Spark workers, {python}, has no module {module!r}."
+# What a worker without st-spark raises; see embedding.udf.
+MISSING_MODULE = f"{_MISSING} Fix: {_INSTALL}"
+_RAISED_MISSING = re.compile(r"RuntimeError: (The Python of the Spark workers.+?) Fix: (.+)")
+# One of our own errors in the traceback of a worker.
 _OURS = re.compile(r"(?:st_spark\.errors\.)(\w+): (.+?) Fix: (.+)")
-_UNNAMED = re.compile(r"RuntimeError: (The Python of the Spark workers.+?) Fix: (.+)")
-_INSTALL = (
-    "install st-spark there on every node, or point PYSPARK_PYTHON at a Python that has it; see `st-spark doctor`."
-)
 
-# What Spark's text holds, what it means, and the fix; the first that fits.
+# A pattern in Spark's error, the problem, and the fix. The first match counts.
 _SIGNS = (
-    (r"No module named '?([\w.]+)", "The Python of the Spark workers ({python}) has no module '{0}'.", _INSTALL),
-    (r'Cannot run program "([^"]+)"', "Spark cannot start its Python workers: there is no program {0}.", _INSTALL),
-    ("PYTHON_VERSION_MISMATCH", "The Spark workers ({python}) run another version of Python than this one.", _INSTALL),
+    (r"No module named '?(?P<module>[\w.]+)", _MISSING, _INSTALL),
+    (
+        r'Cannot run program "(?P<program>[^"]+)"',
+        "Spark cannot start its Python workers: no program {program}.",
+        _INSTALL,
+    ),
+    (
+        "PYTHON_VERSION_MISMATCH",
+        "The Spark workers run another version of Python ({python}) than the driver.",
+        _INSTALL,
+    ),
     (
         "Python worker exited unexpectedly|PYTHON_WORKER_EXITED",
-        "A Python worker of Spark died, most often for lack of memory.",
-        "give the job more memory or fewer cores at once; the system's log says whether memory ran out.",
+        "A Python worker of Spark died. Most often it ran out of memory.",
+        "give the job more memory or run fewer tasks at once; the system's log says whether memory ran out.",
     ),
     ("OutOfMemoryError", "Spark's JVM ran out of memory.", "raise spark.driver.memory or spark.executor.memory."),
     ("No space left on device", "The disk is full.", "free space, or point spark.local.dir at a larger disk."),
@@ -30,34 +38,34 @@ _SIGNS = (
 
 
 class JobError(StSparkError):
-    """A job that failed for a reason that we have no better name for."""
+    """A job that failed for a reason that st-spark does not know."""
 
 
 def explain(error: BaseException) -> StSparkError:
-    """The error itself if it is ours, else what it means, in one line."""
+    """Return the error itself if it is ours, else one of ours that says in one line what happened."""
     if isinstance(error, StSparkError):
         return error
-    said = str(error)
-    if ours := list(_OURS.finditer(said)):
-        last = ours[-1]  # of a chain it is the one that was raised
+    text = str(error)
+    if ours := list(_OURS.finditer(text)):
+        last = ours[-1]  # the error that ended the task, if errors are chained
         kind = getattr(errors, last.group(1), StSparkError)
         return kind(last.group(2), last.group(3).strip())
-    if found := _UNNAMED.search(said):
+    if found := _RAISED_MISSING.search(text):
         return PlatformError(found.group(1), found.group(2).strip())
-    return _platform(said) or JobError(_first_line(error, said), "see the log.")
+    return _platform(text) or JobError(_first_line(error, text), "see the log.")
 
 
-def _platform(said: str) -> PlatformError | None:
-    python = os.environ.get("PYSPARK_PYTHON", sys.executable)
+def _platform(text: str) -> PlatformError | None:
+    python = os.environ.get("PYSPARK_PYTHON", "python3")
     for pattern, problem, fix in _SIGNS:
-        if found := re.search(pattern, said):
-            return PlatformError(problem.format(*found.groups(), python=python), fix)
+        if found := re.search(pattern, text):
+            return PlatformError(problem.format(**found.groupdict(), python=python), fix)
     return None
 
 
-def _first_line(error: BaseException, said: str) -> str:
-    """The line that names the reason: Spark's error class, else the last exception of a Python traceback."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _first_line(error: BaseException, text: str) -> str:
+    """Return the line with the reason: the last exception of a Python traceback, else Spark's error class."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b.*: ", line) and "Py4J" not in line]
     classed = [line for line in lines if re.search(r"\[[A-Z_]+(\.[A-Z_]+)*\] ", line)]
     line = next(iter([*raised[-1:], *classed[:1], *lines[:1]]), "")

@@ -1,4 +1,4 @@
-"""How far a Spark action is: a bar on a terminal, plain log lines elsewhere."""
+"""Show the progress of a Spark action: a bar on a terminal, log lines elsewhere."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from st_spark.spark.filesystem import is_connect
+from st_spark.spark.cluster import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -17,38 +17,36 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 POLL_SECONDS = 0.3
 LINE_SECONDS = 5.0
-# (stage id, tasks, tasks done) of each stage of the action
+# (stage id, tasks, tasks done) of each stage of the action.
 Stages = Iterable[tuple[int, int, int]]
 
 
 @contextmanager
 def follow(spark: "SparkSession", rows: int, tasks: int) -> Iterator[None]:
-    """Shows the rows done while the action inside runs.
+    """Show how many rows are done while the action inside runs.
 
     Args:
-        spark: The session of the action, which must be started by this thread.
-        rows: Rows in all.
-        tasks: Tasks of the stage that does the work; rows done are told from the tasks done.
+        spark: The session of the action. This thread must start the action.
+        rows: Number of all rows.
+        tasks: Number of tasks of the stage that does the work. Each counts for an equal share of the rows.
     """
-    show = _Bar(rows) if sys.stderr.isatty() else _Lines(rows)
+    display = _bar if sys.stderr.isatty() else _log_lines
     watch = _connect_tasks if is_connect(spark) else _classic_tasks
-    try:
-        with watch(spark, lambda stages: show.update(rows * tasks_done(stages, tasks) // max(tasks, 1))):
+    with display(rows) as show:
+        with watch(spark, lambda stages: show(rows * tasks_done(stages, tasks) // max(tasks, 1))):
             yield
-        show.update(rows)
-    finally:
-        show.close()
+        show(rows)
 
 
 def tasks_done(stages: Stages, tasks: int) -> int:
-    """Tasks done of the newest stage with so many tasks, 0 where it has not begun."""
+    """Return how many tasks are done of the newest stage with this number of tasks, 0 before it starts."""
     return max(((stage, done) for stage, size, done in stages if size == tasks), default=(0, 0))[1]
 
 
 @contextmanager
 def _classic_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> Iterator[None]:
-    """Polls Spark's status tracker for the jobs that this thread starts."""
-    context: Any = spark.sparkContext  # its stubs do not know that a property may be None
+    """Poll Spark's status tracker for the jobs that this thread starts."""
+    context: Any = spark.sparkContext  # its stubs do not allow None as the value of a property
     group, stop = f"st-spark-{uuid.uuid4()}", threading.Event()
     before = context.getLocalProperty("spark.jobGroup.id")
     context.setLocalProperty("spark.jobGroup.id", group)
@@ -72,7 +70,7 @@ def _classic_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> I
 
 @contextmanager
 def _connect_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> Iterator[None]:
-    """Listens to the progress that a Spark Connect server tells."""
+    """Listen to the progress reports of a Spark Connect server."""
     session: Any = spark
 
     def handler(stages: Iterable[Any] | None, *_: object, **__: object) -> None:
@@ -85,46 +83,38 @@ def _connect_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> I
         session.removeProgressHandler(handler)
 
 
-class _Bar:
-    """A bar with rows, rows/s and the time left."""
+@contextmanager
+def _bar(rows: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with rows, rows/s and the time left."""
+    from tqdm import tqdm
 
-    def __init__(self, rows: int) -> None:
-        from tqdm import tqdm
+    shape = "{percentage:3.0f}% {bar} {n:,} of {total:,} rows, {rate_noinv_fmt}, {remaining} left"
+    with tqdm(total=rows, unit=" rows", smoothing=0, bar_format=shape, dynamic_ncols=True, mininterval=0) as bar:
 
-        shape = "{percentage:3.0f}% {bar} {n:,} of {total:,} rows, {rate_noinv_fmt}, {remaining} left"
-        self._bar = tqdm(total=rows, unit=" rows", smoothing=0, bar_format=shape, dynamic_ncols=True, mininterval=0)
+        def show(done: int) -> None:
+            bar.n = max(done, bar.n)
+            bar.refresh()  # its time goes on also when no task has ended
 
-    def update(self, done: int) -> None:
-        """Moves the bar; also the time passes where no task has ended."""
-        self._bar.n = max(done, self._bar.n)
-        self._bar.refresh()
-
-    def close(self) -> None:
-        """Leaves the bar as it is and ends its line."""
-        self._bar.close()
+        yield show
 
 
-class _Lines:
-    """A log line every few seconds."""
+@contextmanager
+def _log_lines(rows: int) -> Iterator[Callable[[int], None]]:
+    """Log a line every LINE_SECONDS."""
+    start = last = time.monotonic()
 
-    def __init__(self, rows: int) -> None:
-        self._rows, self._start = rows, time.monotonic()
-        self._last = self._start
-
-    def update(self, done: int) -> None:
-        """Logs, unless it has just done so."""
+    def show(done: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self._last < LINE_SECONDS:
-            return
-        self._last = now
-        _log.info(line(done, self._rows, now - self._start))
+        if now - last >= LINE_SECONDS:
+            last = now
+            _log.info(line(done, rows, now - start))
 
-    def close(self) -> None:
-        """Nothing to close."""
+    yield show
 
 
 def line(done: int, rows: int, seconds: float) -> str:
-    """One progress line: "1,200 of 5,000 rows (24%), 400 rows/s, 10 s left"."""
+    """Return a progress line: "1,200 of 5,000 rows (24%), 400 rows/s, 10 s left"."""
     share = f"{done:,} of {rows:,} rows ({done * 100 // max(rows, 1)}%)"
     if not done or seconds <= 0:
         return f"{share}, {seconds:.0f} s so far"

@@ -1,4 +1,4 @@
-"""The local Spark session of the command line; nothing else builds sessions."""
+"""Find the running Spark session, or start a local one. No other module starts sessions."""
 
 import atexit
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 OLDEST_JAVA = 17
-# Delta's release for a PySpark that has no delta-spark package beside it.
+# Delta's release by Spark's major version, used if the package delta-spark is not installed.
 _DELTA = {"3": "3.3.2", "4": "4.4.0"}
 _GIGABYTE = 1024**3
 _SHUFFLES_PER_CORE = 4
@@ -26,21 +26,21 @@ _log: Path | None = None
 
 
 def start(delta: bool = False) -> "SparkSession":
-    """The session that a job runs in: the one that is there (also spark-submit's, or SPARK_REMOTE), else a local one.
+    """Return the running session, or the one of spark-submit or SPARK_REMOTE; else start a local one.
 
     Args:
-        delta: Whether the job touches Delta; only then a new local session fetches Delta's jars.
+        delta: Whether the job uses Delta. Only then a new local session fetches Delta's jars.
 
     Raises:
-        PlatformError: No Java, no PySpark, or jars that cannot be fetched.
+        PlatformError: Java or PySpark is missing, or the jars cannot be fetched.
     """
     try:
         from pyspark.sql import SparkSession
     except ModuleNotFoundError as error:
-        raise PlatformError(f"No module {error.name!r} here.", "pip install 'st-spark[spark]'.") from None
-    there = SparkSession.getActiveSession()
-    if there is not None:
-        return there
+        raise PlatformError(f"The module {error.name!r} is not installed.", "pip install 'st-spark[spark]'.") from None
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return SparkSession.builder.getOrCreate()  # spark-submit has named the application
     if "SPARK_REMOTE" in os.environ:
@@ -49,39 +49,30 @@ def start(delta: bool = False) -> "SparkSession":
     return _local(delta)
 
 
-def log_path() -> Path | None:
-    """Where the local session's log lies, None where Spark was not started here; it goes at exit unless kept."""
-    return _log
-
-
 def keep_log() -> Path | None:
-    """Leaves the local session's log in place for a person to read, and says where."""
+    """Return the path of the local session's log, and do not delete it at exit; None if Spark was not started here."""
     if _log is not None:
         atexit.unregister(_log.unlink)
     return _log
 
 
 def check_java() -> str:
-    """The version of the Java that Spark will run.
-
-    Raises:
-        PlatformError: None, one that does not run, or one that is too old.
-    """
+    """Return the version and path of the Java that Spark will run; PlatformError if it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     program = str(Path(home, "bin", "java")) if home else shutil.which("java")
     if program is None or not Path(program).exists():
         where = f"JAVA_HOME is {home}, which has no bin/java" if home else "There is no java on the PATH"
         raise PlatformError(f"{where}; Spark needs Java 17 or 21.", f"{_install_line()}.")
-    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', said)
+    output = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', output)
     if found is None or int(found.group(1)) < OLDEST_JAVA:
-        version = found.group(0) if found else said.strip()[:100]
+        version = found.group(0) if found else output.strip()[:100]
         raise PlatformError(f"{program} is {version}; Spark needs Java 17 or 21.", f"{_install_line()}.")
     return f"{found.group(0)} ({program})"
 
 
 def delta_package() -> str | None:
-    """The Maven coordinates of Delta for this PySpark; None where its jar lies among Spark's own."""
+    """Return the Maven coordinates of Delta for this PySpark; None if its jar is in Spark's jars folder."""
     import pyspark
 
     jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
@@ -116,7 +107,7 @@ def _install_line() -> str:
 def _local(delta: bool) -> "SparkSession":
     from pyspark.sql import SparkSession
 
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark's own choice is the PATH's python3
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else the first python3 on the PATH
     builder = SparkSession.builder.master("local[*]").appName("st-spark")
     for key, value in _settings(delta).items():
         builder = builder.config(key, value)
@@ -133,12 +124,12 @@ def _settings(delta: bool) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // _GIGABYTE
     settings = {
         "spark.driver.memory": f"{min(max(memory, 1), 8)}g",
-        # Nothing outside this machine talks to it, and no name has to resolve.
+        # Only this machine connects to the driver, and no host name has to resolve.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # Spark's default of 200 is made for clusters: here each would be a task of its own on a few cores.
+        # Spark's default of 200 suits clusters. On a few cores it means 200 tiny tasks.
         "spark.sql.shuffle.partitions": str(_SHUFFLES_PER_CORE * cores),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
     }
@@ -146,7 +137,7 @@ def _settings(delta: bool) -> dict[str, str]:
         settings |= {
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-            # Delta reads its own log as a Spark job of 50 tasks, many times per command.
+            # By default Delta reads its log with 50 tasks, many times per command.
             "spark.databricks.delta.snapshotPartitions": str(cores),
         }
         package = delta_package()
@@ -165,7 +156,7 @@ def _open_log() -> Path:
 
 @contextmanager
 def _errors_to(log: Path) -> Iterator[None]:
-    """What is started inside inherits the log as its standard error: the JVM, and Python workers from it."""
+    """Write the standard error of child processes to the log: the JVM and its Python workers inherit it."""
     sys.stderr.flush()
     before = os.dup(2)
     try:
@@ -178,15 +169,15 @@ def _errors_to(log: Path) -> Iterator[None]:
 
 
 def _not_started(error: Exception, log: Path, delta: bool) -> PlatformError:
-    said = log.read_text(encoding="utf-8", errors="replace")
-    if delta and ("unresolved dependency" in said or "UNRESOLVED DEPENDENCIES" in said):
-        lost = re.search(r"(Host \S+ not found|Connection \w+|Server access error[^\n]{0,120}|timed out)", said)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if delta and ("unresolved dependency" in text or "UNRESOLVED DEPENDENCIES" in text):
+        lost = re.search(r"(Host \S+ not found|Connection \w+|Server access error[^\n]{0,120}|timed out)", text)
         return PlatformError(
             f"Delta's jars ({delta_package()}) cannot be fetched{f': {lost.group(1)}' if lost else ''}.",
-            "name a Maven repository that this machine reaches (spark.jars.repositories or spark.jars.ivySettings in "
+            "name a Maven repository that this machine can reach (spark.jars.repositories or spark.jars.ivySettings in "
             "spark-defaults.conf), put the jars into Spark's jars folder, or choose --output-format parquet.",
         )
-    causes = [line.strip() for line in said.splitlines() if re.search(r"(Error|Exception|error)\b.*:", line)]
+    causes = [line.strip() for line in text.splitlines() if re.search(r"(Error|Exception|error)\b.*:", line)]
     reason = causes[-1][:300] if causes else f"{type(error).__name__}: {str(error).splitlines()[0]}"
     return PlatformError(
         f"Spark did not start: {reason}", f"read its log, {keep_log()}; `st-spark doctor` checks the rest."

@@ -1,4 +1,4 @@
-"""The threads and the GPU that Spark grants the running task."""
+"""Use the CPU threads and the GPU that Spark gives the running task."""
 
 import os
 
@@ -6,7 +6,7 @@ from st_spark.errors import PlatformError
 
 
 def use_granted() -> None:
-    """Makes torch use the threads and the GPU that Spark grants this task; PlatformError if torch lacks that GPU."""
+    """Let torch use the threads and the GPU of this task; PlatformError if torch does not see the GPU."""
     device = task_device()
     check_device(device)
     set_threads(task_threads())
@@ -17,7 +17,7 @@ def use_granted() -> None:
 
 
 def task_threads() -> int | None:
-    """Threads that Spark grants this task (spark.task.cpus), None outside of a task."""
+    """Return the CPU threads of this task (spark.task.cpus); None outside a task."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -25,7 +25,7 @@ def task_threads() -> int | None:
 
 
 def task_device() -> str | None:
-    """The device that Spark gave this task, None where it gave none: then the first GPU, if any, or the CPU."""
+    """Return the GPU of this task as a torch device; None if Spark gave it none (then the model chooses its device)."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -34,14 +34,11 @@ def task_device() -> str | None:
 
 
 def device_of(address: str, visible: str | None) -> str:
-    """Names for torch the GPU at an address of Spark's.
+    """Return torch's name for the GPU at one of Spark's addresses.
 
     Args:
-        address: What the discovery script printed: nvidia-smi's index, or a UUID.
-        visible: CUDA_VISIBLE_DEVICES. torch counts within it, nvidia-smi does not.
-
-    Raises:
-        PlatformError: A UUID that CUDA_VISIBLE_DEVICES does not list.
+        address: The address that the discovery script printed: nvidia-smi's index, or a UUID.
+        visible: CUDA_VISIBLE_DEVICES. torch counts only the devices in it; nvidia-smi counts all.
     """
     listed = [name.strip() for name in (visible or "").split(",")]
     if address in listed:
@@ -49,17 +46,13 @@ def device_of(address: str, visible: str | None) -> str:
     if address.isdigit():
         return f"cuda:{address}"
     raise PlatformError(
-        f"Spark gave this task the GPU {address!r}, which is no index and not in CUDA_VISIBLE_DEVICES={visible!r}.",
+        f"Spark gave this task the GPU {address!r}, which is neither an index nor in CUDA_VISIBLE_DEVICES={visible!r}.",
         "let the discovery script print indices, as Spark's own getGpusResources.sh does",
     )
 
 
 def check_device(device: str | None) -> None:
-    """Refuses a GPU that torch does not have, before any work.
-
-    Raises:
-        PlatformError: torch sees fewer devices.
-    """
+    """Check that torch sees a device; PlatformError if it sees fewer CUDA devices."""
     if device is None:
         return
     import torch
@@ -68,12 +61,12 @@ def check_device(device: str | None) -> None:
     if int(device.removeprefix("cuda:")) >= count:
         raise PlatformError(
             f"Spark gave this task the device {device!r}, but torch {torch.__version__} sees {count} CUDA devices.",
-            "install a CUDA build of torch and the driver on the workers, or do not ask for spark.task.resource.gpu",
+            "install a CUDA build of torch and the driver on the workers, or do not set spark.task.resource.gpu.amount",
         )
 
 
 def set_threads(threads: int | None) -> None:
-    """Another stage may grant another number."""
+    """Set torch's number of threads: each Spark stage can have another spark.task.cpus."""
     import torch
 
     if threads is not None and torch.get_num_threads() != threads:

@@ -1,1 +1,1 @@
-"""Job specs: frozen, checked, the same as JSON and as command line flags. Standard library only."""
+"""Jobs as data: checked fields, JSON, command line flags. Standard library only."""

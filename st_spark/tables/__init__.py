@@ -1,1 +1,1 @@
-"""Read and write tables: columns, metadata, atomic writes."""
+"""Read and write tables: formats, atomic writes, columns, metadata, row counts."""

@@ -1,20 +1,19 @@
-"""Stage and swap: a table is written beside its place and moved there whole, so a crash leaves the old one.
+"""Write a new table beside the old one, then rename it: a crash leaves the old table.
 
-What a crash can leave, and what `recover` makes of it at the next run:
+At the next run `recover` cleans up after a crash:
 
-- a half-written new table beside the old one: deleted;
-- the old table moved away, the new one not yet in its place: the old one is moved back;
-- the new table in its place, the old one not yet deleted: deleted;
-- some files of an append already moved in: taken out again, for the run that moved them has failed.
+- A partial new table beside the old one is deleted.
+- If the old table was moved away and the new one is not in its place yet, the old one is moved back.
+- If the new table is in its place and the old one is not deleted yet, it is deleted.
+- If an append has moved some of its files, they are removed again, because that run has failed.
 
-On a local disk and on HDFS a rename is atomic: readers see the old table or the new one, save for the moment between
-two renames of an overwrite, when they see none. An append moves its files one by one, and readers may see a part of
-them. On object stores a rename is a copy. Where that matters, write Delta. Two jobs that write one Parquet table at
-the same time are not kept apart.
+On a local disk and on HDFS a rename is atomic: readers see the old table or the new one. Between the two renames of an
+overwrite they see none for a moment. An append moves its files one by one, so readers can see some of them. On object
+stores a rename is a copy. If that matters, write Delta. Two jobs must not write one Parquet table at the same time.
 """
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from st_spark.errors import TableError
 
@@ -22,26 +21,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from st_spark.spark.filesystem import Files
-
-
-class Store(Protocol):
-    """Things with names that can be moved: folders, or tables of a catalog."""
-
-    def beside(self, target: str, state: str) -> str:
-        """The name of the new or old table that belongs to a target."""
-        ...
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a table."""
-        ...
-
-    def move(self, source: str, target: str) -> None:
-        """Renames; the target must not exist."""
-        ...
-
-    def delete(self, name: str) -> None:
-        """Deletes the table if there is one."""
-        ...
 
 
 class Folders:
@@ -52,58 +31,61 @@ class Folders:
         self.exists, self.move, self.delete = files.exists, files.move, files.delete
 
     def beside(self, target: str, state: str) -> str:
-        """A hidden folder beside the target: Spark skips it when it reads the parent folder."""
+        """Return a hidden folder beside the target. Spark skips it when it reads the parent folder."""
         parent, slash, name = target.rstrip("/").rpartition("/")
         if not name or parent.endswith(":/"):
-            raise TableError(f"{target} cannot be a table: it has no name in a folder.", "name a folder below it.")
+            raise TableError(f"{target} cannot be a table: it is the root of a file system.", "name a folder in it.")
         return f"{parent}{slash}.{name}.st-spark-{state}"
 
     def append(self, target: str) -> None:
-        """Moves the staged data files into the target; all of them carry the id of the one write that made them."""
-        staged = self.beside(target, "new")
-        parts = [name for name in self.files.names(staged) if name.startswith("part-")]
+        """Move the new data files into the target. The id of their write is part of their names."""
+        new = self.beside(target, "new")
+        parts = [name for name in self.files.names(new) if name.startswith("part-")]
         for write in {_write_id(name) for name in parts}:
-            self.files.make(f"{staged}/_append-{write}")  # from here on until it is deleted: take back what was moved
+            self.files.make(f"{new}/_append-{write}")  # as long as this exists, recover() removes the moved files
         for name in parts:
-            self.files.move(f"{staged}/{name}", f"{target}/{name}")
-        self.files.delete(staged)
+            self.files.move(f"{new}/{name}", f"{target}/{name}")
+        self.files.delete(new)
 
     def undo_append(self, target: str) -> None:
-        """Takes an unfinished append out of the target again."""
-        staged = self.beside(target, "new")
-        if not self.exists(staged):
+        """Remove the files of an unfinished append from the target."""
+        new = self.beside(target, "new")
+        if not self.exists(new):
             return
-        writes = [name.removeprefix("_append-") for name in self.files.names(staged) if name.startswith("_append-")]
+        writes = [name.removeprefix("_append-") for name in self.files.names(new) if name.startswith("_append-")]
         for name in self.files.names(target) if writes and self.exists(target) else ():
             if _write_id(name) in writes:
                 self.files.delete(f"{target}/{name}")
 
 
 class CatalogTables:
-    """Tables of Spark's own catalog whose format has no transactions."""
+    """Tables of Spark's catalog whose format has no transactions."""
 
     def __init__(self, spark: "SparkSession") -> None:
         self._spark = spark
 
     def beside(self, target: str, state: str) -> str:
-        """A table of the same schema with a longer name."""
+        """Return a table in the same database, with a longer name."""
         return f"{target}__st_spark_{state}"
 
     def exists(self, name: str) -> bool:
-        """See Store."""
+        """Return whether there is such a table."""
         return self._spark.catalog.tableExists(name)
 
     def move(self, source: str, target: str) -> None:
-        """See Store."""
+        """Rename a table; the target must not exist."""
         self._spark.sql(f"ALTER TABLE {source} RENAME TO {target}")
 
     def delete(self, name: str) -> None:
-        """See Store."""
+        """Delete the table if it exists."""
         self._spark.sql(f"DROP TABLE IF EXISTS {name}")
 
 
+Store = Folders | CatalogTables
+
+
 def recover(store: Store, target: str) -> None:
-    """Undoes what a crashed run left; call it before anything is read or written."""
+    """Clean up after a crashed run. Call it before reading or writing."""
     old = store.beside(target, "old")
     if isinstance(store, Folders):
         store.undo_append(target)
@@ -114,7 +96,7 @@ def recover(store: Store, target: str) -> None:
 
 
 def replace(store: Store, target: str) -> None:
-    """Puts the staged table in the target's place, whether or not there is one."""
+    """Replace the target by the new table."""
     new, old = store.beside(target, "new"), store.beside(target, "old")
     if store.exists(target):
         store.move(target, old)
@@ -123,6 +105,6 @@ def replace(store: Store, target: str) -> None:
 
 
 def _write_id(name: str) -> str:
-    """The id that Spark gives all files of one write, part-00000-<id>-c000.snappy.parquet; else the name itself."""
+    """Return the id of the write in a file's name, part-00000-<id>-c000.snappy.parquet; else the name itself."""
     found = re.match(r"part-\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", name)
     return found.group(1) if found else name

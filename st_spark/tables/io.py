@@ -1,30 +1,32 @@
-"""Reading and writing tables: the only room that knows formats, modes and what makes a write all or nothing.
+"""Read and write tables. No other module knows formats and modes.
 
-Parquet is staged and swapped (see `swap`); a Delta commit is atomic by itself; a catalog table follows its provider.
+A write succeeds as a whole or leaves the old table. Parquet is written beside the table and then moved (see
+`atomic_write`). Delta commits are atomic. A catalog table depends on its provider.
 """
 
 import re
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from st_spark.errors import StSparkError, TableError
 from st_spark.spark.filesystem import files_of
-from st_spark.tables import atomic_write, columns
+from st_spark.tables import atomic_write
 from st_spark.tables.columns import CORRUPT
+from st_spark.tables.metadata import check_same_vectors
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 _SUFFIXES = {"csv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
-# A quoted field may hold line breaks and doubled quotes (RFC 4180); every column stays a string. Nothing between two
-# commas is null, "" is an empty text: so the null value must be another than the empty one.
+# A quoted field may hold line breaks and doubled quotes (RFC 4180). Every column is a string. Nothing between two
+# commas is null, and "" is an empty text, so nullValue must differ from emptyValue.
 _CSV = {"header": "true", "multiLine": "true", "escape": '"', "emptyValue": "", "nullValue": "\0"}
 _TABLE_NAME = re.compile(r"(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){0,2}")
 
 
 def find_format(spark: "SparkSession", where: str) -> str:
-    """The format of an existing table, told from its name: csv, json, parquet, delta or table."""
+    """Find the format of an existing table from its name and files: csv, json, parquet, delta or table."""
     plain = PurePosixPath(where.removesuffix(".gz").removesuffix(".bz2"))
     by_suffix = _SUFFIXES.get(plain.suffix.lstrip(".").lower())
     if by_suffix != "parquet" and by_suffix:
@@ -39,15 +41,15 @@ def find_format(spark: "SparkSession", where: str) -> str:
 
 
 def read(spark: "SparkSession", where: str, table_format: str | None = None) -> "DataFrame":
-    """A table as a DataFrame; CSV and JSON lines get a column CORRUPT that is null in all sound rows.
+    """Read a table. CSV and JSON lines get a column CORRUPT, which is null in all rows that Spark can read.
 
     Args:
         spark: The session.
         where: A path that Spark can read, or the name of a catalog table.
-        table_format: One of spec.FORMATS_IN, told from the name if None.
+        table_format: One of choices.FORMATS_IN, by default found from the name.
 
     Raises:
-        TableError: No such path or table, or it cannot be read.
+        TableError: There is no such path or table, or it cannot be read.
     """
     table_format = table_format or find_format(spark, where)
     try:
@@ -64,19 +66,21 @@ def _read_text(spark: "SparkSession", where: str, table_format: str) -> "DataFra
     from pyspark.sql.types import StringType, StructField, StructType
 
     options = _CSV if table_format == "csv" else {}
-    found = spark.read.format(table_format).options(**options).load(where).schema
-    sound = [each for each in found.fields if each.name != "_corrupt_record"]  # JSON adds it when it has met one
-    if not sound:
+    schema = spark.read.format(table_format).options(**options).load(where).schema
+    fields = [field for field in schema.fields if field.name != "_corrupt_record"]  # JSON adds it for a bad row
+    if not fields:
         raise TableError(f"{where} has no row that can be read as {table_format}.", "check its format: --input-format.")
-    schema = StructType([*sound, StructField(CORRUPT, StringType())])
+    schema = StructType([*fields, StructField(CORRUPT, StringType())])
     reader = spark.read.format(table_format).options(**options, mode="PERMISSIVE", columnNameOfCorruptRecord=CORRUPT)
     return reader.schema(schema).load(where)
 
 
 def prepare(spark: "SparkSession", where: str, table_format: str) -> bool:
-    """Undoes what a crashed run left at an output, and says whether a table is there; TableError for no name."""
+    """Clean up after a crashed run, and return whether the output exists; TableError if its name is not valid."""
     if table_format == "table" and not _TABLE_NAME.fullmatch(where):
-        raise TableError(f"{where} is no name of a catalog table.", "name it as table, schema.table or `quoted name`.")
+        raise TableError(
+            f"{where} is no valid name of a catalog table.", "name it table, schema.table or `quoted name`."
+        )
     store = _store(spark, where, table_format)
     if store is not None:
         atomic_write.recover(store, where)
@@ -84,38 +88,37 @@ def prepare(spark: "SparkSession", where: str, table_format: str) -> bool:
     return spark.catalog.tableExists(where) if table_format == "table" else files_of(spark).exists(where)
 
 
-def refuse_existing(where: str) -> NoReturn:
-    """Raises the error of mode error."""
-    raise TableError(f"The output {where} exists.", "choose --mode overwrite or append, or another --output.")
-
-
 def check_append(spark: "SparkSession", new: "StructType", where: str, table_format: str, column: str) -> None:
-    """Refuses, before any work is done, an append to a table of other columns or of vectors made otherwise.
+    """Check before the work that an append fits the table; TableError with the first difference if not."""
+    check_same_schema(read(spark, where, table_format).schema, new, where, column)
 
-    Raises:
-        TableError: The first difference, by name.
-    """
-    old = read(spark, where, table_format).schema
-    ours = {each.name: each.dataType.simpleString() for each in new.fields}
-    theirs = {each.name: each.dataType.simpleString() for each in old.fields}
-    odd = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
-    if odd:
-        said = ", ".join(f"{name} ({theirs.get(name, 'none')} there, {ours.get(name, 'none')} here)" for name in odd)
-        raise TableError(f"{where} has other columns: {said}.", "append tables of the same columns, or overwrite it.")
-    columns.check_same_vectors(old, new, where, column)
+
+def check_same_schema(table: "StructType", new: "StructType", where: str, column: str) -> None:
+    """Check that rows of schema `new` fit a table; `column` is the column with the metadata. See check_append()."""
+    ours = {field.name: field.dataType.simpleString() for field in new.fields}
+    theirs = {field.name: field.dataType.simpleString() for field in table.fields}
+    names = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+    if names:
+        missing = "missing"
+        kinds = (f"{name} ({theirs.get(name, missing)} there, {ours.get(name, missing)} here)" for name in names)
+        raise TableError(
+            f"Cannot append to {where}: the columns differ: {', '.join(kinds)}.",
+            "append the same columns, or overwrite the table.",
+        )
+    check_same_vectors(table, new, where, column)
 
 
 def write(df: "DataFrame", where: str, table_format: str, mode: str) -> int | None:
-    """Writes a table, all of it or nothing.
+    """Write a table. If the write fails, the old table stays as it is.
 
     Args:
-        df: What to write; it may be read from the very table that it overwrites.
+        df: The rows to write. They may be read from the table that they overwrite.
         where: Path, or name of a catalog table.
-        table_format: One of spec.FORMATS_OUT.
-        mode: One of spec.MODES; `check_append` has been asked before.
+        table_format: One of choices.FORMATS_OUT.
+        mode: One of choices.MODES. Call check_append() before an append.
 
     Returns:
-        The version of a Delta table, None for the other formats.
+        The version of a Delta table, None for other formats.
     """
     spark = df.sparkSession
     store = _store(spark, where, table_format)
@@ -132,7 +135,7 @@ def write(df: "DataFrame", where: str, table_format: str, mode: str) -> int | No
         return None
     writer = df.write.mode("errorifexists" if mode == "error" else mode)
     if mode == "overwrite":
-        writer = writer.option("overwriteSchema", "true")  # Delta's; other formats always take the new columns
+        writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
     if table_format == "table":
         writer.saveAsTable(where)
     else:
@@ -140,10 +143,8 @@ def write(df: "DataFrame", where: str, table_format: str, mode: str) -> int | No
     return _delta_version(spark, where, table_format)
 
 
-def _store(
-    spark: "SparkSession", where: str, table_format: str
-) -> atomic_write.Folders | atomic_write.CatalogTables | None:
-    """How to stage and swap a table; None where the format has transactions of its own."""
+def _store(spark: "SparkSession", where: str, table_format: str) -> atomic_write.Store | None:
+    """Return how to replace the table in one move; None if the format has transactions."""
     if table_format == "parquet":
         return atomic_write.Folders(files_of(spark))
     if table_format == "delta" or _provider(spark, where) in ("delta", "iceberg", "hudi"):
@@ -152,7 +153,7 @@ def _store(
 
 
 def _provider(spark: "SparkSession", where: str) -> str:
-    """The format behind a catalog table, existing or about to be made."""
+    """Return the format of a catalog table, also of one that does not exist yet."""
     if not spark.catalog.tableExists(where):
         return str(spark.conf.get("spark.sql.sources.default", "parquet")).lower()
     rows = spark.sql(f"DESCRIBE TABLE EXTENDED {where}").collect()
@@ -162,29 +163,28 @@ def _provider(spark: "SparkSession", where: str) -> str:
 def _delta_version(spark: "SparkSession", where: str, table_format: str) -> int | None:
     if table_format == "table" and _provider(spark, where) != "delta":
         return None
-    # SQL would look for a relative path in the warehouse; the writer above looked for it elsewhere.
+    # SQL looks for relative paths in the warehouse, the writer above in the working directory.
     name = where if table_format == "table" else f"delta.`{files_of(spark).absolute(where)}`"
     return int(spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]["version"])
 
 
 def table_error(error: Exception, where: str, table_format: str) -> StSparkError:
-    """What Spark said about a table, as one line with a fix."""
+    """Turn an error of Spark about a table into one line with a fix."""
     if isinstance(error, StSparkError):
         return error
-    said = str(error)
-    if "PATH_NOT_FOUND" in said or "TABLE_OR_VIEW_NOT_FOUND" in said or "SCHEMA_NOT_FOUND" in said:
+    text = str(error)
+    if "PATH_NOT_FOUND" in text or "TABLE_OR_VIEW_NOT_FOUND" in text or "SCHEMA_NOT_FOUND" in text:
         return TableError(
             f"There is no {'table' if table_format == 'table' else 'path'} {where}.",
-            "check the name; a path is seen from where Spark runs.",
+            "check the name; the path must exist where Spark runs.",
         )
-    if "DATA_SOURCE_NOT_FOUND" in said and "delta" in said:
+    if "DATA_SOURCE_NOT_FOUND" in text and "delta" in text:
         return TableError(
             f"{where} is a Delta table, and this Spark session has no Delta.",
             "start Spark with `--packages io.delta:delta-spark_...` and Delta's extensions (docs.delta.io).",
         )
-    reason = next(
-        (line for line in said.splitlines() if "[" in line), said.splitlines()[0] if said else type(error).__name__
-    )
+    lines = text.splitlines() or [type(error).__name__]
+    reason = next((line for line in lines if "[" in line), lines[0])
     return TableError(
         f"{where} cannot be read as {table_format}: {reason.strip()}", "check its format: --input-format."
     )

@@ -1,4 +1,4 @@
-"""A look at the input before the work: rows, ids, and how it is cut into tasks."""
+"""Count the rows of an input before the work: how many tasks it needs, and which ids are missing or repeated."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as sf
 
 from st_spark.spark.cluster import cores
-from st_spark.tables.columns import CORRUPT, exact
+from st_spark.tables.columns import quoted_column, readable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# A task should last some seconds on one core, so that progress is seen and a lost one costs little ...
+# A task should take some seconds on one core: then progress is visible, and a lost task costs little.
 ROWS_PER_TASK = 10_000
-# ... but a small table must reach every core, in several waves, and still fill an encoder's window.
+# A small table must still reach every core, in several waves, and fill an encoder's window.
 WAVES = 4
-LEAST_ROWS_PER_TASK = 256
-MOST_TASKS = 20_000
+MIN_ROWS_PER_TASK = 256
+MAX_TASKS = 20_000
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What was found.
+class RowCounts:
+    """The size of an input.
 
     Attributes:
         rows: All rows.
@@ -35,32 +35,45 @@ class Survey:
 
     @property
     def wanted(self) -> int:
-        """How many tasks of equal size the rows should make, 1 or more."""
-        waves = min(self.cores * WAVES, self.rows // LEAST_ROWS_PER_TASK)
-        return max(1, min(MOST_TASKS, max(waves, self.rows // ROWS_PER_TASK)))
+        """The number of tasks of equal size that suits the rows, 1 or more."""
+        waves = min(self.cores * WAVES, self.rows // MIN_ROWS_PER_TASK)
+        return max(1, min(MAX_TASKS, max(waves, self.rows // ROWS_PER_TASK)))
 
     @property
-    def fits(self) -> bool:
-        """Whether the input's own partitions do: enough of them, and none that the others would wait for."""
-        share = max(self.rows / self.cores, LEAST_ROWS_PER_TASK)
+    def balanced(self) -> bool:
+        """Whether the input's own partitions suit: there are enough, and no core has to wait for a large one."""
+        share = max(self.rows / self.cores, MIN_ROWS_PER_TASK)
         return len(self.partitions) >= self.wanted and max(self.partitions, default=0) <= share
 
+    @property
+    def tasks(self) -> int:
+        """The number of tasks after repartition()."""
+        return len(self.partitions) if self.balanced else self.wanted
 
-def survey(df: "DataFrame") -> Survey:
-    """Counts the rows of each partition; no column is read, so on Parquet and Delta it costs next to nothing."""
-    counted = df.groupBy(sf.spark_partition_id()).agg(sf.count(sf.lit(1)).alias("rows")).collect()
-    sizes = tuple(row["rows"] for row in counted)
-    return Survey(sum(sizes), sizes, cores(df.sparkSession))
+    @property
+    def first_tasks(self) -> int:
+        """The number of tasks that start at once."""
+        return min(self.cores, self.wanted)
+
+    def repartition(self, df: "DataFrame") -> "DataFrame":
+        """Return the input with partitions that keep every core busy."""
+        return df if self.balanced else df.repartition(self.wanted)
+
+
+def count_rows(df: "DataFrame") -> RowCounts:
+    """Count the rows of each partition. No column is read, so this is cheap for Parquet and Delta."""
+    counts = df.groupBy(sf.spark_partition_id()).agg(sf.count(sf.lit(1)).alias("rows")).collect()
+    sizes = tuple(row["rows"] for row in counts)
+    return RowCounts(sum(sizes), sizes, cores(df.sparkSession))
 
 
 def count_ids(df: "DataFrame", column: str | None) -> dict[str, int]:
-    """Rows without an id, and rows whose id another row has had before; {} without an id column.
+    """Count the rows without an id, and the rows whose id another row has too; {} without an id column.
 
-    They are counted, not refused: the vectors are right all the same. What needs unique ids checks them itself.
+    Such rows are no error: their vectors are correct. A job that needs unique ids checks them itself.
     """
     if column is None:
         return {}
-    sound = df.where(exact(CORRUPT).isNull()) if CORRUPT in df.columns else df
-    name = exact(column)
-    row = sound.agg(sf.count(sf.lit(1)), sf.count(name), sf.count_distinct(name)).collect()[0]
+    name = quoted_column(column)
+    row = df.where(readable(df)).agg(sf.count(sf.lit(1)), sf.count(name), sf.count_distinct(name)).collect()[0]
     return {"null_id": row[0] - row[1], "duplicate_id": row[1] - row[2]}

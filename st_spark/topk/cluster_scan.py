@@ -1,172 +1,197 @@
-"""The best columns of rows by caps: those around a row's own cap tell what it needs, most others cannot give it."""
+"""Search by cluster: a row's own cluster raises its threshold, and most other clusters cannot reach it."""
 
+import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from st_spark.topk.candidates import Candidates
-from st_spark.topk.clusters import ROWS, SHELLS, Caps, product
-from st_spark.topk.products import factors
-from st_spark.topk.quantized import Codes, pieces, scaled
-from st_spark.topk.scores import Matrix, Places, Scores
+from st_spark.topk.candidates import RowMapping, TopKCollector
+from st_spark.topk.clusters import CHUNK, Clusters, inverse_norms
+from st_spark.topk.kmeans import spread_centroids
+from st_spark.topk.pairs import Pairs
+from st_spark.topk.quantized import quantize
+from st_spark.topk.scores import Matrix, Places, Rescorer, Scores, chunks, row_norms, scaled_rows, unit_factors
+from st_spark.topk.settings import Settings, device
+from st_spark.topk.tiles import Tiles, list_tiles
 
-# Columns for each of the k wanted that tell at first what a row needs, and rows that meet a shell at a time.
-_FIRST, _MET = 6, 4096
-_TINY = np.finfo(np.float64).tiny
-_NONE = Candidates.joined([])
-# Where this share of the rows looks into a shell, it takes no more time that all do.
-_WIDE = 0.25
+# Columns for each wanted neighbour that raise a row's threshold at first.
+_FIRST_COLUMNS = 6
+# Clusters that are searched by one tile at first.
+_TOGETHER = 4
+# Int8 products are this much faster, so clusters pay later.
+_INT8_SPEED = 4
+# Rows and columns of the sample that estimates the cost.
+_SAMPLED_ROWS, _SAMPLED_COLUMNS = 256, 16384
+# Clusters for each group of columns that the sample shows, and, times the root of the columns, the fewest and the most.
+_PER_GROUP, _FEWEST, _MOST = 1.1, 4, 9
+# There are tables of all pairs of clusters.
+_MAX_CLUSTERS = 4096
+# Columns belong to one group if they have this share of the wanted score. The columns of a cluster reach along another
+# centroid by at most this many standard deviations of the products of unrelated pairs.
+_SAME_GROUP, _REACH = 0.8, 2.5
 
 
-class Nearby:
-    """Looks for the k best columns of some rows, or for all that give what is needed; and for rows of columns.
+def find_clusters(
+    left: Matrix, right: Matrix, k: int | None, score: str, thresholds: Scores, settings: Settings
+) -> Clusters | None:
+    """Cluster the columns, or return None where the full scan takes less time.
+
+    A sample decides before anything expensive: vectors without clusters cost almost nothing here.
 
     Args:
-        caps: The columns.
-        left: [n, d] vectors.
-        k: How many, or None for all.
-        need: [n] least product that a pair is wanted for; -inf for all.
-        back: [m] the same of the columns, in the order of the caps, where their k best rows are wanted, too.
+        left: [n, d] rows.
+        right: [m, d] columns.
+        k: How many columns are wanted of each row, or None for all that reach the threshold.
+        score: One of "cosine", "dot" and "euclidean".
+        thresholds: [n] lowest value that is wanted of a row.
+        settings: See Settings.
+    """
+    dtype = settings.format()
+    min_pairs = settings.min_pairs
+    if min_pairs is None:
+        min_pairs = (1 << 28) * (_INT8_SPEED if dtype == torch.int8 else 1)
+    few = len(left) * len(right) < min_pairs or len(right) < settings.min_columns * (k or 0)
+    # The bound is for products alone. A GPU multiplies all pairs in less time than many small tiles.
+    if few or score == "euclidean" or device().type == "cuda":
+        return None
+    some = np.random.default_rng(2).permutation(len(left))[:_SAMPLED_ROWS]
+    rows, wanted = left[some], thresholds[some]
+    share, groups = estimated_share(rows, right, k, score, wanted)
+    if share > settings.max_estimate:
+        return None
+    root = math.sqrt(len(right))
+    count = round(min(max(_PER_GROUP * groups, _FEWEST * root), _MOST * root, _MAX_CLUSTERS))
+    return clusters_around(
+        spread_centroids(right, inverse_norms(right), count), left, right, k, score, thresholds, settings
+    )
 
-    Attributes:
-        order: [n] the row that comes first in what is found, and so on; columns come in the order of the caps.
-        need: [n] least product that a pair is wanted for, in that order, as far as it is known.
-        back: [m] the same of columns; None where no rows are wanted for them.
+
+def clusters_around(
+    centroids: torch.Tensor,
+    left: Matrix,
+    right: Matrix,
+    k: int | None,
+    score: str,
+    thresholds: Scores,
+    settings: Settings,
+) -> Clusters | None:
+    """Cluster the columns around given centroids, or return None if some rows show that it does not pay."""
+    some = np.random.default_rng(2).permutation(len(left))[:_SAMPLED_ROWS]
+    clusters = Clusters(right, score, centroids, settings.format())
+    share = ClusterScan(clusters, left[some], k, thresholds[some], settings).share()
+    return clusters if share <= settings.max_share else None
+
+
+def estimated_share(left: Matrix, right: Matrix, k: int | None, score: str, wanted: Scores) -> tuple[float, float]:
+    """Estimate from a sample which share of the pairs clusters would leave, and how many groups the columns form.
+
+    The rows of a group have a cosine of w with each other, so each has about the root of w with their centroid. The
+    two-direction bound is then x y + |x e| |y e| + 1 - w, with other columns in place of the centroids.
+    """
+    some = np.random.default_rng(3).permutation(len(right))[:_SAMPLED_COLUMNS]
+    longest = 1.0 if score == "cosine" else float(row_norms(right).max())
+    norms = np.maximum(row_norms(left), np.finfo(np.float32).tiny)
+    products = scaled_rows(left, 1 / norms) @ scaled_rows(right, unit_factors(right, score) / longest, some).T
+    wanted = wanted if score == "cosine" else wanted / (norms * longest)
+    if k is not None:
+        rank = min(max(round(k * len(some) / len(right)), 1), len(some))
+        wanted = np.maximum(wanted, np.partition(products, -rank, axis=1)[:, -rank])
+    v = np.clip(wanted, 1e-6, 1.0)
+    near = products >= (_SAME_GROUP * v)[:, None]
+    # A threshold may leave a row with nothing near: then groups may be as close as the threshold.
+    w = np.where(near, products, 0.0).sum(axis=1) / np.maximum(near.sum(axis=1), 1)
+    w = np.clip(np.where(near.any(axis=1), w, v), 1e-6, 1.0)[:, None]
+    reach = _REACH * np.sqrt(np.var(products[~near]) / w) if not near.all() else 0.0
+    upper = products + np.sqrt(np.maximum(w - products**2 / w, 0.0)) * reach + 1 - w
+    return float((upper >= wanted[:, None]).mean()), 1 / max(float(near.mean()), 1 / len(right))
+
+
+class ClusterScan:
+    """Searches the clusters for some rows.
+
+    Args:
+        clusters: The columns.
+        left: [n, d] the rows.
+        k: How many columns are wanted of each row, or None for all that reach the threshold.
+        thresholds: [n] lowest product that is wanted of a row.
+        settings: See Settings.
     """
 
-    def __init__(self, caps: Caps, left: Matrix, k: int | None, need: Scores, back: Scores | None = None) -> None:
-        self.caps, self.left = caps, left
-        self.factors = factors(left, caps.score)
-        rows = caps.gathered(left, self.factors)
-        self.order, self.codes, self._starts, self._own = rows.order, rows.codes, rows.starts, rows.own
-        self._buffer = torch.empty((min(_MET, len(left)), left.shape[1]), dtype=rows.codes.codes.dtype)
-        self.need = need[rows.order].astype(np.float64)
-        self.back = None if back is None else back.copy()
-        # What columns of each shell need at least; and how many shells of each cap are looked into here.
-        self._least, self._narrow = None, np.full(caps.count, SHELLS)
+    def __init__(self, clusters: Clusters, left: Matrix, k: int | None, thresholds: Scores, settings: Settings) -> None:
+        quantized = quantize(left, unit_factors(left, clusters.score), clusters.dtype)
+        own = clusters.assigned(quantized)
+        order = np.argsort(own, kind="stable")
+        self.rows, self._own = quantized.take(order), own[order]
+        self._clusters, self._settings = clusters, settings
+        self._tiles = Tiles(self.rows, clusters.columns)
+        rescore = Rescorer(left, clusters.columns.source, clusters.score)
+        mapping = RowMapping(rescore, order, clusters.columns.order)
+        self._topk = TopKCollector(k or 1, thresholds[order], mapping, settings.max_held)
+        # The clusters around a row's own one that are searched first: [clusters] from the first one to the last.
+        self._first = self._last = np.zeros(len(clusters), np.int64)
         if k is not None:
-            self._raise_needs(k)
-            self._least = None if self.back is None else self._least_of_shells(self.back)
-            some = np.random.default_rng(6).permutation(len(left))[:ROWS]
-            self._narrow = (self._shares(some).reshape(-1, SHELLS) < _WIDE).sum(axis=1)
+            self._search_own(_FIRST_COLUMNS * k)
 
-    def cost(self) -> float:
-        """About the share of the time of all products that it takes to multiply what may be good enough."""
-        narrow = np.arange(SHELLS) < self._narrow[:, None]
-        time = np.where(narrow.ravel(), self._shares(slice(None)) / _WIDE, 1.0)
-        return float(time @ np.diff(self.caps.shells)) / len(self.caps.rows.order)
+    def share(self) -> float:
+        """Return the share of the pairs that is searched after each row's own cluster."""
+        sizes = np.diff(self._clusters.starts)
+        searched = sum(int(self._can_reach(part).sum(axis=0) @ sizes) for part in chunks(len(self.rows), CHUNK))
+        return searched / max(len(self.rows) * int(sizes.sum()), 1)
 
-    def wide(self) -> Places:
-        """Columns of shells that so many rows would look into that all better meet all of them elsewhere.
+    def top_k(self) -> Pairs:
+        """Find the k best columns of each row and all that tie with the last one; unsorted, with exact values."""
+        for rows, columns in self._searches():
+            self._tiles.collect(rows, columns, self._topk, rows, None)
+        return self._topk.result()
 
-        In the order of the caps; they have no candidates here.
+    def above(self, threshold: float, *, first_row: int | None = None) -> Pairs:
+        """Find all pairs whose value may reach a threshold, with exact values.
+
+        Args:
+            threshold: The threshold.
+            first_row: In a self join which column the first row is: of (a, b) and (b, a) only one is returned.
         """
-        counts = np.diff(self.caps.shells).reshape(-1, SHELLS) * (np.arange(SHELLS) >= self._narrow[:, None])
-        return np.flatnonzero(np.repeat(counts.ravel() > 0, np.diff(self.caps.shells)))
+        parts = [(np.empty(0, np.int64),) * 2]
+        for rows, columns in self._searches():
+            found = self._tiles.reaching(rows, columns, threshold)
+            i, j = self.rows.order[rows[found.rows]], self._clusters.columns.order[columns][found.columns]
+            once = slice(None) if first_row is None else np.flatnonzero(i + first_row <= j)
+            parts.append((i[once], j[once]))
+        i, j = (np.concatenate(side) for side in zip(*parts, strict=True))
+        return Pairs(i, j, self._topk.mapping.rescore(i, j))
 
-    def candidates(self) -> tuple[Candidates, Candidates]:
-        """What can be among the k best or have what is needed: columns of rows, and rows of columns."""
-        rows, shells = self._looks()
-        ends = np.concatenate(([0], np.cumsum(np.bincount(shells, minlength=len(self.caps.shells) - 1))))
-        rows = rows[np.argsort(shells, kind="stable")]  # those of one cap by the first shell that they look into
-        parts: list[tuple[Candidates, Candidates]] = []
-        for cap in np.flatnonzero(np.diff(ends[::SHELLS])).tolist():
-            places = slice(cap * SHELLS, cap * SHELLS + int(self._narrow[cap]) + 1)
-            parts += self._in_cap(rows, ends[places].tolist(), self.caps.shells[places].tolist())
-        return Candidates.joined([ours for ours, _ in parts]), Candidates.joined([theirs for _, theirs in parts])
-
-    def _in_cap(self, rows: Places, ends: list[int], shells: list[int]) -> Iterator[tuple[Candidates, Candidates]]:
-        """What rows find in the shells of a cap: those before the end of a shell look into it."""
-        for some in pieces(ends[-1] - ends[0], _MET):
-            wanted = rows[ends[0] + some.start : ends[0] + some.stop]
-            ours = self.codes.taken(wanted, self._buffer)
-            for end, start, stop in zip(ends[1:], shells, shells[1:], strict=False):
-                count = min(end - ends[0] - some.start, len(wanted))
-                if count > 0 and start < stop:
-                    yield self._found(wanted[:count], ours, slice(start, stop))
-
-    def _looks(self) -> tuple[Places, npt.NDArray[Any]]:
-        """For each row and each cap that it looks into the row, and the first shell there, counted over all caps."""
-        kind = np.uint16 if len(self.caps.shells) <= 1 << 16 else np.int64
-        found = []
-        for part in pieces(len(self.order), ROWS):
-            opened = self._opened(part)
-            row, cap = np.divmod(np.flatnonzero(opened < SHELLS), self.caps.count)
-            found.append((row + part.start, (cap * SHELLS + opened[row, cap]).astype(kind)))
-        rows, shells = (np.concatenate(side) for side in zip(*found, strict=True))
-        return rows, shells
-
-    def _raise_needs(self, k: int) -> None:
-        """To the k-th best of the columns in and beside the cap of each row; in float32, for these are few.
-
-        And of columns to the k-th best of the rows that are nearest to the caps there.
-        """
-        for place in np.flatnonzero(np.diff(self._starts)).tolist():
-            columns = self.caps.around(place, _FIRST * k)
-            y = scaled(self.caps.right, self.caps.factors, self.caps.rows.order[columns])
-            lengths = self.caps.rows.codes.lengths[columns]
-            first, stop = self._starts[place : place + 2].tolist()
-            for part in pieces(stop - first, ROWS):
+    def _search_own(self, count: int) -> None:
+        """Raise the thresholds by at least `count` columns in and around each row's own cluster."""
+        starts = self._clusters.starts
+        more = np.maximum(count - np.diff(starts) + 1, 0) // 2
+        self._first = np.maximum(np.searchsorted(starts, starts[:-1] - more, side="right") - 1, 0)
+        self._last = np.minimum(np.searchsorted(starts, starts[1:] + more, side="left"), len(starts) - 1)
+        # Neighbouring clusters share a tile, because small tiles are slow.
+        together = np.arange(len(self._clusters)) // _TOGETHER * _TOGETHER
+        self._first = self._first[together]
+        self._last = self._last[np.minimum(together + _TOGETHER, len(self._clusters)) - 1]
+        for cluster in np.unique(together[self._own]).tolist():
+            columns = slice(int(starts[self._first[cluster]]), int(starts[self._last[cluster]]))
+            first, stop = np.searchsorted(self._own, [cluster, cluster + _TOGETHER]).tolist()
+            for part in chunks(stop - first, CHUNK):
                 rows = slice(first + part.start, first + part.stop)
-                x = scaled(self.left, self.factors, self.order[rows])
-                products, ours = x @ y.t(), self.codes.lengths[rows]
-                if y.shape[0] >= k:
-                    self._raise(self.need[rows], products, k, ours * lengths.max())
-                if self.back is not None and len(x) >= k:
-                    self._raise(self.back[columns], products.t(), k, lengths * ours.max())
+                self._tiles.collect(rows, columns, self._topk, np.arange(rows.start, rows.stop), None)
+        self._topk.raise_thresholds()
 
-    def _raise(self, need: Scores, products: torch.Tensor, k: int, most: Scores) -> None:
-        """Raises what is needed, in its place, to the k-th best product, which is at most so large."""
-        kth = products.topk(k, dim=1).values[:, -1].double().numpy()
-        kth -= self.caps.rounding * most + _TINY
-        np.maximum(need, kth, out=need)
+    def _searches(self) -> Iterator[tuple[Places, slice]]:
+        """Return tiles of all clusters that can reach the threshold of a row, and were not searched first."""
+        rows, clusters = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for part in chunks(len(self.rows), CHUNK):
+            row, cluster = np.divmod(np.flatnonzero(self._can_reach(part)), len(self._clusters))
+            rows.append(row + part.start)
+            clusters.append(cluster)
+        shape = self._settings.list_tile
+        yield from list_tiles(np.concatenate(clusters), np.concatenate(rows), self._clusters.starts, shape)
 
-    def _opened(self, part: slice | Places) -> npt.NDArray[np.uint8]:
-        """[part, caps] see Caps.opened."""
-        opened = self.caps.opened(self.codes, part, self._own[part], self.need[part], self._least)
-        return np.where(opened < self._narrow, opened, SHELLS).astype(np.uint8)
-
-    def _least_of_shells(self, back: Scores) -> Scores:
-        """[caps * shells] the least that any column of a shell needs; of no columns infinity."""
-        least = np.minimum.reduceat(np.append(back, np.inf), self.caps.shells[:-1])
-        return np.where(np.diff(self.caps.shells) == 0, np.inf, least)
-
-    def _shares(self, part: slice | Places) -> Scores:
-        """[caps * shells] the share of some rows that look into each shell."""
-        opened = self._opened(part)
-        return np.stack([(opened <= shell).mean(axis=0) for shell in range(SHELLS)], axis=1).ravel()
-
-    def _found(self, rows: Places, ours: Codes, columns: slice) -> tuple[Candidates, Candidates]:
-        """The pairs of some rows (the first of some codes) and columns that can be good enough for either."""
-        theirs, some = self.caps.rows.codes, slice(0, len(rows))
-        values = product(ours.codes[some], theirs.codes[columns])
-        near = torch.mul(values, self.caps.scales[columns]).numpy()
-        # What float32 rounds here, this has room for.
-        relative = self.caps.rounding
-        off, scale = _off(ours, some, theirs, columns, relative), ours.scales[some]
-        which, place = _reaching(near, ((self.need[rows] - off) / scale)[:, None])
-        value = near[which, place].astype(np.float64) * scale[which]
-        found = Candidates.near(rows[which], place + columns.start, value, off[which])
-        if self.back is None:
-            return found, _NONE
-        near *= scale[:, None].astype(np.float32)
-        off = _off(theirs, columns, ours, some, relative)
-        which, place = _reaching(near, self.back[columns] - off)
-        value = near[which, place].astype(np.float64)
-        return found, Candidates.near(place + columns.start, rows[which], value, off[place])
-
-
-def _reaching(values: npt.NDArray[np.float32], least: Scores) -> tuple[Places, Places]:
-    """The rows and columns of those that are no less than something, as far as float32 tells."""
-    least = np.nextafter(least.astype(np.float32), np.float32(-np.inf))
-    which, place = np.divmod(np.flatnonzero(values >= least), values.shape[1])
-    return which, place
-
-
-def _off(one: Codes, ours: slice | Places, other: Codes, theirs: slice | Places, relative: float) -> Scores:
-    """[ours] how far off a product with any of theirs can be."""
-    longest, worst = other.lengths[theirs].max(), other.errors[theirs].max()
-    return np.asarray(one.errors[ours] * (longest + worst) + one.lengths[ours] * (worst + longest * relative))
+    def _can_reach(self, part: slice) -> np.ndarray:
+        own = self._own[part]
+        reached = self._clusters.can_reach(self.rows, part, own, self._topk.thresholds[part])
+        each = np.arange(len(self._clusters))
+        reached &= (each < self._first[own][:, None]) | (each >= self._last[own][:, None])
+        return reached

@@ -1,187 +1,174 @@
-"""Caps: groups of columns around a direction, most of which a row can leave out, for nothing there can be good enough.
+"""Cluster pruning: clusters that cannot contain a match are skipped. The result stays exact.
 
-The products of a row with all directions say how large its products with the columns of a cap can be: see planes. Where
-vectors are clustered, few caps are to be looked into; where they are not, a row could find something everywhere.
+Let a be the centroid of a row's own cluster and b the centroid of another cluster. The two-direction bound splits a
+row x and a column y of that cluster, both of length 1, into three parts: along b; along e, the direction of a at right
+angles to b; and the residual outside both. By Cauchy-Schwarz
+    x y <= (x b) (y b) + |x e| |y e| + r(x) r(y)
+where r is the residual norm. Most of a row's length lies along a, so little is left for another cluster. With b alone,
+which is the triangle inequality of angles, far fewer clusters can be skipped.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from st_spark.topk.planes import Planes
-from st_spark.topk.products import factors
-from st_spark.topk.quantized import Codes, Plan, encoded, pieces
-from st_spark.topk.scores import Matrix, Places, Scores, lengths
+from st_spark.topk.quantized import QuantizedMatrix, quantize
+from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, unit_factors
 
-# Rows of one product.
-ROWS = 1024
-# The share of a cap's columns that each of its shells ends at: of those that lie far from the direction, which leave
-# the least room, few are enough.
-_ENDS = (0.5, 0.86, 1.0)
-SHELLS = len(_ENDS)
-# Room for the rounding of cosines of float32 rows with their directions.
-_ROOM = 1e-5
+# Rows of one product with the centroids.
+CHUNK = 1024
+# Margin for the rounding of cosines of float32 rows and centroids.
+_MARGIN = 1e-5
+# Largest squared cosine of two centroids for which the bound uses both.
+_MAX_SQUARED_COSINE = 0.5
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows by the cap that they are nearest to.
+class TwoDirectionBound:
+    """Bounds the cosines of rows with the columns of each cluster.
 
-    Attributes:
-        codes: Of the rows in that order.
-        order: [n] the row that comes first, and so on.
-        starts: [caps + 1] where the rows of each cap begin.
+    Args:
+        centroids: [clusters, d] float32 of length 1.
     """
 
-    codes: Codes
-    order: Places
-    starts: Places
+    def __init__(self, centroids: torch.Tensor) -> None:
+        self._cosines = centroids @ centroids.t()
+        squares = self._cosines.square()
+        # Scales what is left of a centroid at right angles to another one to length 1; 0 where only one is used.
+        usable = squares <= _MAX_SQUARED_COSINE
+        self._stretch = torch.where(usable, (1 - squares).clamp_(min=1 - _MAX_SQUARED_COSINE).rsqrt_(), 0.0)
+        # [clusters of columns, clusters of rows] largest |y e| of the columns, as far as they were added.
+        self._reach = torch.zeros_like(squares)
+        self._lowest = torch.full((len(centroids),), torch.inf)
+
+    def add(self, cosines: torch.Tensor, own: Places, error: float) -> None:
+        """Add columns. All must be added before rows are compared.
+
+        Args:
+            cosines: [n, clusters] cosines of the columns with all centroids.
+            own: [n] cluster of each column.
+            error: Bound on the error of the cosines.
+        """
+        cluster = torch.from_numpy(own)
+        along = cosines.gather(1, cluster[:, None])
+        self._lowest.scatter_reduce_(0, cluster, along[:, 0] - error, "amin")
+        side = self._cosines.index_select(0, cluster).mul_(along).sub_(cosines)
+        side = side.abs_().add_(2 * error).mul_(self._stretch.index_select(0, cluster))
+        self._reach.scatter_reduce_(0, cluster[:, None].expand(side.shape), side, "amax")
+
+    def below(self, cosines: torch.Tensor, own: Places, error: float, wanted: torch.Tensor) -> torch.Tensor:
+        """Return whether no column of a cluster has the cosine that a row wants, [n, clusters].
+
+        Args:
+            cosines: [n, clusters] cosines of the rows with all centroids. The rows may be shorter than 1.
+            own: [n] cluster of each row; any is correct, the nearest prunes most.
+            error: Bound on the error of the cosines.
+            wanted: [n, 1] the cosine that is wanted.
+        """
+        cluster = torch.from_numpy(own)
+        side = self._cosines.index_select(0, cluster).mul_(cosines).sub_(cosines.gather(1, cluster[:, None]))
+        side = side.mul_(self._stretch.index_select(0, cluster)).abs_()
+        residual = torch.addcmul(torch.tensor(1 + 6 * error), cosines, cosines, value=-1)
+        residual = residual.addcmul_(side, side, value=-1).clamp_(min=0).sqrt_()
+        cosine, sine = self._spread
+        # The bound holds for all columns of the cluster only if it falls with their distance from the centroid.
+        falls = cosines * sine <= residual * cosine
+        upper = side.mul_(self._reach_of_rows.index_select(0, cluster)).addcmul_(cosines, cosine)
+        return (upper.addcmul_(residual, sine) < wanted).logical_and_(falls)
 
     @cached_property
-    def own(self) -> Places:
-        """[n] the cap of each."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+    def _reach_of_rows(self) -> torch.Tensor:
+        return self._reach.t().contiguous()
+
+    @cached_property
+    def _spread(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Lowest cosine of the columns of each cluster with its centroid, and its sine; infinite for any direction."""
+        cosine = (self._lowest - _MARGIN).clamp_(0.0, 1.0)
+        return cosine, torch.where(cosine > 0, (1 - cosine.square()).sqrt_(), torch.inf)
 
 
-class Caps:
-    """The columns of a join by caps.
+class Clusters:
+    """The columns of a search by cluster.
 
     Args:
         right: [m, d] vectors.
         score: "cosine" or "dot".
-        drawn: [caps, d] float32 directions of length 1.
-        dtype: Format of the codes, int8 or float32.
+        centroids: [clusters, d] float32 of length 1.
+        dtype: Format of the quantised values, int8 or float32.
 
     Attributes:
-        factors: [m] what the columns are multiplied by before.
-        rows: The columns, cap by cap; those of related caps stand near each other.
-        scales: [m] float32, of their codes.
-        rounding: What float32 rounds away of a product, as a share of the lengths, with room.
-        longest: Bound on the lengths of the columns.
-        shells: [caps * shells + 1] where the columns of each shell of each cap begin, from its direction outward.
+        centroids: The centroids.
+        columns: The columns, cluster by cluster.
+        starts: [clusters + 1] where the columns of each cluster begin.
     """
 
-    def __init__(self, right: Matrix, score: str, drawn: torch.Tensor, dtype: torch.dtype) -> None:
-        self.right, self.score = right, score
-        self.factors = factors(right, score)
-        self.rounding = 2.0**-22 * (right.shape[1] + 16)
-        codes = encoded(right, Plan(np.arange(len(right)), self.factors), dtype)
-        self.longest = float(codes.lengths.max())
-        self._coded, self._units = _coded(drawn, dtype)
-        self._planes = Planes(self._coded.float() * self._units[:, None])
-        cap, along = self._places(codes, units_of(right) / self.factors)
-        order = np.lexsort((-along, cap))
-        self.rows = Rows(codes.taken(order), order, _starts(cap, self.count))
-        self.scales = torch.from_numpy(self.rows.codes.scales).float()
-        ends = self.rows.starts[:-1, None] + np.ceil(np.diff(self.rows.starts)[:, None] * _ENDS).astype(np.int64)
-        self.shells = np.concatenate(([0], ends.ravel()))
-        self._shells = [_spread(along[order][each - 1]) for each in ends.T]
+    def __init__(self, right: Matrix, score: str, centroids: torch.Tensor, dtype: torch.dtype) -> None:
+        self.score, self.centroids, self.dtype = score, centroids, dtype
+        quantized = quantize(right, unit_factors(right, score), dtype)
+        unit = float(centroids.abs().max()) / 127
+        self._codes = (centroids / unit).round().to(dtype) if dtype == torch.int8 else centroids
+        self._inverse = 1 / self._codes.float().norm(dim=1)
+        self._bound = TwoDirectionBound(self._codes.float() * self._inverse[:, None])
+        # What float32 rounds away of a product, as a share of the lengths.
+        self._rounding = 2.0**-22 * (right.shape[1] + 16)
+        self._longest = float(quantized.norms.max())
+        own = self._add_columns(quantized, inverse_norms(right) / quantized.factors)
+        self.columns = quantized.take(np.argsort(own, kind="stable"))
+        self.starts = np.concatenate(([0], np.cumsum(np.bincount(own, minlength=len(centroids)))))
 
-    @property
-    def count(self) -> int:
-        """How many caps there are."""
-        return len(self._coded)
+    def __len__(self) -> int:
+        return len(self._codes)
 
-    def _places(self, codes: Codes, units: Scores) -> tuple[Places, Scores]:
-        """[m] the cap of each column, and the least that its cosine with the direction can be; planes learn of them.
+    def assigned(self, rows: QuantizedMatrix) -> Places:
+        """Return the cluster whose centroid is nearest to each row, [n]."""
+        parts = [self._products(rows, part).argmax(dim=1).numpy() for part in chunks(len(rows), CHUNK)]
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
-        Args:
-            codes: The columns.
-            units: [m] what makes what is coded one of length 1.
-        """
-        cap, along = np.empty(len(units), np.int64), np.empty(len(units))
-        off = codes.errors * units + self.rounding
-        for part in pieces(len(units), ROWS):
-            cosines = self._cosines(codes, part, units[part])
-            cap[part] = cosines.numpy().argmax(axis=1)
-            along[part] = np.take_along_axis(cosines.numpy(), cap[part][:, None], 1)[:, 0] - off[part]
-            self._planes.reached(cosines, cap[part], float(off[part].max()))
-        return cap, along
-
-    def _cosines(self, codes: Codes, part: slice | Places, units: Scores) -> torch.Tensor:
-        """[part, caps] float32 products of coded rows, each times its unit, with the directions."""
-        rows = part if isinstance(part, slice) else torch.from_numpy(part)
-        values = torch.mul(product(codes.codes[rows], self._coded), self._units)
-        return values.mul_(torch.from_numpy(codes.scales[part] * units).float()[:, None])
-
-    def gathered(self, rows: Matrix, factors: Scores) -> Rows:
-        """Other rows by the caps that they are nearest to."""
-        codes = encoded(rows, Plan(np.arange(len(rows)), factors), self._coded.dtype)
-        cap = np.empty(len(rows), np.int64)
-        for part in pieces(len(rows), ROWS):
-            cap[part] = product(codes.codes[part], self._coded).numpy().argmax(axis=1)
-        order = np.argsort(cap, kind="stable")
-        return Rows(codes.taken(order), order, _starts(cap, self.count))
-
-    def around(self, cap: int, least: int) -> slice:
-        """The columns of a cap, and those before and after that make at least so many with them."""
-        start, stop = self.rows.starts[cap : cap + 2].tolist()
-        more = max(least - (stop - start) + 1, 0) // 2
-        return slice(max(start - more, 0), min(stop + more, len(self.scales)))
-
-    def opened(
-        self, codes: Codes, part: slice | Places, own: Places, need: Scores, back: Scores | None = None
-    ) -> npt.NDArray[np.uint8]:
-        """[part, caps] the first shell of a cap that a row must look into, and into all farther out; SHELLS for none.
-
-        That is where a column can give a row what it needs, or the row the column.
+    def can_reach(self, rows: QuantizedMatrix, part: slice, own: Places, thresholds: Scores) -> npt.NDArray[np.bool_]:
+        """Return whether a cluster may have a column that reaches a row's threshold, [part, clusters].
 
         Args:
-            codes: Of rows, multiplied by their factors.
-            part: Which rows.
-            own: [part] caps that they are near to.
-            need: [part] least product that a pair is wanted for.
-            back: [caps * shells] the least that any column of a shell needs; None where only rows need something.
+            rows: Quantised like the columns.
+            part: Some of them.
+            own: [part] a cluster of each, best the nearest.
+            thresholds: [part] lowest product that is wanted.
         """
-        errors = codes.errors[part]
-        lengths = codes.lengths[part] + errors
-        over = self._planes.over(self._cosines(codes, part, 1 / lengths), own, self.rounding)
-        room = 4 * self.rounding + _ROOM
-        wanted = _wanted(need - errors * self.longest, lengths * self.longest, room)[:, None]
-        theirs = None
-        if back is not None:
-            most = np.full(len(back), float(lengths.max()) * self.longest)
-            theirs = _wanted(back - float(errors.max()) * self.longest, most, room)
-        found = torch.full(over.rest.shape, SHELLS, dtype=torch.uint8)
-        for shell in reversed(range(SHELLS)):
-            least = wanted if theirs is None else torch.minimum(wanted, theirs[shell::SHELLS])
-            found.masked_fill_(over.below(least, *self._shells[shell]).logical_not_(), shell)
-        return found.numpy()
+        errors = rows.error_bound[part]
+        norms = rows.norms[part] + errors
+        wanted = np.divide(
+            thresholds - errors * self._longest,
+            most := norms * self._longest,
+            where=most > 0,
+            out=np.zeros(len(thresholds)),
+        )
+        wanted -= 4 * self._rounding + _MARGIN
+        wanted = np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf))  # none, some or all are enough
+        cosines = self._cosines(rows, part, 1 / norms)
+        below = self._bound.below(cosines, own, self._rounding, torch.from_numpy(wanted).float()[:, None])
+        return np.asarray(below.logical_not_().numpy())
+
+    def _add_columns(self, columns: QuantizedMatrix, inverse: Scores) -> Places:
+        """Return the cluster of each column, and tell the bound about the columns."""
+        own = np.empty(len(columns), np.int64)
+        errors = columns.error_bound * inverse + self._rounding
+        for part in chunks(len(columns), CHUNK):
+            cosines = self._cosines(columns, part, inverse[part])
+            own[part] = cosines.numpy().argmax(axis=1)
+            self._bound.add(cosines, own[part], float(errors[part].max()))
+        return own
+
+    def _products(self, rows: QuantizedMatrix, part: slice) -> torch.Tensor:
+        x = rows.codes[part]
+        return torch._int_mm(x, self._codes.t()) if self.dtype == torch.int8 else x @ self._codes.t()
+
+    def _cosines(self, rows: QuantizedMatrix, part: slice, inverse: Scores) -> torch.Tensor:
+        """Return the products of some rows, times the inverse of their lengths, with all centroids."""
+        cosines = torch.mul(self._products(rows, part), self._inverse)
+        return cosines.mul_(torch.from_numpy(rows.scales[part] * inverse).float()[:, None])
 
 
-def units_of(rows: Matrix) -> Scores:
-    """[n] what makes each row one of length 1; 0 for zeros."""
-    return np.divide(1.0, sizes := lengths(rows), where=sizes > 0, out=np.zeros(len(rows)))
-
-
-def _coded(directions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Directions in few bits, and [caps] what makes each one of length 1."""
-    unit = float(directions.abs().max()) / 127 if dtype == torch.int8 else 1.0
-    coded = (directions / unit).round().to(dtype) if dtype == torch.int8 else directions
-    return coded, 1 / coded.float().norm(dim=1)
-
-
-def _wanted(need: Scores, most: Scores, room: float) -> torch.Tensor:
-    """Float32 cosines that are needed where a product is at most so large; infinite where none or all are enough."""
-    wanted = np.divide(need, most, where=most > 0, out=np.zeros(len(need))) - room
-    wanted = np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf))
-    return torch.from_numpy(wanted).float()
-
-
-def _spread(least: Scores) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least cosines of columns with their directions, and their sines; infinite where columns can lie anywhere."""
-    cosine = np.clip(least - _ROOM, 0.0, 1.0)
-    sine = np.where(cosine > 0, np.sqrt(1 - cosine**2), np.inf)
-    return torch.from_numpy(cosine).float(), torch.from_numpy(sine).float()
-
-
-def _starts(cap: Places, count: int) -> Places:
-    return np.concatenate(([0], np.cumsum(np.bincount(cap, minlength=count))))
-
-
-def product(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """[rows, columns] products of codes, int32 or float32."""
-    return torch._int_mm(rows, columns.t()) if rows.dtype == torch.int8 else rows @ columns.t()
+def inverse_norms(matrix: Matrix) -> Scores:
+    """Return 1 / length of each row, and 0 for rows of zeros, [n]."""
+    norms = row_norms(matrix)
+    return np.divide(1.0, norms, where=norms > 0, out=np.zeros(len(norms)))

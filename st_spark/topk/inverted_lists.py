@@ -1,122 +1,100 @@
-"""The best pairs among those that meet in a cell: left rows visit the cells that they search. No Spark.
+"""Top-k search of inverted lists: each left row probes some lists. Exact within the probed lists."""
 
-Exact within the visited cells, whatever the tiles: products of codes, with a proven bound on their error, find what can
-be among the best, and float64 scores decide.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from st_spark.topk.candidates import Best, Candidates, Pairing
+from st_spark.topk.candidates import RowMapping, TopKCollector
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.products import lowered, sides, values
-from st_spark.topk.scores import Matrix, Places, Scores, leveled
-from st_spark.topk.tile import Tile, run_width
-from st_spark.topk.tiles import Tiles
-from st_spark.topk.unique_rows import distinct
-
-# The largest tile of products, and columns of which the largest value is looked at first.
-_ROWS, _COLUMNS, _RUN = 1024, 2048, 8
-# Right rows for each wanted one that a left row meets: of fewer, float32 products take less time than a second look at
-# what codes cannot tell apart.
-_FEW = 500
+from st_spark.topk.quantized import quantize_both
+from st_spark.topk.scores import Matrix, Places, Rescorer, Scores, minus_rounding, rescaled, to_scores, to_values
+from st_spark.topk.settings import DEFAULTS, Settings
+from st_spark.topk.tiles import Tiles, list_tiles
+from st_spark.topk.unique_rows import unique_rows
 
 
 @dataclass(frozen=True)
-class Visits:
-    """Which left rows search which cells.
+class Probes:
+    """Which left rows search which lists.
 
     Attributes:
-        left: [visits] place of the left row.
-        cell: [visits] the cell.
-        rank: [visits] 0 for the cell that is best for the row, which shows what the next ones must be able to reach.
+        row: [probes] left row number.
+        list: [probes] the list.
+        rank: [probes] 0 for the best list of the row, which raises its threshold for the next ones.
     """
 
-    left: Places
-    cell: Places
+    row: Places
+    list: Places
     rank: Places
 
 
-def nearest(
+def search_lists(
     left: Matrix,
     right: Matrix,
-    cells: Places,
-    visits: Visits,
+    lists: Places,
+    probes: Probes,
     k: int,
     score: str,
     *,
     threshold: float | None = None,
-    twins: Places | None = None,
+    self_index: Places | None = None,
+    settings: Settings = DEFAULTS,
 ) -> Pairs:
-    """The k best right rows for each left row, of those in the cells that it visits.
+    """Find the k best right rows of each left row, among those in the lists that it probes.
 
     Args:
-        left: [n, d] vectors as vectors.checked gives them.
-        right: [m, d] vectors; of equal scores the one that stands first is better.
-        cells: [m] the cell of each right row; equal rows have equal cells.
-        visits: What to search; each pair of a row and a cell once.
+        left: [n, d] finite vectors, none of length zero for cosine.
+        right: [m, d] vectors; of equal scores the first one is better.
+        lists: [m] the list of each right row; equal rows have equal lists.
+        probes: What to search: each pair of a row and a list once.
         k: How many.
-        score: One of vectors.SCORES.
-        threshold: Only pairs with at least this score.
-        twins: [n] the place in `right` of the very same row, or -1: a row is no neighbour of itself.
+        score: One of "cosine", "dot" and "euclidean".
+        threshold: Return only pairs with at least this score.
+        self_index: [n] row number in `right` of the same row, or -1: a row is no neighbour of itself.
+        settings: See Settings.
     """
-    left, right, unit = leveled(left, right, score)
-    need = np.full(len(left), -np.inf if threshold is None else threshold * unit)
-    columns = distinct(right)
-    wanted = k + (twins is not None)
-    pairs = _best(left, columns.of(right), cells[columns.firsts], visits, wanted, score, lowered(need))
-    which, places = columns.expanded(pairs.right, wanted)
-    pairs = Pairs(pairs.left[which], places, pairs.score[which])
-    good = pairs.score >= need[pairs.left]
-    if twins is not None:
-        good &= pairs.right != twins[pairs.left]
-    return pairs.taken(np.flatnonzero(good)).sorted().first(k).times(1 / unit)
+    left, right, unit = rescaled(left, right, score)
+    lowest = np.full(len(left), -np.inf if threshold is None else threshold * unit)
+    groups = unique_rows(right)
+    wanted = k + (self_index is not None)
+    thresholds = to_values(minus_rounding(lowest), score)
+    pairs = _best(left, groups.of(right), lists[groups.representatives], probes, wanted, score, thresholds, settings)
+    which, columns = groups.expand(pairs.right, wanted)
+    pairs = Pairs(pairs.left[which], columns, to_scores(pairs.score[which], score))
+    good = pairs.score >= lowest[pairs.left]
+    if self_index is not None:
+        good &= pairs.right != self_index[pairs.left]
+    pairs = pairs.take(np.flatnonzero(good)).sorted().first(k)
+    return Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 
-def _best(left: Matrix, right: Matrix, cells: Places, visits: Visits, k: int, score: str, need: Scores) -> Pairs:
-    """The k best of distinct right rows, and what ties with them; not sorted."""
+def _best(
+    left: Matrix,
+    right: Matrix,
+    lists: Places,
+    probes: Probes,
+    k: int,
+    score: str,
+    thresholds: Scores,
+    settings: Settings,
+) -> Pairs:
+    """Find the k best of different right rows, and all that tie with the last one; unsorted, with values."""
     if not len(left) or not len(right):
-        return Pairs.joined([])
-    order = np.argsort(cells, kind="stable")
-    each = np.arange(len(left))
-    starts = np.flatnonzero(np.diff(cells[order], prepend=-1))
-    sizes = np.bincount(cells, minlength=int(visits.cell.max(initial=0)) + 1)
-    met = sizes[visits.cell].sum() / len(left)
-    dtype = torch.float32 if met < _FEW * k else None
-    ready = sides(left, right, score, (each, starts), (each, order), dtype)
-    tiles = Tiles(ready, (_ROWS, _COLUMNS))
-    best = Best(k, values(need, score), Pairing(ready.rescore, each, order))
-    wave = np.log2(visits.rank + 1).astype(np.int64)  # of 1, 2, 4, ... visits of a row: so often its need is raised
+        return Pairs.concat([])
+    each, order = np.arange(len(left)), np.argsort(lists, kind="stable")
+    count = max(int(lists.max()), int(probes.list.max(initial=0))) + 1
+    starts = np.searchsorted(lists[order], np.arange(count + 1))
+    per_row = np.diff(starts)[probes.list].sum() / len(left)
+    dtype = torch.float32 if per_row < settings.float32_below * k else settings.format()
+    blocks = each, np.unique(starts[:-1][np.diff(starts) > 0])
+    tiles = Tiles(*quantize_both(left, right, score, dtype, blocks, (each, order)))
+    mapping = RowMapping(Rescorer(left, right, score), each, order)
+    topk = TopKCollector(k, thresholds, mapping, settings.max_held)
+    wave = np.log2(probes.rank + 1).astype(np.int64)  # of 1, 2, 4, ... lists; each raises the thresholds of the next
     for number in range(int(wave.max(initial=-1)) + 1):
-        for rows, span in _tiles(visits, np.flatnonzero(wave == number), cells[order]):
-            tile = tiles.tile(rows, span)
-            hits = _hits(tile, rows, best)
-            if tile.too_many(hits, k):
-                hits = _hits(tiles.sharp(rows, span), rows, best)
-            best.add(replace(hits, rows=rows[hits.rows]))
-        best.tighten()
-    return best.result()
-
-
-def _hits(tile: Tile, rows: Places, best: Best) -> Candidates:
-    """What can be among the best of some rows; of those of which nothing is known yet, what they need is raised."""
-    runs = tile.row_runs(run_width(_RUN, tile.values.shape[1], best.k))
-    need = best.need[rows]
-    if runs.shape[1] >= best.k and np.isneginf(need).any():
-        best.need[rows] = need = np.maximum(need, tile.kth(runs, best.k, of_rows=True))
-    return tile.row_hits(runs, need)
-
-
-def _tiles(visits: Visits, which: Places, cells: Places) -> Iterator[tuple[Places, slice]]:
-    """For some visits left rows, and the right rows, which stand by cells, that they look at."""
-    which = which[np.argsort(visits.cell[which], kind="stable")]
-    visited, starts = np.unique(visits.cell[which], return_index=True)
-    firsts, stops = np.searchsorted(cells, visited), np.searchsorted(cells, visited, side="right")
-    rows = np.split(visits.left[which], starts[1:])
-    for inside, first, stop in zip(rows, firsts.tolist(), stops.tolist(), strict=False):
-        for row in range(0, len(inside), _ROWS):
-            for column in range(first, stop, _COLUMNS):
-                yield inside[row : row + _ROWS], slice(column, min(column + _COLUMNS, stop))
+        now = wave == number
+        for rows, columns in list_tiles(probes.list[now], probes.row[now], starts, settings.list_tile):
+            tiles.collect(rows, columns, topk, rows, None)
+        topk.raise_thresholds()
+    return topk.result()

@@ -1,95 +1,128 @@
-"""Centroids of a sample by k-means: seeded, in two levels and then over all, so that thousands take seconds."""
+"""K-means: centroids for inverted lists, and for cluster pruning. Seeded, so the same rows give the same centroids."""
 
 import math
 
 import numpy as np
 import torch
 
-from st_spark.topk.coarse_quantizer import Cells
-from st_spark.topk.scores import Matrix, Places, lengths
+from st_spark.topk.coarse_quantizer import CoarseQuantizer
+from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, scaled_rows
 
-# Rounds of Lloyd's algorithm within the two levels, and over all centroids at the end.
+# Rounds within each of the two levels of list_centroids(), and over all centroids at the end.
 _ROUNDS, _LAST_ROUNDS = 10, 2
 # Rows whose products with all centroids are held at a time.
-_ROWS = 2048
+_CHUNK = 2048
+# Sampled rows for each spread centroid, most of them, and steps in which the first centroids are chosen.
+_SAMPLE_PER_CENTROID, _MAX_SAMPLE, _STEPS = 8, 16384, 32
 
 
-def centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Matrix:
-    """The centres of cells.
+def list_centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Matrix:
+    """Return the centroids of inverted lists.
 
-    A coarse k-means cuts the sample into about sqrt(count) groups, one in each group gives it centroids by its share of
-    the rows, and the last rounds run over all: near to what all rounds over all find, in a fifth of the work.
+    A coarse k-means splits the sample into about sqrt(count) groups, a k-means in each group finds its share of the
+    centroids, and the last rounds run over all. The result is close to k-means over all, in a fifth of the work.
 
     Args:
         sample: [n, d] vectors, n >= 1.
-        count: How many are wanted; there are never more than rows.
-        score: "cosine" for spherical k-means: rows and centroids of length 1. Others take the rows as they are.
-        seed: Which rows are the first centroids.
+        count: How many centroids are wanted; there are never more than rows.
+        score: "cosine" for spherical k-means: rows and centroids have length 1. Others take the rows as they are.
+        seed: Chooses the first centroids.
 
     Returns:
-        [count or n, d] of the sample's type. The same for the same sample on the same machine.
+        [count or n, d] in the sample's type. The same for the same sample on the same machine.
     """
-    rows, unit = _prepared(sample, score)
+    norms = row_norms(sample)
+    unit = 1.0 if score == "cosine" else float(norms.max(initial=0.0)) or 1.0  # so that float32 holds the rows
+    divisors = norms if score == "cosine" else np.full(len(norms), unit)
+    rows = torch.from_numpy((sample / divisors[:, None].astype(sample.dtype)).astype(np.float32))
     count = min(count, len(rows))
     random = np.random.default_rng(seed)
-    coarse = lloyd(rows, _some(rows, math.isqrt(count), random), _ROUNDS, score)
+    coarse = kmeans(rows, _random_rows(rows, math.isqrt(count), random), _ROUNDS, score)
     group = nearest(rows, coarse)
     members = [np.flatnonzero(group == place) for place in range(len(coarse))]
     parts = []
     for inside, share in zip(members, _shares(np.bincount(group, minlength=len(coarse)), count), strict=True):
         if share:
-            parts.append(lloyd(rows[inside], _some(rows[inside], share, random), _ROUNDS, score))
-    centres = torch.cat(parts)
+            parts.append(kmeans(rows[inside], _random_rows(rows[inside], share, random), _ROUNDS, score))
+    centroids = torch.cat(parts)
     for _ in range(_LAST_ROUNDS):
-        centres = moved(rows, Cells(centres.numpy(), score).home(rows.numpy()), centres, score)
-    return (centres.numpy() * unit).astype(sample.dtype)
+        # Integer products: the last rounds take most of the time.
+        centroids = _means(rows, CoarseQuantizer(centroids.numpy(), score).assign(rows.numpy()), centroids, score)
+    return (centroids.numpy() * unit).astype(sample.dtype)
 
 
-def lloyd(rows: torch.Tensor, start: torch.Tensor, rounds: int, score: str) -> torch.Tensor:
-    """Moves each centroid to the mean of the rows that are nearest to it, some times."""
+def spread_centroids(matrix: Matrix, factors: Scores, count: int) -> torch.Tensor:
+    """Return directions that the rows lie around: rows of a sample far from each other, moved to means once.
+
+    Args:
+        matrix: [n, d], not empty.
+        factors: [n] what each row is multiplied by first.
+        count: How many at most.
+
+    Returns:
+        [count, d] float32 of length 1; similar ones are close to each other in the list.
+    """
+    places = np.random.default_rng(0).permutation(len(matrix))[: min(_SAMPLE_PER_CENTROID * count, _MAX_SAMPLE)]
+    sample = torch.nn.functional.normalize(torch.from_numpy(scaled_rows(matrix, factors, places)), dim=1)
+    found = kmeans(sample, _distant_rows(sample, count), 1, "cosine")
+    coarse = nearest(found, found[:: max(int(len(found) ** 0.5), 1)])
+    return torch.nn.functional.normalize(found[torch.from_numpy(np.argsort(coarse, kind="stable"))], dim=1)
+
+
+def kmeans(rows: torch.Tensor, init: torch.Tensor, rounds: int, score: str) -> torch.Tensor:
+    """Run Lloyd's algorithm: each round moves every centroid to the mean of the rows that are nearest to it."""
     for _ in range(rounds):
-        start = moved(rows, nearest(rows, start), start, score)
-    return start
+        init = _means(rows, nearest(rows, init), init, score)
+    return init
 
 
-def moved(rows: torch.Tensor, cell: Places, centres: torch.Tensor, score: str) -> torch.Tensor:
-    """The means of the rows of each cell; a centroid without rows stays."""
-    cells = torch.from_numpy(cell)
-    sums = torch.zeros_like(centres).index_add_(0, cells, rows)
-    sizes = torch.bincount(cells, minlength=len(centres))[:, None]
-    means = torch.where(sizes > 0, sums / sizes.clamp(min=1), centres)
-    if score == "cosine":
-        sizes = means.norm(dim=1, keepdim=True)
-        means /= torch.where(sizes > 0, sizes, 1.0)
-    return means
-
-
-def nearest(rows: torch.Tensor, centres: torch.Tensor) -> Places:
-    """[rows] the place of the nearest centroid."""
-    half = centres.square().sum(dim=1) / 2
+def nearest(rows: torch.Tensor, centroids: torch.Tensor) -> Places:
+    """Return the nearest centroid of each row, [rows]."""
+    half = centroids.square().sum(dim=1) / 2
     found = np.empty(len(rows), np.int64)
-    buffer = torch.empty(_ROWS, len(centres))
-    for first in range(0, len(rows), _ROWS):
-        part = rows[first : first + _ROWS]
-        products = torch.mm(part, centres.t(), out=buffer[: len(part)]).sub_(half)
-        found[first : first + len(part)] = products.numpy().argmax(axis=1)
+    buffer = torch.empty(_CHUNK, len(centroids))
+    for part in chunks(len(rows), _CHUNK):
+        products = torch.mm(rows[part], centroids.t(), out=buffer[: part.stop - part.start]).sub_(half)
+        found[part] = products.numpy().argmax(axis=1)
     return found
 
 
-def _prepared(sample: Matrix, score: str) -> tuple[torch.Tensor, float]:
-    """Rows of a size that float32 holds, and what they were divided by; for cosine of length 1."""
-    sizes = lengths(sample)
-    unit = 1.0 if score == "cosine" else float(sizes.max(initial=0.0)) or 1.0
-    factors = sizes if score == "cosine" else np.full(len(sizes), unit)
-    return torch.from_numpy((sample / factors[:, None].astype(sample.dtype)).astype(np.float32)), unit
+def _means(rows: torch.Tensor, assigned: Places, centroids: torch.Tensor, score: str) -> torch.Tensor:
+    """Return the mean of the rows assigned to each centroid. A centroid without rows stays."""
+    places = torch.from_numpy(assigned)
+    sums = torch.zeros_like(centroids).index_add_(0, places, rows)
+    sizes = torch.bincount(places, minlength=len(centroids))[:, None]
+    means = torch.where(sizes > 0, sums / sizes.clamp(min=1), centroids)
+    if score == "cosine":
+        norms = means.norm(dim=1, keepdim=True)
+        means /= torch.where(norms > 0, norms, 1.0)
+    return means
 
 
-def _some(rows: torch.Tensor, count: int, random: np.random.Generator) -> torch.Tensor:
+def _random_rows(rows: torch.Tensor, count: int, random: np.random.Generator) -> torch.Tensor:
     return rows[random.choice(len(rows), max(min(count, len(rows)), 1), replace=False)]
 
 
+def _distant_rows(sample: torch.Tensor, count: int) -> torch.Tensor:
+    """Choose rows step by step, among those that are farthest from all chosen before.
+
+    Random rows alone would leave a third as many clusters without a centroid.
+    """
+    random = np.random.default_rng(1)
+    step = max(count // _STEPS, 1)
+    chosen = sample[:step]
+    best = torch.full((len(sample),), -torch.inf)
+    found = [chosen]
+    for _ in range(min(count, len(sample)) // step - 1):
+        best = torch.maximum(best, (sample @ chosen.t()).amax(dim=1))
+        farthest = best.argsort()[: 4 * step].numpy()
+        chosen = sample[torch.from_numpy(random.permutation(farthest)[:step])]
+        found.append(chosen)
+    return torch.cat(found)
+
+
 def _shares(sizes: Places, count: int) -> Places:
-    """How many of `count` centroids each group gets: by its size, one at least unless it is empty."""
+    """Divide `count` centroids among groups by their size: at least one for each that is not empty."""
     exact = sizes * (count / sizes.sum())
     shares = np.maximum(np.floor(exact).astype(np.int64), sizes > 0)
     missing = count - int(shares.sum())

@@ -13,44 +13,42 @@ class Pairs:
     """Pairs of rows.
 
     Attributes:
-        left: [pairs] place in the left matrix, ascending.
-        right: [pairs] place in the right matrix.
-        score: [pairs] float64; descending for each left row, then by the right place.
+        left: [pairs] row number in the left matrix, ascending.
+        right: [pairs] row number in the right matrix.
+        score: [pairs] float64; descending for each left row, then by the right row number.
     """
 
     left: Places
     right: Places
     score: Scores
 
-    def taken(self, which: Places) -> "Pairs":
-        """Some of the pairs."""
+    def take(self, which: Places) -> "Pairs":
+        """Return some of the pairs."""
         return Pairs(self.left[which], self.right[which], self.score[which])
 
     def sorted(self) -> "Pairs":
-        """In the order that is promised."""
-        return self.taken(order_of(self.left, self.right, self.score))
-
-    def times(self, factor: float) -> "Pairs":
-        """The same with scores times a power of two."""
-        return self if factor == 1.0 else Pairs(self.left, self.right, self.score * factor)
+        """Return the pairs in the promised order."""
+        return self.take(pair_order(self.left, self.right, self.score))
 
     def first(self, k: int) -> "Pairs":
-        """The first k of each left row, of sorted pairs."""
-        starts = np.flatnonzero(np.diff(self.left, prepend=-1))
-        places = np.arange(len(self.left))
-        return self.taken(np.flatnonzero(places - np.repeat(starts, np.diff(starts, append=len(places))) < k))
+        """Return the first k pairs of each left row. The pairs must be sorted."""
+        return self.take(np.flatnonzero(ranks(self.left) < k))
 
     @staticmethod
-    def joined(parts: "Sequence[Pairs]") -> "Pairs":
-        """All of them, one part after the other."""
-        none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
-        parts = [none, *parts]
-        left, right = (np.concatenate([getattr(part, side) for part in parts]) for side in ("left", "right"))
-        return Pairs(left, right, np.concatenate([part.score for part in parts]))
+    def concat(parts: "Sequence[Pairs]") -> "Pairs":
+        """Return all parts, one after the other."""
+        parts = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)), *parts]
+        return Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("left", "right", "score")))
 
 
-def order_of(left: Places, right: Places, score: Scores) -> Places:
-    """The places of pairs, each there once, in the order that Pairs have."""
+def ranks(rows: Places) -> Places:
+    """Return the index of each entry within its run of equal row numbers, from 0."""
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    return np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+
+
+def pair_order(left: Places, right: Places, score: Scores) -> Places:
+    """Return the order that Pairs promise. Each pair must be there once."""
     # Two sorts of one key each are several times as fast as one of three, and equal scores are rare.
     by_score = np.argsort(-score)
     order = by_score[np.argsort((left[by_score] << 32) + np.arange(len(by_score)))]

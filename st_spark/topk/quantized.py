@@ -1,116 +1,206 @@
-"""Vectors in few bits, with a proven bound on what that does to their products.
+"""Quantised vectors, with a proven bound on the error of their products.
 
-x is stored as s * c + e: a scale s, codes c in the format that the device multiplies fastest, and the rest e, of which
-the length is measured. By Cauchy and Schwarz the product of two codes is off by at most
-|e_x| |y'| + |x| |e_y|, where y' = s_y c_y, whatever the vectors are.
+A row x is stored as scale * codes + e. The codes are in the format that the device multiplies fastest, and the length
+of the rest e is measured. By Cauchy-Schwarz the product of two quantised rows is off by at most
+|e_x| |y'| + |x| |e_y| with y' = scale_y * codes_y. This holds for any vectors, so nothing can be missed.
+
+If the vectors share a mean, it is subtracted before quantisation. With means u and v of the two sides, the value of a
+pair is x' y' + a(x) + b(y): the offsets a and b make up for the means. For euclidean they hold the squares, too.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from st_spark.topk.scores import Matrix
+from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, scaled_rows, unit_factors
 
-Floats = npt.NDArray[np.float64]
-
-# Rows that are coded at a time, so that their float32 copies stay in cache.
-_ROWS = 2048
-# Room for the rounding of the bounds themselves, which are computed in float32.
-_SAFETY = 1 + 1e-5
-# Float32 does not hold the square of a smaller number.
-_LOST = 2e-19
-# The scale of zeros.
-_NOTHING = 1e-30
+# Rows that are quantised at a time: their float32 copies stay in cache.
+_CHUNK = 2048
+# Margin for the rounding of the bounds, which are computed in float32.
+_MARGIN = 1 + 1e-5
+# Float32 cannot hold the square of a smaller number.
+_UNDERFLOW = 2e-19
+# The scale of a row of zeros.
+_ZERO_SCALE = 1e-30
+# A mean is subtracted if its square is at least this share of the mean square of the rows.
+_MEAN_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Codes:
-    """Rows in few bits.
+class QuantizedMatrix:
+    """A matrix in few bits, and how far off that is.
 
     Attributes:
+        source: [n, d] the matrix itself.
+        factors: [n] what each source row is multiplied by first; see unit_factors().
+        mean: [d] the mean that is subtracted then, or None.
+        order: [n] the source row that each quantised row stores.
         codes: [n, d] int8, bfloat16 or float32.
-        scales: [n] what one unit of a row's codes stands for.
-        errors: [n] bound on the length of what the codes leave out of the row.
-        rounding: [n] the same of float32, in which rows are read.
-        lengths: [n] bound on the length of the row.
+        scales: [n] what 1 in the codes of a row counts for.
+        error_bound: [n] bound on the length of what the codes leave out of a row.
+        float32_error: [n] the same bound for the row in float32.
+        norms: [n] bound on the length of a row.
+        offset: [n] what is added to all products of a row.
+        own_scales: Whether each row has its own scale, not one that a block shares.
     """
 
+    source: Matrix
+    factors: Scores
+    mean: Scores | None
+    order: Places
     codes: torch.Tensor
-    scales: Floats
-    errors: Floats
-    rounding: Floats
-    lengths: Floats
+    scales: Scores
+    error_bound: Scores
+    float32_error: Scores
+    norms: Scores
+    offset: Scores
+    own_scales: bool
 
-    def taken(self, which: npt.NDArray[np.int64], out: torch.Tensor | None = None) -> "Codes":
-        """Those of some rows; their codes in the first rows of `out`, which costs less than fresh memory."""
-        rest = self.scales[which], self.errors[which], self.rounding[which], self.lengths[which]
-        place = None if out is None else out[: len(which)]
-        return Codes(torch.index_select(self.codes, 0, torch.from_numpy(which), out=place), *rest)
+    def __len__(self) -> int:
+        return len(self.order)
 
+    @property
+    def mean_norm(self) -> float:
+        """The length of the mean."""
+        return 0.0 if self.mean is None else float(np.linalg.norm(self.mean))
 
-@dataclass(frozen=True)
-class Plan:
-    """How rows are coded.
+    def float32(self, part: slice | Places) -> torch.Tensor:
+        """Return some rows in float32, [part, d]."""
+        return torch.from_numpy(scaled_rows(self.source, self.factors, self.order[part], self.mean))
 
-    Attributes:
-        order: [n] the row that comes first, and so on.
-        factors: [n] what each row is multiplied by before.
-        middle: [d] what is taken from each row then, or None.
-        tops: [n] what the largest code of each row, in that order, shall stand for; None: its largest value. Rows with
-            the same share a scale.
-    """
-
-    order: npt.NDArray[np.int64]
-    factors: Floats
-    middle: Floats | None = None
-    tops: Floats | None = None
-
-    def rows(self, rows: Matrix, part: slice | npt.NDArray[np.int64]) -> torch.Tensor:
-        """[part, d] float32: some rows in their order, scaled, less the middle."""
-        return scaled(rows, self.factors, self.order[part], self.middle)
+    def take(self, which: Places) -> "QuantizedMatrix":
+        """Return some of the rows, in the order given."""
+        names = ("order", "scales", "error_bound", "float32_error", "norms", "offset")
+        taken = {name: getattr(self, name)[which] for name in names}
+        return replace(self, codes=self.codes.index_select(0, torch.from_numpy(which)), **taken)
 
 
-def scaled(
-    rows: Matrix, factors: Floats, which: npt.NDArray[np.int64] | slice, middle: Floats | None = None
-) -> torch.Tensor:
-    """[which, d] float32: some rows, each times its factor, less the middle."""
-    x = rows[which] * factors[which, None].astype(rows.dtype)
-    return torch.from_numpy(x if middle is None else x - middle).float()
-
-
-def encoded(rows: Matrix, plan: Plan, dtype: torch.dtype) -> Codes:
-    """Codes of rows in the order of the plan.
+def quantize(
+    matrix: Matrix,
+    factors: Scores,
+    dtype: torch.dtype,
+    *,
+    mean: Scores | None = None,
+    offset: Scores | None = None,
+    order: Places | None = None,
+    blocks: Places | None = None,
+) -> QuantizedMatrix:
+    """Quantise a matrix.
 
     Args:
-        rows: [n, d] float32 or float64.
-        plan: Their order and more.
+        matrix: [n, d] float32 or float64.
+        factors: [n] what each row is multiplied by first.
         dtype: int8, bfloat16 or float32.
+        mean: [d] what is subtracted then.
+        offset: [n] what is added to the products of each row; 0 by default.
+        order: [n] the row to store first, and so on. By default the rows as they come.
+        blocks: Where blocks of rows begin that share a scale. By default each row has its own.
     """
-    codes = torch.empty(rows.shape, dtype=dtype)
-    scales, errors, rounding, lengths = (np.empty(len(rows)) for _ in range(4))
-    # The factor, the middle and float32 round away less than 2^-22 of the row as it was.
-    more = 0.0 if plan.middle is None else float(np.linalg.norm(plan.middle))
-    lost = _LOST * rows.shape[1] ** 0.5
-    for part in pieces(len(rows), _ROWS):
-        x = plan.rows(rows, part)
-        scale = torch.ones(len(x))
+    order = np.arange(len(matrix)) if order is None else order
+    offset = np.zeros(len(matrix)) if offset is None else offset
+    codes = torch.empty(matrix.shape, dtype=dtype)
+    scales, errors, rounding, norms = (np.ones(len(matrix)) for _ in range(4))
+    numbers = scales, errors, rounding, norms, offset[order]
+    found = QuantizedMatrix(matrix, factors, mean, order, codes, *numbers, own_scales=blocks is None)
+    if dtype == torch.int8:
+        peaks = _peaks(matrix, factors, mean)[order]
+        if blocks is not None:
+            peaks = np.repeat(np.maximum.reduceat(peaks, blocks), np.diff(blocks, append=len(matrix)))
+        scales[:] = np.where(peaks > 0, peaks / 127, _ZERO_SCALE)
+    underflow, mean_norm = _UNDERFLOW * matrix.shape[1] ** 0.5, found.mean_norm
+    for part in chunks(len(matrix), _CHUNK):
+        x = found.float32(part)
+        norms[part] = x.norm(dim=1).numpy() * _MARGIN + underflow
+        # The factor, the mean and float32 round away less than 2^-22 of the row.
+        rounding[part] = (norms[part] + mean_norm) * 2.0**-22
+        errors[part] = rounding[part]
         if dtype == torch.int8:
-            tops = x.abs().amax(1) if plan.tops is None else torch.from_numpy(plan.tops[part]).float()
-            scale = torch.where(tops > 0, tops / 127, _NOTHING)
-            codes[part] = (x / scale[:, None]).round_().clamp_(-127, 127).to(dtype)
+            scale = torch.from_numpy(scales[part]).float()[:, None]
+            scales[part] = scale[:, 0].numpy()
+            integers = (x / scale).round_().clamp_(-127, 127)
+            codes[part] = integers.to(dtype)
+            errors[part] += (x - integers.mul_(scale)).norm(dim=1).numpy() * _MARGIN + underflow
         else:
             codes[part] = x.to(dtype)
-        scales[part] = scale.numpy()
-        lengths[part] = x.norm(dim=1).numpy() * _SAFETY + lost
-        rounding[part] = (lengths[part] + more) * 2.0**-22
-        errors[part] = rounding[part]
-        if dtype != torch.float32:
-            errors[part] += (x - codes[part] * scale[:, None]).norm(dim=1).numpy() * _SAFETY + lost
-    return Codes(codes, scales, errors, rounding, lengths)
+            if dtype != torch.float32:
+                errors[part] += (x - codes[part].float()).norm(dim=1).numpy() * _MARGIN + underflow
+    return found
 
 
-def pieces(count: int, size: int) -> list[slice]:
-    """Slices of at most so many rows."""
-    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+def quantize_both(
+    left: Matrix,
+    right: Matrix,
+    score: str,
+    dtype: torch.dtype,
+    blocks: Sequence[Places | None],
+    orders: Sequence[Places] | None = None,
+) -> tuple[QuantizedMatrix, QuantizedMatrix]:
+    """Quantise the two sides of a search, so that products plus offsets are values; see scores.to_values().
+
+    Args:
+        left: [n, d], not empty.
+        right: [m, d], not empty.
+        score: One of "cosine", "dot" and "euclidean".
+        dtype: int8, bfloat16 or float32.
+        blocks: Where the blocks of the left and of the right side begin; see quantize().
+        orders: Orders of both sides. By default rows with the largest values come first: then the rows of a block are
+            alike, and large products raise the thresholds early.
+    """
+    factors = [unit_factors(side, score) for side in (left, right)]
+    means = _means(left, right, factors, score)
+    offsets = _offsets(left, right, factors, means, score)
+    found = []
+    for number, side in enumerate((left, right)):
+        factor, mean, offset = factors[number], means[number], offsets[number]
+        order = orders[number] if orders else np.argsort(-_peaks(side, factor, mean), kind="stable")
+        block = blocks[number]
+        found.append(quantize(side, factor, dtype, mean=mean, offset=offset, order=order, blocks=block))
+    return found[0], found[1]
+
+
+def _means(left: Matrix, right: Matrix, factors: list[Scores], score: str) -> list[Scores | None]:
+    """Return what is subtracted from each side: for euclidean the same vector from both."""
+    if score == "euclidean":
+        mean = right.mean(axis=0, dtype=np.float64)
+        return [mean, mean]
+    found: list[Scores | None] = []
+    for side, factor in zip((left, right), factors, strict=True):
+        mean = (factor.astype(side.dtype) @ side).astype(np.float64) / len(side)
+        square = 1.0 if score == "cosine" else np.square(row_norms(side)).mean()
+        found.append(mean if mean @ mean > _MEAN_SHARE * square else None)
+    return found
+
+
+def _offsets(
+    left: Matrix, right: Matrix, factors: list[Scores], means: list[Scores | None], score: str
+) -> tuple[Scores, Scores]:
+    """Return a and b. With the means u and v: x y = x' y' + (x v - u v) + u y."""
+    u, v = means
+    if score == "euclidean":
+        assert u is not None
+        half_squares = [
+            np.concatenate([np.square(side[part] - u).sum(axis=1) / -2 for part in chunks(len(side), _CHUNK)])
+            for side in (left, right)
+        ]
+        return half_squares[0], half_squares[1]
+    a, b = np.zeros(len(left)), np.zeros(len(right))
+    if v is not None:
+        a += _products(left, v) * factors[0] - (0.0 if u is None else u @ v)
+    if u is not None:
+        b += _products(right, u) * factors[1]
+    return a, b
+
+
+def _products(matrix: Matrix, vector: Scores) -> Scores:
+    """Return the products of all rows with a vector in float64, without a float64 copy of the matrix, [n]."""
+    return np.concatenate([matrix[part] @ vector for part in chunks(len(matrix), _CHUNK)])
+
+
+def _peaks(matrix: Matrix, factors: Scores, mean: Scores | None) -> Scores:
+    """Return the largest absolute value of each row, scaled and minus the mean, [n]."""
+    if mean is None:
+        return np.maximum(matrix.max(axis=1), -matrix.min(axis=1)) * factors
+    parts = [scaled_rows(matrix, factors, np.arange(len(matrix))[part], mean) for part in chunks(len(matrix), _CHUNK)]
+    return np.concatenate([np.abs(part).max(axis=1) for part in parts]).astype(np.float64)

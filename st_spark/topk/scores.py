@@ -1,27 +1,28 @@
-"""What a score is: float64, summed in one fixed order, so that equal pairs of vectors tie exactly."""
+"""Exact scores in float64. The order of summation is fixed, so equal pairs of vectors tie exactly.
 
-import warnings
-from collections.abc import Callable
+Searches compare *values*. A value orders pairs as the score does: it is the score itself for cosine and dot, and minus
+half the squared distance for euclidean.
+"""
+
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 Matrix = npt.NDArray[Any]  # float32 or float64 [rows, dimension]
 Scores = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int64]  # row numbers
 
-# Powers of two that values may have to stay as they are, and the largest that others are multiplied by.
-_LEVEL, _MOST = 24, 400
-# Pairs of vectors whose float64 copies are held at a time, in values: they stay in cache.
-_VALUES = 1 << 17
-# Pairs of which the products are computed at a time.
-_PAIRS = 1 << 11
+# Float64 scores are off by less than this, relatively.
+ROUNDING = 1e-12
+# Exponents of two within this range need no rescaling; others are shifted by at most _MAX_SHIFT.
+_SAFE_EXPONENT, _MAX_SHIFT = 24, 400
+# Float64 values of the pairs that are scored at a time: they stay in cache.
+_CACHED_VALUES = 49_152
 
 
 def exact_scores(x: Matrix, y: Matrix, score: str) -> Scores:
-    """The score of x[i] with y[i]: more is more similar.
+    """Return the score of x[i] with y[i]. More is more similar.
 
     Args:
         x: [n, d] vectors, none of length zero for cosine.
@@ -29,31 +30,67 @@ def exact_scores(x: Matrix, y: Matrix, score: str) -> Scores:
         score: "cosine", in -1..1; "dot", the inner product; "euclidean", minus the distance.
 
     Returns:
-        [n]. Symmetric to the last bit, and the same for the same two vectors wherever they stand: NumPy sums the
-        products of each row pairwise, in an order that only d decides.
+        [n]. Symmetric to the last bit, and the same for the same two vectors in any batch: NumPy sums each row
+        pairwise, in an order that depends on d alone.
     """
-    same = np.arange(len(x))
-    return Rescorer(x, y, score)(same, same)
+    rows = np.arange(len(x))
+    return to_scores(Rescorer(x, y, score)(rows, rows), score)
 
 
-def lengths(rows: Matrix) -> Scores:
-    """[n] the length of each row."""
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+def row_norms(matrix: Matrix) -> Scores:
+    """Return the length of each row, [n]."""
+    return np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
 
 
-def leveled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, float]:
-    """Both sides in numbers of which float32 holds the squares, and what scores of them are times those of the rows.
+def unit_factors(matrix: Matrix, score: str) -> Scores:
+    """Return what each row is multiplied by so that products are scores, [n]: 1 / length for cosine, else 1."""
+    return 1 / row_norms(matrix) if score == "cosine" else np.ones(len(matrix))
 
-    All is multiplied by powers of two, so nothing is rounded: for cosine each row by its own, for dot each side, and
-    for euclidean both sides by the same.
+
+def scaled_rows(
+    matrix: Matrix, factors: Scores, which: Places | slice = slice(None), mean: Scores | None = None
+) -> Matrix:
+    """Return some rows, each times its factor, minus the mean: [which, d] float32."""
+    x = matrix[which] * factors[which, None].astype(matrix.dtype)
+    return np.asarray(x if mean is None else x - mean, dtype=np.float32)
+
+
+def chunks(count: int, size: int) -> list[slice]:
+    """Cut `count` rows into slices of at most `size`."""
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def to_values(scores: Scores, score: str) -> Scores:
+    """Return scores as values. No distance is below zero, so a positive euclidean score becomes infinity."""
+    return np.where(scores > 0, np.inf, np.square(scores) / -2) if score == "euclidean" else scores
+
+
+def to_scores(values: Scores, score: str) -> Scores:
+    """Return values as scores."""
+    return -np.sqrt(-2 * values) if score == "euclidean" else values
+
+
+def minus_rounding(scores: Scores) -> Scores:
+    """Return scores minus the rounding of float64. Minus infinity stays."""
+    return np.asarray(scores - np.abs(np.where(np.isfinite(scores), scores, 0.0)) * ROUNDING - ROUNDING)
+
+
+def rescaled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, float]:
+    """Scale both sides so that float32 can hold their squares.
+
+    All factors are powers of two, so nothing is rounded: one for each row for cosine, one for each side for dot, and
+    one for both sides for euclidean.
+
+    Returns:
+        Both sides, and the factor of their scores.
     """
-    tops = [np.maximum(side.max(axis=1, initial=0.0), -side.min(axis=1, initial=0.0)) for side in (left, right)]
+    peaks = [np.maximum(side.max(axis=1, initial=0.0), -side.min(axis=1, initial=0.0)) for side in (left, right)]
     if score != "cosine":
-        tops = [top.max(initial=0.0, keepdims=True) for top in tops]
+        peaks = [peak.max(initial=0.0, keepdims=True) for peak in peaks]
     if score == "euclidean":
-        tops = [np.maximum(*tops)] * 2
-    powers = [np.clip(-np.frexp(top)[1], -_MOST, _MOST) for top in tops]
-    powers = [np.where(np.abs(power) > _LEVEL, power, 0) for power in powers]
+        peaks = [np.maximum(*peaks)] * 2
+    powers = [np.clip(-np.frexp(peak)[1], -_MAX_SHIFT, _MAX_SHIFT) for peak in peaks]
+    powers = [np.where(np.abs(power) > _SAFE_EXPONENT, power, 0) for power in powers]
     if not any(power.any() for power in powers):
         return left, right, 1.0
     x, y = (np.ldexp(side, power[:, None]) for side, power in zip((left, right), powers, strict=True))
@@ -62,114 +99,41 @@ def leveled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, fl
 
 
 class Rescorer:
-    """exact_scores of many pairs of rows of two matrices.
+    """Computes exact values of pairs of rows of two matrices.
 
     Args:
         left: [n, d] vectors.
         right: [m, d] vectors.
-        score: See exact_scores.
+        score: See exact_scores().
     """
 
     def __init__(self, left: Matrix, right: Matrix, score: str) -> None:
         self.left, self.right, self.score = left, right, score
-        self.squares = [] if score == "euclidean" else [_squares(side) for side in (left, right)]
+        self._squares = [_sums(side, each := np.arange(len(side)), side, each) for side in (left, right)] * (
+            score == "cosine"
+        )
 
     def __call__(self, rows: Places, columns: Places) -> Scores:
-        """The score of left[rows[i]] with right[columns[i]]."""
+        """Return the value of left[rows[i]] with right[columns[i]]."""
         if self.score == "euclidean":
-            return -np.sqrt(_by_parts(_distances, self.left, rows, self.right, columns, np.float64))
-        sums = _by_parts(_sums, self.left, rows, self.right, columns, np.float64)
-        if self.score == "dot":
-            return sums
-        # Of a vector with itself exactly its square, so that the cosine is exactly 1.
-        return np.clip(sums / np.sqrt(self.squares[0][rows] * self.squares[1][columns]), -1.0, 1.0)
-
-    def about(self, rows: Places, columns: Places) -> tuple[Scores, Scores]:
-        """The values of pairs (see products.values) in the precision of the vectors, in a third of the time.
-
-        Args:
-            rows: [n] equal ones next to each other.
-            columns: [n].
-
-        Returns:
-            The values, and how far off they can be.
-        """
-        kind = np.result_type(self.left, self.right)
-        relative = (self.left.shape[1] + 32) * float(np.finfo(kind).eps)
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.score == "euclidean":
-                found = _by_parts(_near_distances, self.left, rows, self.right, columns, kind) / -2
-                off = np.abs(found)
-            else:
-                found = _sampled(self.left, rows, self.right, columns, kind)
-                off = np.sqrt(self.squares[0][rows] * self.squares[1][columns])
-                if self.score == "cosine":
-                    found, off = found / off, np.ones(len(rows))
-        fine = np.isfinite(found)
-        lost = self.left.shape[1] * float(np.finfo(kind).tiny)  # of products that are smaller than that
-        return np.where(fine, found, 0.0), np.where(fine, off * relative + lost, np.inf)
+            return _sums(self.left, rows, self.right, columns, distance=True) / -2
+        values = _sums(self.left, rows, self.right, columns)
+        if self.score == "cosine":  # of a vector with itself exactly 1, because its square is the same sum
+            values = np.clip(values / np.sqrt(self._squares[0][rows] * self._squares[1][columns]), -1.0, 1.0)
+        return values
 
 
-def _sums(x: Matrix, y: Matrix, out: Matrix) -> Scores:
-    return np.asarray(np.multiply(x, y, out=out, dtype=out.dtype).sum(axis=1))
-
-
-def _distances(x: Matrix, y: Matrix, out: Matrix) -> Scores:
-    """Their squares."""
-    np.subtract(x, y, out=out, dtype=out.dtype)
-    return np.asarray(np.square(out, out=out).sum(axis=1))
-
-
-def _sampled(left: Matrix, i: Places, right: Matrix, j: Places, kind: npt.DTypeLike) -> Scores:
-    """[n] products of the rows i of one matrix and j of another, those of `right` read where they stand.
-
-    They are the places of a sparse matrix, of which torch computes no others.
-    """
-    columns = torch.from_numpy(right.astype(kind, copy=False)).t()
-    left = left.astype(kind, copy=False)
-    found, buffer = np.empty(len(i)), np.empty((min(len(i), _PAIRS), left.shape[1]), kind)
-    for first in range(0, len(i), _PAIRS):
-        part = slice(first, first + _PAIRS)
-        starts = np.flatnonzero(np.diff(i[part], prepend=-1))
-        x = torch.from_numpy(np.take(left, i[part][starts], axis=0, out=buffer[: len(starts)], mode="clip"))
-        ends = torch.from_numpy(np.append(starts, len(i[part])))
-        size = (len(x), columns.shape[1])
-        nothing = torch.zeros(len(i[part]), dtype=x.dtype)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch says once that sparse matrices are new
-            places = torch.sparse_csr_tensor(ends, torch.from_numpy(j[part]), nothing, size, check_invariants=False)
-        found[part] = torch.sparse.sampled_addmm(places, x, columns, beta=0.0).values().numpy()
-    return found
-
-
-def _near_distances(x: Matrix, y: Matrix, out: Matrix) -> Scores:
-    np.subtract(x, y, out=out)
-    return np.asarray(np.einsum("ij,ij->i", out, out))
-
-
-def _squares(rows: Matrix) -> Scores:
-    places = np.arange(len(rows))
-    return _by_parts(_sums, rows, places, rows, places, np.float64)
-
-
-def _by_parts(
-    function: Callable[[Matrix, Matrix, Matrix], Scores],
-    left: Matrix,
-    i: Places,
-    right: Matrix,
-    j: Places,
-    kind: npt.DTypeLike,
-) -> Scores:
-    """What a function gives for the rows i of one matrix and j of another, in buffers that stay in cache."""
+def _sums(left: Matrix, rows: Places, right: Matrix, columns: Places, *, distance: bool = False) -> Scores:
+    """Sum the products, or the squared differences, of pairs of rows in float64."""
     width = left.shape[1]
-    step = max(min(_VALUES // max(width, 1), len(i)), 1)
-    x, y, out = (np.empty((step, width), each) for each in (left.dtype, right.dtype, kind))
-    found = np.empty(len(i))
-    for first in range(0, len(i), step):
-        part = slice(first, first + step)
-        count = len(i[part])
-        # "clip" writes where it shall at once; no place lies outside.
-        np.take(left, i[part], axis=0, out=x[:count], mode="clip")
-        np.take(right, j[part], axis=0, out=y[:count], mode="clip")
-        found[part] = function(x[:count], y[:count], out[:count])
-    return found
+    step = max(min(_CACHED_VALUES // max(width, 1), len(rows)), 1)
+    x, y, sums = np.empty((step, width)), np.empty((step, width)), np.empty(len(rows))
+    for part in chunks(len(rows), step):
+        ours, theirs = x[: part.stop - part.start], y[: part.stop - part.start]
+        ours[:], theirs[:] = left[rows[part]], right[columns[part]]
+        if distance:
+            np.square(np.subtract(ours, theirs, out=ours), out=ours)
+        else:
+            np.multiply(ours, theirs, out=ours)
+        sums[part] = ours.sum(axis=1)
+    return sums

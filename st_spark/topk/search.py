@@ -1,25 +1,19 @@
-"""The best pairs of two sets of vectors, exactly: candidates from few bits, survivors scored again in float64.
+"""Exact top-k of two matrices: quantised products find candidates, and float64 scores decide.
 
-What comes out is what a float64 comparison of every pair gives, ties and all, whatever the tiles, threads or device.
+The result is the same as comparing every pair in float64, including ties, for any tiles, threads or device.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from st_spark.topk import full_scan
-from st_spark.topk.candidates import Best, Pairing
-from st_spark.topk.cluster_scan import Nearby
+from st_spark.topk.cluster_scan import ClusterScan, clusters_around, find_clusters
+from st_spark.topk.clusters import Clusters
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.products import lowered
-from st_spark.topk.quantized import pieces
-from st_spark.topk.scores import Matrix, Places, Rescorer, Scores, leveled
-from st_spark.topk.trial import caps_for
-from st_spark.topk.unique_rows import Distinct, distinct
-
-# Rows that are met by caps at a time.
-_HELD = 1 << 16
+from st_spark.topk.scores import Matrix, Places, Scores, chunks, minus_rounding, rescaled, to_scores, to_values
+from st_spark.topk.settings import DEFAULTS, Settings
+from st_spark.topk.unique_rows import UniqueRows, unique_rows
 
 
 def top_k(
@@ -29,144 +23,153 @@ def top_k(
     score: str,
     *,
     threshold: float | None = None,
-    twins: Places | None = None,
-    floor: Scores | None = None,
+    self_index: Places | None = None,
+    row_thresholds: Scores | None = None,
+    settings: Settings = DEFAULTS,
 ) -> Pairs:
-    """The k best rows of the right side for each row of the left one.
+    """Find the k best right rows of each left row.
 
     Args:
-        left: [n, d] vectors as vectors.checked gives them.
-        right: [m, d] vectors; of equal scores the one that stands first is better.
-        k: How many, 1 or more; all, where there are fewer.
-        score: One of vectors.SCORES.
-        threshold: Only pairs with at least this score.
-        twins: [n] the place in `right` of the very same row, or -1: a row is no neighbour of itself.
-        floor: [n] scores below which pairs of a row are not wanted.
+        left: [n, d] finite vectors, none of length zero for cosine.
+        right: [m, d] vectors; of equal scores the first one is better.
+        k: How many, 1 or more; all, if there are fewer.
+        score: One of "cosine", "dot" and "euclidean".
+        threshold: Return only pairs with at least this score.
+        self_index: [n] row number in `right` of the same row, or -1: a row is no neighbour of itself.
+        row_thresholds: [n] lowest score that is wanted of each row.
+        settings: See Settings.
     """
-    left, right, unit = leveled(left, right, score)
-    need = np.full(len(left), -np.inf if threshold is None else threshold) * unit
-    need = need if floor is None else np.maximum(need, floor * unit)
-    rows, columns = distinct(left), distinct(right)
-    wanted = k + (twins is not None)
-    least = np.minimum.reduceat(need[rows.members], rows.starts[:-1]) if len(need) else need
-    pairs, _ = _best(rows.of(left), columns.of(right), wanted, score, least, None)
-    pairs = _expanded(pairs, rows, columns, wanted)
-    good = pairs.score >= need[pairs.left]
-    if twins is not None:
-        good &= pairs.right != twins[pairs.left]
-    return pairs.taken(np.flatnonzero(good)).sorted().first(k).times(1 / unit)
+    left, right, unit = rescaled(left, right, score)
+    lowest = np.full(len(left), -np.inf if threshold is None else threshold) * unit
+    lowest = lowest if row_thresholds is None else np.maximum(lowest, row_thresholds * unit)
+    rows, columns = unique_rows(left), unique_rows(right)
+    wanted = k + (self_index is not None)
+    of_groups = np.minimum.reduceat(lowest[rows.group_rows], rows.starts[:-1]) if len(left) else lowest
+    thresholds = to_values(minus_rounding(of_groups), score)
+    pairs, _ = _best(rows.of(left), columns.of(right), wanted, score, thresholds, settings)
+    pairs = _expanded(pairs, rows, columns, score, wanted)
+    good = pairs.score >= lowest[pairs.left]
+    if self_index is not None:
+        good &= pairs.right != self_index[pairs.left]
+    return _finished(pairs.take(np.flatnonzero(good)), k, unit)
 
 
-def top_k_both(left: Matrix, right: Matrix, k: int, score: str) -> tuple[Pairs, Pairs]:
-    """The k best right rows of each left row, and the k best left rows of each right row, which is `left` there.
+def top_k_both(
+    left: Matrix, right: Matrix, k: int, score: str, *, settings: Settings = DEFAULTS
+) -> tuple[Pairs, Pairs]:
+    """Find the k best right rows of each left row, and the k best left rows of each right row.
 
-    Products are computed once for both.
+    The full scan computes each product once for both directions. In the second result, `left` is the right row.
     """
-    left, right, unit = leveled(left, right, score)
-    rows, columns = distinct(left), distinct(right)
-    nothing = [np.full(len(side.firsts), -np.inf) for side in (rows, columns)]
-    forward, backward = _best(rows.of(left), columns.of(right), k, score, nothing[0], nothing[1])
+    left, right, unit = rescaled(left, right, score)
+    rows, columns = unique_rows(left), unique_rows(right)
+    nothing = np.full(len(rows.representatives), -np.inf)
+    forward, backward = _best(rows.of(left), columns.of(right), k, score, nothing, settings, both=True)
     return (
-        _expanded(forward, rows, columns, k).sorted().first(k).times(1 / unit),
-        _expanded(backward, columns, rows, k).sorted().first(k).times(1 / unit),
+        _finished(_expanded(forward, rows, columns, score, k), k, unit),
+        _finished(_expanded(backward, columns, rows, score, k), k, unit),
     )
 
 
-def above(left: Matrix, right: Matrix, threshold: float, score: str, *, upper: bool = False) -> Pairs:
-    """Every pair with a score of at least the threshold.
+def above(
+    left: Matrix, right: Matrix, threshold: float, score: str, *, self_join: bool = False, settings: Settings = DEFAULTS
+) -> Pairs:
+    """Find every pair with a score of at least the threshold.
 
     Args:
-        left: [n, d] vectors as vectors.checked gives them.
+        left: [n, d] finite vectors, none of length zero for cosine.
         right: [m, d] vectors.
-        threshold: The least score.
-        score: One of vectors.SCORES.
-        upper: Both sides are the same rows: each pair once, the left place before the right one.
+        threshold: Lowest score.
+        score: One of "cosine", "dot" and "euclidean".
+        self_join: Whether both sides are the same rows: each pair once, with the smaller row number left.
+        settings: See Settings.
     """
-    return Pairs.joined(list(above_by_parts(left, right, threshold, score, upper=upper))).sorted()
+    parts = above_by_parts(left, right, threshold, score, self_join=self_join, settings=settings)
+    return Pairs.concat(list(parts)).sorted()
 
 
 def above_by_parts(
-    left: Matrix, right: Matrix, threshold: float, score: str, *, upper: bool = False
+    left: Matrix, right: Matrix, threshold: float, score: str, *, self_join: bool = False, settings: Settings = DEFAULTS
 ) -> Iterator[Pairs]:
-    """above() without all pairs in memory: those of some rows at a time, in no order."""
-    left, right, unit = leveled(left, right, score)
-    threshold *= unit
-    rows, columns = distinct(left), distinct(right)
-    for part in _all(rows.of(left), columns.of(right), threshold, score, upper):
-        pairs = _expanded(part.taken(np.flatnonzero(part.score >= threshold)), rows, columns, None)
-        yield (_once(pairs) if upper else pairs).times(1 / unit)
+    """Do the same as above() without holding all pairs in memory: some pairs at a time, unsorted."""
+    left, right, unit = rescaled(left, right, score)
+    rows, columns = unique_rows(left), unique_rows(right)
+    for found in _above(rows.of(left), columns.of(right), threshold * unit, score, self_join, settings):
+        pairs = _expanded(found, rows, columns, score, None)
+        pairs = pairs.take(np.flatnonzero(pairs.score >= threshold * unit))
+        pairs = _once(pairs) if self_join else pairs
+        yield Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 
-def _once(pairs: Pairs) -> Pairs:
-    """Of a, b and b, a only the one with the smaller place left, and no row with itself."""
-    first, second = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
-    pairs = Pairs(first, second, pairs.score).taken(np.flatnonzero(first < second)).sorted()
-    again = (np.diff(pairs.left, prepend=-1) == 0) & (np.diff(pairs.right, prepend=-1) == 0)
-    return pairs.taken(np.flatnonzero(~again))
+def _best(
+    left: Matrix, right: Matrix, k: int, score: str, thresholds: Scores, settings: Settings, *, both: bool = False
+) -> tuple[Pairs, Pairs]:
+    """Find the k best columns of different rows and, if asked, rows of columns; unsorted, with values."""
+    if not len(left) or not len(right):
+        return Pairs.concat([]), Pairs.concat([])
+    clusters = find_clusters(left, right, k, score, thresholds, settings)
+    if clusters is None:
+        return full_scan.top_k(left, right, k, score, thresholds, settings, both=both)
+    forward = _by_clusters(clusters, left, k, thresholds, settings)
+    if not both:
+        return forward, Pairs.concat([])
+    nothing = np.full(len(right), -np.inf)
+    clusters = clusters_around(clusters.centroids, right, left, k, score, nothing, settings)
+    if clusters is None:
+        return forward, full_scan.top_k(right, left, k, score, nothing, settings)[0]
+    return forward, _by_clusters(clusters, right, k, nothing, settings)
 
 
-def _expanded(pairs: Pairs, rows: Distinct, columns: Distinct, most: int | None) -> Pairs:
-    """Pairs of groups of equal rows as pairs of rows."""
+def _by_clusters(clusters: Clusters, left: Matrix, k: int, thresholds: Scores, settings: Settings) -> Pairs:
+    """Find the k best columns of each row by cluster, some rows at a time."""
+    found = []
+    for part in chunks(len(left), settings.cluster_rows):
+        pairs = ClusterScan(clusters, left[part], k, thresholds[part], settings).top_k()
+        found.append(Pairs(pairs.left + part.start, pairs.right, pairs.score))
+    return Pairs.concat(found)
+
+
+def _above(
+    left: Matrix, right: Matrix, threshold: float, score: str, self_join: bool, settings: Settings
+) -> Iterator[Pairs]:
+    """Find all pairs of different rows that may reach a score; in a self join one of (a, b) and (b, a)."""
+    if not len(left) or not len(right):
+        return
+    thresholds = to_values(minus_rounding(np.full(len(left), threshold)), score)
+    lowest = float(thresholds[0])
+    clusters = find_clusters(left, right, None, score, thresholds, settings)
+    if clusters is None:
+        yield from full_scan.above(left, right, lowest, score, settings, self_join=self_join)
+        return
+    for part in chunks(len(left), max(settings.cluster_rows // 8, 1)):
+        scan = ClusterScan(clusters, left[part], None, thresholds[part], settings)
+        pairs = scan.above(lowest, first_row=part.start if self_join else None)
+        yield Pairs(pairs.left + part.start, pairs.right, pairs.score)
+
+
+def _expanded(pairs: Pairs, rows: UniqueRows, columns: UniqueRows, score: str, limit: int | None) -> Pairs:
+    """Turn pairs of groups of equal rows, with values, into pairs of rows with scores, at most `limit` of each row."""
+    pairs = Pairs(pairs.left, pairs.right, to_scores(pairs.score, score))
     if not columns.all_differ:
-        which, right = columns.expanded(pairs.right, most)
+        which, right = columns.expand(pairs.right, limit)
         pairs = Pairs(pairs.left[which], right, pairs.score[which])
-        if most is not None:
-            pairs = pairs.sorted().first(most)
+        if limit is not None:
+            pairs = pairs.sorted().first(limit)
     if not rows.all_differ:
-        which, left = rows.expanded(pairs.left)
+        which, left = rows.expand(pairs.left)
         pairs = Pairs(left, pairs.right[which], pairs.score[which])
     return pairs
 
 
-def _best(left: Matrix, right: Matrix, k: int, score: str, need: Scores, back: Scores | None) -> tuple[Pairs, Pairs]:
-    """The k best columns of distinct rows and, where `back` says what they need, rows of columns; not sorted."""
-    if not len(left) or not len(right):
-        return Pairs.joined([]), Pairs.joined([])
-    if (caps := caps_for(left, right, k, score, need)) is None:
-        return full_scan.nearest(left, right, k, score, need, back)
-    order, rescore = caps.rows.order, Rescorer(left, right, score)
-    behind = Best(k, np.full(len(right), -np.inf), Pairing(rescore, order, np.arange(len(left)), turned=True))
-    forward, backward = [], []
-    for part in pieces(len(left), _HELD):
-        nearby = Nearby(caps, left[part], k, lowered(need[part]), None if back is None else behind.need)
-        rows = part.start + nearby.order
-        ours, theirs = nearby.candidates()
-        ahead = Best(k, nearby.need, Pairing(rescore, rows, order))
-        ahead.add(ours)
-        far = _of_wide(nearby, left, right, rows, k)
-        forward += [ahead.result(), far[0]]
-        if nearby.back is not None:
-            np.maximum(behind.need, nearby.back, out=behind.need)
-            behind.add(replace(theirs, columns=rows[theirs.columns]))
-            behind.tighten()
-            backward.append(far[1])
-    return Pairs.joined(forward), Pairs.joined([*backward, behind.result()])
+def _finished(pairs: Pairs, k: int, unit: float) -> Pairs:
+    """Return the k best pairs of each row in order, with scores of the rows as they were given."""
+    pairs = pairs.sorted().first(k)
+    return Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 
-def _of_wide(nearby: Nearby, left: Matrix, right: Matrix, rows: Places, k: int) -> tuple[Pairs, Pairs]:
-    """The best of some rows, which looked nearby, among the columns that have no candidates there; and of these."""
-    places = nearby.wide()
-    if not len(places):
-        return Pairs.joined([]), Pairs.joined([])
-    columns = nearby.caps.rows.order[places]
-    back = None if nearby.back is None else nearby.back[places]
-    ahead, behind = full_scan.nearest(left[rows], right[columns], k, nearby.caps.score, nearby.need, back)
-    forward = Pairs(rows[ahead.left], columns[ahead.right], ahead.score)
-    return forward, Pairs(columns[behind.left], rows[behind.right], behind.score)
-
-
-def _all(left: Matrix, right: Matrix, threshold: float, score: str, upper: bool) -> Iterator[Pairs]:
-    """All pairs of distinct rows that may have a score, and few others; with `upper` one of (a, b) and (b, a)."""
-    if not len(left) or not len(right):
-        return
-    needed = np.full(len(left), threshold)
-    if (caps := caps_for(left, right, None, score, needed)) is None:
-        yield from full_scan.above(left, right, threshold, score, upper=upper)
-        return
-    rescore = Rescorer(left, right, score)
-    for part in pieces(len(left), _HELD // 8):
-        nearby = Nearby(caps, left[part], None, lowered(needed[part]))
-        found, _ = nearby.candidates()
-        rows, columns = part.start + nearby.order[found.rows], caps.rows.order[found.columns]
-        once = np.flatnonzero(rows <= columns) if upper else slice(None)
-        yield Pairs(rows[once], columns[once], rescore(rows[once], columns[once]))
+def _once(pairs: Pairs) -> Pairs:
+    """Keep one of (a, b) and (b, a), with the smaller row number left, and no row with itself."""
+    first, second = np.minimum(pairs.left, pairs.right), np.maximum(pairs.left, pairs.right)
+    pairs = Pairs(first, second, pairs.score).take(np.flatnonzero(first < second)).sorted()
+    again = (np.diff(pairs.left, prepend=-1) == 0) & (np.diff(pairs.right, prepend=-1) == 0)
+    return pairs.take(np.flatnonzero(~again))

@@ -1,125 +1,318 @@
-"""Tiles of products of codes, with a proven bound on how far they are off."""
+"""GEMM tiles: products of some rows with some columns, and the candidates in them.
+
+Finding the candidates must cost less than the products. So one pass takes the maximum of each group of neighbours,
+and only groups with a high maximum are read again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from st_spark.topk.products import ROUNDING, Side, Sides
-from st_spark.topk.scores import Scores
-from st_spark.topk.tile import Part, Tile
+from st_spark.topk.candidates import Candidates, TopKCollector
+from st_spark.topk.quantized import QuantizedMatrix
+from st_spark.topk.scores import ROUNDING, Places, Scores, chunks
+from st_spark.topk.settings import device
 
-# Tiles are filled up to whole runs of so many.
-_RUN = 32
-# Integers that are added to products must be smaller than this, so that int32 holds the sums.
-_MOST_ADDED = 2.0**29
+Part = slice | Places  # some rows of a quantised matrix
+
+# Axes of a tile: ROWS looks for the best columns of each row, COLUMNS for the best rows of each column.
+ROWS, COLUMNS = 1, 0
+# Width of a group of neighbours. Neighbours within a column are far apart in memory.
+_GROUP = {ROWS: 32, COLUMNS: 8}
+# From this many rows or columns on, a tile is padded to whole groups. Smaller tiles have groups of one.
+_PADDED = 128
+# A tile in which more than this share of the pairs are candidates is recomputed in float32.
+_MAX_CANDIDATES = 1 / 8
+# Offsets up to this size, in units of the products, are added to int32 products.
+_MAX_INTEGER_OFFSET = 2.0**29
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Products of some rows with some columns, plus their offsets.
+
+    Attributes:
+        values: [rows, columns] int32 or floats. Padding holds the lowest number of the type.
+        unit: [rows] what 1 in the values of a row counts for; for candidates of columns the same in all rows.
+        errors: Bounds on the error of the values of each row and, for candidates of columns, of each column.
+        float32: Whether the products are of float32 rows.
+    """
+
+    values: torch.Tensor
+    unit: Scores
+    errors: list[Scores]
+    float32: bool
+
+    def candidates(self, topk: TopKCollector, places: Places, axis: int) -> Candidates:
+        """Find the pairs that may be among the best, and raise the thresholds of rows that are fresh.
+
+        Args:
+            topk: Collects for the rows (of axis ROWS) or the columns (of axis COLUMNS).
+            places: Which of its rows these are.
+            axis: ROWS or COLUMNS.
+        """
+        width = group_width(_GROUP[axis], self.values.shape[axis], topk.k)
+        groups = group_max(self.values, width, axis)
+        thresholds = topk.thresholds[places]
+        if groups.shape[axis] >= topk.k and topk.fresh[places].any():
+            best = groups.topk(topk.k, dim=axis).values.select(axis, topk.k - 1)[: len(places)]
+            unit = self.unit if axis == ROWS else self.unit[0]
+            thresholds = np.maximum(thresholds, best.double().cpu().numpy() * unit - self._error(axis))
+            topk.thresholds[places], topk.fresh[places] = thresholds, False
+        return self.reaching(thresholds, groups, axis)
+
+    def reaching(self, thresholds: Scores, groups: torch.Tensor | None = None, axis: int = ROWS) -> Candidates:
+        """Find the pairs whose value may reach the threshold of their row (or column)."""
+        if groups is None:
+            groups = group_max(self.values, group_width(_GROUP[axis], self.values.shape[axis], 0), axis)
+        unit = self.unit if axis == ROWS else self.unit[0]
+        lowest = self._lowest((thresholds - self._error(axis)) / unit, self.values.shape[1 - axis])
+        own, other, products = find_reaching(self.values, groups, lowest, axis)
+        rows = own if axis == ROWS else other
+        value, error = products * self.unit[rows], self._error(axis)[own]
+        return Candidates(own, other, value - error, value + error)
+
+    def _error(self, axis: int) -> Scores:
+        return self.errors[1 - axis]
+
+    def too_many(self, found: Candidates, k: int) -> bool:
+        """Return whether the quantised values do not tell the pairs apart."""
+        usual = 4 * k * max(map(len, self.errors))
+        return not self.float32 and len(found.rows) > max(_MAX_CANDIDATES * self.values.numel(), usual)
+
+    def _lowest(self, wanted: Scores, count: int) -> torch.Tensor:
+        """Return wanted values in the type of the products, rounded down, but above all padding."""
+        lowest = np.full(count, np.inf)
+        lowest[: len(wanted)] = wanted
+        kind = self.values.dtype
+        if kind == torch.int32:
+            bounds = torch.iinfo(kind)
+            rounded = np.clip(np.floor(lowest), bounds.min + 1, bounds.max).astype(np.int32)
+        else:
+            bottom = float(torch.finfo(kind).min)
+            rounded = np.nextafter(np.maximum(lowest, bottom).astype(np.float32), np.float32(bottom))
+        return torch.from_numpy(rounded).to(self.values.device)
+
+
+def group_width(widest: int, count: int, k: int) -> int:
+    """Return how many neighbours form a group: few enough that there are 4 * k groups of `count` neighbours."""
+    if count < _PADDED:
+        return 1
+    while widest > 1 and count // widest < 4 * k:
+        widest //= 2
+    return widest
+
+
+def group_max(values: torch.Tensor, width: int, axis: int) -> torch.Tensor:
+    """Return the maximum of each group of neighbours along an axis."""
+    return values if width == 1 else values.unflatten(axis, (-1, width)).amax(axis + 1)
+
+
+def find_reaching(
+    values: torch.Tensor, groups: torch.Tensor, lowest: torch.Tensor, axis: int
+) -> tuple[Places, Places, Scores]:
+    """Find all values that are at least the lowest wanted of their row (or column).
+
+    Args:
+        values: [rows, columns], contiguous.
+        groups: Their group_max().
+        lowest: [rows] or [columns] lowest value that is wanted.
+        axis: ROWS or COLUMNS.
+
+    Returns:
+        The rows, the columns and the values found; for COLUMNS the columns, the rows and the values.
+    """
+    width, count = values.shape[axis] // groups.shape[axis], groups.shape[1]
+    group = _nonzero(groups >= (lowest[:, None] if axis == ROWS else lowest))
+    first, second = group // count, group % count
+    own, other = (first, second * width) if axis == ROWS else (second, first * width)
+    found = groups.view(-1).index_select(0, group)
+    if width > 1:
+        step, first = (1, own * values.shape[1] + other) if axis == ROWS else (count, other * count + own)
+        flat = first[:, None] + torch.arange(width, device=own.device) * step
+        inside = values.view(-1).index_select(0, flat.view(-1)).view(-1, width)
+        place = _nonzero(inside >= lowest.index_select(0, own)[:, None])
+        which = place // width
+        own, other = own.index_select(0, which), other.index_select(0, which) + place % width
+        found = inside.view(-1).index_select(0, place)
+    return own.cpu().numpy(), other.cpu().numpy(), found.double().cpu().numpy()
+
+
+def _nonzero(mask: torch.Tensor) -> torch.Tensor:
+    """Return the flat indices where a mask is true; on a CPU by NumPy, which takes a quarter of the time."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.reshape(-1).nonzero()[:, 0]
 
 
 class Tiles:
-    """Multiplies rows with columns, tile by tile.
+    """Multiplies two quantised matrices tile by tile.
 
     Args:
-        sides: Both sides. The columns of a tile lie within one block of theirs; so do its rows where they are a slice.
-        shape: The most rows and columns of a tile.
+        left: The rows.
+        right: The columns.
+        both: Whether candidates of columns are wanted, too.
     """
 
-    def __init__(self, sides: Sides, shape: tuple[int, int]) -> None:
-        self.sides = sides
-        self._codes = [side.codes.codes.to(sides.device) for side in (sides.left, sides.right)]
-        self._integer = self._codes[0].dtype == torch.int8
-        self._shifted = bool(sides.left.added.any() or sides.right.added.any())
-        self._buffer = torch.empty(
-            (shape[0] + _RUN) * (shape[1] + _RUN),
-            dtype=torch.int32 if self._integer else self._codes[0].dtype,
-            device=sides.device,
-        )
+    def __init__(self, left: QuantizedMatrix, right: QuantizedMatrix, *, both: bool = False) -> None:
+        self.left, self.right, self._both = left, right, both
+        self._codes = [side.codes.to(device()) for side in (left, right)]
+        self._integer = left.codes.dtype == torch.int8
+        self._offsets = bool(left.offset.any() or right.offset.any())
+        self._own_scales = right.own_scales
+        self._buffer = torch.empty(0)
 
-    def tile(self, rows: Part, columns: slice) -> Tile:
-        """The tile of some rows and columns, in a buffer that the next one reuses."""
-        left, right = self.sides.left, self.sides.right
-        unit = left.codes.scales[rows] * right.codes.scales[columns.start]
-        added = max(np.abs(side.added[part]).max() for side, part in ((left, rows), (right, columns)))
-        if self._integer and added > _MOST_ADDED * unit.min():
-            return self.sharp(rows, columns)
-        x, y = (_whole(codes, part) for codes, part in zip(self._codes, (rows, columns), strict=True))
-        made = self._buffer[: len(x) * len(y)].view(len(x), len(y))
-        (torch._int_mm if self._integer else torch.mm)(x, y.t(), out=made)
+    def collect(
+        self, rows: Part, columns: slice, row_topk: TopKCollector, places: Places, column_topk: TopKCollector | None
+    ) -> None:
+        """Add the candidates of a tile.
+
+        Args:
+            rows: Some rows.
+            columns: Some columns.
+            row_topk: Collects for rows.
+            places: Which of its rows these are.
+            column_topk: Collects for all columns, with `rows`, a slice, as its columns; or None.
+        """
+        tile = self.quantized(rows, columns)
+        searches = [(row_topk, places, ROWS)]
+        if column_topk is not None:
+            searches.append((column_topk, np.arange(columns.start, columns.stop), COLUMNS))
+        found = [tile.candidates(*search) for search in searches]
+        if any(tile.too_many(each, row_topk.k) for each in found):
+            tile = self.float32(rows, columns)
+            for topk, own, _ in searches:
+                topk.fresh[own] = True
+            found = [tile.candidates(*search) for search in searches]
+        for (topk, own, axis), each in zip(searches, found, strict=True):
+            first = columns.start if axis == ROWS else rows.start if isinstance(rows, slice) else 0
+            topk.add(Candidates(own[each.rows], each.columns + first, each.lower, each.upper))
+
+    def reaching(self, rows: Part, columns: slice, threshold: float) -> Candidates:
+        """Find the pairs of a tile whose value may reach a threshold, counted from the first row and column."""
+        tile = self.quantized(rows, columns)
+        thresholds = np.full(_count(rows), threshold)
+        found = tile.reaching(thresholds)
+        return self.float32(rows, columns).reaching(thresholds) if tile.too_many(found, 0) else found
+
+    def quantized(self, rows: Part, columns: slice) -> Tile:
+        """Multiply quantised rows and columns, in a buffer that the next tile reuses."""
+        ours, theirs = self.left.scales[rows], self.right.scales[columns]
+        if self._integer and self._offsets:
+            largest = max(np.abs(self.left.offset[rows]).max(), np.abs(self.right.offset[columns]).max())
+            if largest > _MAX_INTEGER_OFFSET * ours.min() * theirs.min():
+                return self.float32(rows, columns)
+        x, y = (self._padded(codes, part) for codes, part in zip(self._codes, (rows, columns), strict=True))
+        kind = torch.int32 if self._integer else x.dtype
+        if self._buffer.numel() < len(x) * len(y):
+            self._buffer = torch.empty(len(x) * len(y), dtype=kind, device=x.device)
+        products = self._buffer[: len(x) * len(y)].view(len(x), len(y))
+        (torch._int_mm if self._integer else torch.mm)(x, y.t(), out=products)
         relative = 2.0**-8 if x.dtype == torch.bfloat16 else 0.0
-        return self._made(made, (rows, columns), unit, relative, sharp=x.dtype == torch.float32)
+        unit = ours * theirs[0]
+        if self._integer and (self._own_scales or ((self._both or self._offsets) and ours.min() < ours.max())):
+            scales = torch.from_numpy(theirs / theirs[0]).to(products.device, torch.float32)
+            products = products.float()
+            products[:, : len(theirs)] *= scales
+            if self._both or self._offsets:
+                products[: len(ours)] *= torch.from_numpy(unit).to(products)[:, None]
+                unit = np.ones(len(ours))
+        return self._tile(products, rows, columns, unit, relative, float32=x.dtype == torch.float32)
 
-    def sharp(self, rows: Part, columns: slice) -> Tile:
-        """The same in float32: where nearly all pairs are alike, codes do not tell them apart."""
-        left, right = self.sides.left, self.sides.right
-        x, y = (_filled(side.rows(part)).to(self.sides.device) for side, part in ((left, rows), (right, columns)))
-        return self._made(x @ y.t(), (rows, columns), np.ones(_count(rows)), 0.0, sharp=True)
+    def float32(self, rows: Part, columns: slice) -> Tile:
+        """Multiply in float32: for pairs so similar that quantised values do not tell them apart."""
+        x, y = (_filled(side.float32(part)).to(device()) for side, part in ((self.left, rows), (self.right, columns)))
+        return self._tile(x @ y.t(), rows, columns, np.ones(_count(rows)), 0.0, float32=True)
 
-    def _made(
-        self, values: torch.Tensor, parts: tuple[Part, slice], unit: Scores, relative: float, *, sharp: bool
+    def _tile(
+        self, values: torch.Tensor, rows: Part, columns: slice, unit: Scores, relative: float, *, float32: bool
     ) -> Tile:
-        rows, columns = parts
-        values = self._shift(values, rows, columns, unit) if self._shifted else values
-        lowest = torch.iinfo(torch.int32).min if values.dtype == torch.int32 else float("-inf")
-        values[:, _count(columns) :] = lowest
-        values[_count(rows) :] = lowest
-        floats = values.dtype != torch.int32
-        left, right = self.sides.left, self.sides.right
-        row_off = _off(left, rows, right, columns, relative, floats=floats, sharp=sharp)
-        column_off = _off(right, columns, left, rows, relative, floats=floats, sharp=sharp)
-        # What was added to integers was rounded, too.
-        rounded = unit[0] if self._shifted and not floats else 0.0
-        known = sharp and left.matrix.dtype == right.matrix.dtype == np.float32
-        return Tile(rows, columns, values, unit, row_off + rounded, column_off + rounded, sharp, known)
+        integer = values.dtype == torch.int32
+        if self._offsets:
+            values = values if integer else values.float()
+            for offset, axis in ((self.left.offset[rows], 0), (self.right.offset[columns], 1)):
+                added = np.rint(offset / unit[0]).astype(np.int32) if integer else offset.astype(np.float32)
+                values.narrow(axis, 0, len(added)).add_(torch.from_numpy(added).to(values.device).unsqueeze(1 - axis))
+        values[:, _count(columns) :] = values[_count(rows) :] = (
+            torch.iinfo(torch.int32).min if integer else float("-inf")
+        )
+        # Offsets were rounded to integers, too.
+        rounded = float(unit[0]) if self._offsets and integer else 0.0
+        sides = (self.left, rows), (self.right, columns)
+        errors = [
+            _errors(one, other, relative, floats=not integer, float32=float32) + rounded
+            for one, other in ((sides, sides[::-1]) if self._both else (sides,))
+        ]
+        return Tile(values, unit, errors, float32)
 
-    def _shift(self, values: torch.Tensor, rows: Part, columns: slice, unit: Scores) -> torch.Tensor:
-        """The same plus what is added to rows and to columns; in float32 where the rows' units differ."""
-        ours, theirs = self.sides.left.added[rows] / unit, self.sides.right.added[columns]
-        if values.dtype != torch.int32 or unit.min() < unit.max():
-            values = values.float()
-            inside = values[: _count(rows), : _count(columns)]
-            a, b, inverse = (torch.from_numpy(x).to(values) for x in (ours, theirs, 1 / unit))
-            inside += a[:, None]
-            inside.addr_(inverse, b)
-            return values
-        for shift, dim in ((ours, 1), (theirs / unit[0], 0)):
-            added = torch.from_numpy(np.rint(shift).astype(np.int32)).to(values.device)
-            values[: _count(rows), : _count(columns)] += added.unsqueeze(dim)
-        return values
+    def _padded(self, codes: torch.Tensor, part: Part) -> torch.Tensor:
+        """Return some rows, followed by any others that fill the last group."""
+        if not isinstance(part, slice):
+            taken = codes.index_select(0, torch.from_numpy(part).to(codes.device))
+            return _filled(taken) if self._both else taken
+        stop = part.stop + (-_count(part) % _GROUP[ROWS] if _count(part) >= _PADDED else 0)
+        return codes[part.start : stop] if stop <= len(codes) else _filled(codes[part])
 
 
-def _off(one: Side, ours: Part, other: Side, theirs: Part, relative: float, *, floats: bool, sharp: bool) -> Scores:
-    """[ours] how far off a value with any of theirs can be.
+def list_tiles(lists: Places, rows: Places, starts: Places, shape: tuple[int, int]) -> Iterator[tuple[Places, slice]]:
+    """Cut a search of lists into tiles.
 
     Args:
-        one: The side of ours.
-        ours: Some rows.
-        other: The side of theirs.
-        theirs: Others.
-        relative: What the format of the products rounds away.
-        floats: Whether they are floats, of which sums round.
-        sharp: Whether they are those of float32 rows.
+        lists: [searches] a list.
+        rows: [searches] the row that searches it.
+        starts: [lists + 1] where the columns of each list begin.
+        shape: Most rows and columns of a tile.
+
+    Yields:
+        Rows, and a slice of the columns of one list.
     """
-    errors, worst = (
-        (side.codes.rounding if sharp else side.codes.errors)[part] for side, part in ((one, ours), (other, theirs))
-    )
-    length, longest, most = one.codes.lengths[ours], other.codes.lengths[theirs].max(), worst.max()
-    size, largest = one.sizes[ours], other.sizes[theirs].max()
-    off = errors * (longest + most) + length * most + ROUNDING * np.square(size + largest)
+    order = np.argsort(lists, kind="stable")
+    ends = np.searchsorted(lists[order], np.arange(len(starts)))
+    for each in np.flatnonzero((np.diff(ends) > 0) & (np.diff(starts) > 0)).tolist():
+        searching = rows[order[ends[each] : ends[each + 1]]]
+        for part in chunks(len(searching), shape[0]):
+            for span in chunks(int(starts[each + 1] - starts[each]), shape[1]):
+                yield searching[part], slice(int(starts[each]) + span.start, int(starts[each]) + span.stop)
+
+
+def _errors(
+    one: tuple[QuantizedMatrix, Part],
+    other: tuple[QuantizedMatrix, Part],
+    relative: float,
+    *,
+    floats: bool,
+    float32: bool,
+) -> Scores:
+    """Bound the error of the values of some rows with any of the other rows.
+
+    Args:
+        one: A side, and some of its rows.
+        other: The other side, and some of its rows.
+        relative: What the format of the products rounds away.
+        floats: Whether the products are floats, whose sums are rounded.
+        float32: Whether the products are of float32 rows.
+    """
+    (ours, some), (theirs, others) = one, other
+    errors = (ours.float32_error if float32 else ours.error_bound)[some]
+    worst = (theirs.float32_error if float32 else theirs.error_bound)[others].max()
+    norms, longest = ours.norms[some], theirs.norms[others].max()
+    whole = norms + longest + ours.mean_norm + theirs.mean_norm
+    bound = errors * (longest + worst) + norms * worst + ROUNDING * np.square(whole)
     if floats:
-        relative += (one.matrix.shape[1] + 16) * 2.0**-23
-        off += length * longest * relative + (np.abs(one.added[ours]) + np.abs(other.added[theirs]).max()) * 2.0**-21
-    return np.asarray(off * (1 + 1e-9) + np.finfo(np.float64).tiny)
-
-
-def _whole(codes: torch.Tensor, part: Part) -> torch.Tensor:
-    """Some rows, and after them others, so that they are whole runs."""
-    if not isinstance(part, slice):
-        return _filled(codes.index_select(0, torch.from_numpy(part).to(codes.device)))
-    more = -_count(part) % _RUN
-    return _filled(codes[part.start : part.stop + more] if part.stop + more <= len(codes) else codes[part])
+        relative += (ours.source.shape[1] + 16) * 2.0**-23
+        offsets = np.abs(ours.offset[some]) + np.abs(theirs.offset[others]).max()
+        bound += norms * longest * relative + offsets * 2.0**-21
+    return np.asarray(bound * (1 + 1e-9) + np.finfo(np.float64).tiny)
 
 
 def _filled(rows: torch.Tensor) -> torch.Tensor:
-    return pad(rows, (0, 0, 0, -len(rows) % _RUN)) if len(rows) % _RUN else rows
+    """Append zeros that fill the last group."""
+    missing = -len(rows) % _GROUP[ROWS] if len(rows) >= _PADDED else 0
+    return pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
 def _count(part: Part) -> int:
-    return int(part.stop - part.start) if isinstance(part, slice) else len(part)
+    return part.stop - part.start if isinstance(part, slice) else len(part)

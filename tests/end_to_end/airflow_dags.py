@@ -1,4 +1,4 @@
-"""DAGs that the tests of Airflow run beside the examples; they are told by environment variables where things lie."""
+"""DAGs for the Airflow tests. Environment variables name the data folder and the model."""
 
 import os
 from datetime import timedelta
@@ -14,9 +14,9 @@ with DAG("failing", schedule=None, catchup=False, default_args={"model": MODEL, 
     EmbedOperator(task_id="no_connection", input=f"{DATA}/few", output=f"{DATA}/no_connection", conn_id="nobody")
     EmbedOperator(task_id="no_model", input=f"{DATA}/few", output=f"{DATA}/no_model", model=f"{DATA}/no-such-model")
     EmbedOperator(
-        task_id="closed_gate",
+        task_id="failed_check",
         input=f"{DATA}/few",
-        output=f"{DATA}/closed_gate",
+        output=f"{DATA}/failed_check",
         fail_if={"null": "> 5%"},
         retries=3,
     )

@@ -1,4 +1,4 @@
-"""A real Airflow on this machine: api-server, scheduler, dag-processor and triggerer, always taken down again."""
+"""A real Airflow on this machine: api-server, scheduler, dag-processor and triggerer."""
 
 import json
 import os
@@ -31,9 +31,9 @@ class Airflow:
     """A running Airflow.
 
     Attributes:
-        url: Of its api-server.
-        env: The environment that its parts run in.
-        logs: Folder with the output of its parts.
+        url: The address of its api-server.
+        env: The environment variables of its parts.
+        logs: The folder with the output of its parts.
     """
 
     url: str
@@ -41,7 +41,7 @@ class Airflow:
     logs: Path
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Asks the REST API; path is what follows /api/v2/. Gives the JSON of the answer."""
+        """Call the REST API and return the JSON of the answer. `path` follows /api/v2/."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if "api/v2" in path or not path.startswith("auth"):
@@ -55,29 +55,29 @@ class Airflow:
             raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode()[:500]}") from None
 
     def token(self) -> str:
-        """A token of the administrator that everybody is here."""
+        """Return an access token; here every user is an administrator."""
         with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
             return str(json.loads(answer.read())["access_token"])
 
     def cli(self, *argv: str) -> str:
-        """What `airflow` prints."""
+        """Return the output of an `airflow` command."""
         command = [str(_BIN / "airflow"), *argv]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
 
     def unpause(self, dag: str) -> None:
-        """Lets a DAG's runs begin, as soon as the DAG has been read."""
+        """Unpause a DAG after Airflow has read it."""
         wait(lambda: any(each["dag_id"] == dag for each in self.call("GET", "dags?limit=100")["dags"]), f"no {dag}")
         self.call("PATCH", f"dags/{dag}", {"is_paused": False})
 
     def trigger(self, dag: str, **conf: Any) -> str:
-        """Starts a run of a DAG and gives its id."""
+        """Start a run of a DAG and return its id."""
         self.unpause(dag)
         return str(self.call("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
 
     def first_run(self, dag: str) -> str:
-        """The id of the first run of a DAG, once there is one."""
+        """Wait for the first run of a DAG and return its id."""
         found: list[str] = []
 
         def look() -> bool:
@@ -88,42 +88,42 @@ class Airflow:
         return found[0]
 
     def finished(self, dag: str, run: str) -> str:
-        """Waits for the end of a run and gives its state."""
+        """Wait for the end of a run and return its state."""
         wait(lambda: self.call("GET", f"dags/{dag}/dagRuns/{run}")["state"] in _ENDED, f"{dag} {run} does not end")
         return str(self.call("GET", f"dags/{dag}/dagRuns/{run}")["state"])
 
     def task(self, dag: str, run: str, task: str) -> dict[str, Any]:
-        """A task instance."""
+        """Return a task instance."""
         return dict(self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances/{task}"))
 
     def xcom(self, dag: str, run: str, task: str, key: str = "return_value") -> Any:
-        """What a task has given back."""
+        """Return the return value of a task."""
         path = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/{key}?deserialize=true"
         return self.call("GET", path)["value"]
 
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> list[dict[str, Any]]:
-        """The entries of a task's log, in the order of the page that shows them."""
+        """Return the entries of a task's log."""
         path = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}?full_content=true"
         return list(self.call("GET", path)["content"])
 
 
-def wait(done: Callable[[], bool], said: str, seconds: float = _SECONDS) -> None:
-    """Waits until something holds; TimeoutError says what does not."""
+def wait(done: Callable[[], bool], problem: str, seconds: float = _SECONDS) -> None:
+    """Wait until a condition is true; raise a TimeoutError with the problem if it stays false."""
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
-            raise TimeoutError(said)
+            raise TimeoutError(problem)
         time.sleep(0.5)
 
 
 @contextmanager
 def airflow(folder: Path, dags: Path, **more: str) -> Iterator[Airflow]:
-    """Starts Airflow, on PostgreSQL where that is installed, else on SQLite.
+    """Start Airflow, on PostgreSQL if it is installed, else on SQLite, and end it afterwards.
 
     Args:
         folder: An empty folder for its home, its database and its logs.
         dags: The folder of the DAGs.
-        more: Further environment variables, connections for instance.
+        more: More environment variables, such as connections.
     """
     logs = folder / "parts"
     logs.mkdir(parents=True)
@@ -149,7 +149,7 @@ def airflow(folder: Path, dags: Path, **more: str) -> Iterator[Airflow]:
 
 
 def settings(folder: Path, dags: Path, port: int, database: str | None) -> dict[str, str]:
-    """The configuration: everybody is an administrator, and everything looks around often."""
+    """Return the configuration: every user is an administrator, and intervals are short."""
     url = f"http://127.0.0.1:{port}"
     options = {
         "CORE__DAGS_FOLDER": str(dags),
@@ -164,7 +164,7 @@ def settings(folder: Path, dags: Path, port: int, database: str | None) -> dict[
         "API_AUTH__JWT_SECRET": "for this test, and long enough for the digest that signs",
         "DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{folder}/airflow.db",
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-        # A machine that was busy or asleep for a minute is no reason to take a task from its worker.
+        # On a busy machine a heartbeat may be late by minutes. That should not fail a task.
         "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "600",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "600",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
@@ -173,7 +173,7 @@ def settings(folder: Path, dags: Path, port: int, database: str | None) -> dict[
     }
     plain = {
         "AIRFLOW_HOME": str(folder / "home"),
-        "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",  # spark-submit's
+        "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}",  # has spark-submit
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }
@@ -181,12 +181,12 @@ def settings(folder: Path, dags: Path, port: int, database: str | None) -> dict[
 
 
 def spark_settings(folder: Path) -> Path:
-    """Defaults of spark-submit for a small machine."""
+    """Write the defaults of spark-submit for a small machine, and return their folder."""
     folder.mkdir()
     settings: dict[str, object] = {
         "spark.sql.shuffle.partitions": 2,
         "spark.executor.memory": "512m",
-        "spark.cores.max": 1,  # one executor: tests/end_to_end/test_cluster.py has several
+        "spark.cores.max": 1,  # one executor; test_cluster.py has several
         "spark.ui.enabled": "false",
         "spark.network.timeout": "600s",
     }
@@ -196,7 +196,7 @@ def spark_settings(folder: Path) -> Path:
 
 
 def healthy(running: Airflow, parts: list[subprocess.Popen[bytes]]) -> bool:
-    """Whether all parts say that they are well."""
+    """Return whether all parts are healthy."""
     for name, part in zip(PARTS, parts, strict=True):
         assert part.poll() is None, (running.logs / f"{name}.log").read_text()[-3000:]
     try:
@@ -210,14 +210,14 @@ def healthy(running: Airflow, parts: list[subprocess.Popen[bytes]]) -> bool:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """Return a free port of this machine."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it started."""
+    """End a process and its children."""
     try:
         children = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -236,5 +236,5 @@ def _run(env: Mapping[str, str], *argv: str) -> None:
 
 
 def chromium() -> str | None:
-    """The program of a Chromium, None where there is none."""
+    """Return the program of a Chromium, or None."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

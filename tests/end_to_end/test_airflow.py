@@ -1,4 +1,4 @@
-"""A real Airflow runs the example DAGs on a real standalone Spark; workers die, tasks are cancelled, gates close."""
+"""A real Airflow runs the example DAGs on a standalone Spark. Workers die, tasks are cancelled, checks fail."""
 
 import json
 import os
@@ -27,7 +27,7 @@ MANY = 600
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that is /data in the example DAGs: a corpus by days, some rows twice, some again as German."""
+    """The folder for /data of the example DAGs: a corpus by day, with repeated rows and "German" rows."""
     folder = tmp_path_factory.mktemp("data")
     jargon = (ROOT / "demo" / "jargon.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [str(json.loads(line)["text"]) for line in jargon]
@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swapped(text: str) -> str:
-    """A text that means about the same in other letters: its second half first."""
+    """Return a text with a similar meaning: the second half first."""
     words = text.split()
     return " ".join([*words[len(words) // 2 :], *words[: len(words) // 2]])
 
@@ -64,7 +64,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, nodes: Cluster, data: Path, minilm: Path) -> Iterator[Airflow]:
-    """Airflow, with the example DAGs (other folders and another model as their defaults) and those of the tests."""
+    """Airflow with the example DAGs (for the test's folders and model) and the DAGs of the tests."""
     folder = tmp_path_factory.mktemp("airflow")
     dags = folder / "dags"
     dags.mkdir()
@@ -87,7 +87,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, nodes: Cluster, data: Path
 
 @pytest.fixture(scope="module")
 def embedded(running: Airflow) -> str:
-    """The first run of embed_corpus, which its schedule starts, as its asset then starts those of the others."""
+    """The first run of embed_corpus. Its schedule starts it; its asset then starts the other DAGs."""
     for dag in ("find_duplicates", "mine_bitext", "embed_corpus"):
         running.unpause(dag)
     run = running.first_run("embed_corpus")
@@ -100,11 +100,11 @@ def test_airflow_lists_the_provider(running: Airflow) -> None:
     assert "st-spark" in [each["package_name"] for each in json.loads(listed)]
 
 
-def test_the_schedule_embeds_the_rows_of_yesterday(running: Airflow, embedded: str, data: Path) -> None:
-    told = running.xcom("embed_corpus", embedded, "embed")
-    assert told["rows"] | {"in": ROWS, "out": ROWS, "null": 0, "duplicate_id": 0} == told["rows"]
-    assert told["duplicates"] == COPIES
-    table = Path(told["output"]["path"])
+def test_schedule_embeds_the_rows_of_yesterday(running: Airflow, embedded: str, data: Path) -> None:
+    result = running.xcom("embed_corpus", embedded, "embed")
+    assert result["rows"] | {"in": ROWS, "out": ROWS, "null": 0, "duplicate_id": 0} == result["rows"]
+    assert result["duplicates"] == COPIES
+    table = Path(result["output"]["path"])
     start = running.call("GET", f"dags/embed_corpus/dagRuns/{embedded}")["data_interval_start"]
     assert table == data / "corpus_embedded" / f"day={start[:10]}"
     rows = pq.read_table(table).to_pydict()
@@ -112,27 +112,27 @@ def test_the_schedule_embeds_the_rows_of_yesterday(running: Airflow, embedded: s
     assert {len(vector) for vector in rows["embedding"]} == {384}
 
 
-def test_no_vector_is_in_the_return_value(running: Airflow, embedded: str) -> None:
-    told = running.xcom("embed_corpus", embedded, "embed")
-    assert len(json.dumps(told)) < 3_000
-    assert told["model"]["dim"] == 384
+def test_return_value_has_no_vector(running: Airflow, embedded: str) -> None:
+    result = running.xcom("embed_corpus", embedded, "embed")
+    assert len(json.dumps(result)) < 3_000
+    assert result["model"]["dim"] == 384
 
 
-def test_the_asset_starts_the_search_for_duplicates(running: Airflow, embedded: str, data: Path) -> None:
+def test_asset_starts_the_search_for_duplicates(running: Airflow, embedded: str, data: Path) -> None:
     run = running.first_run("find_duplicates")
     assert running.finished("find_duplicates", run) == "success"
     (event,) = running.call("GET", f"dags/find_duplicates/dagRuns/{run}/upstreamAssetEvents")["asset_events"]
     assert event["extra"] == running.xcom("embed_corpus", embedded, "embed")
-    told = running.xcom("find_duplicates", run, "find_duplicates")
+    result = running.xcom("find_duplicates", run, "find_duplicates")
     groups = pq.read_table(data / "duplicates").to_pylist()
     assert sorted(row["id"] for row in groups) == list(range(ROWS))
-    assert told["groups"]["all"] == len({row["group"] for row in groups}) == ROWS - told["duplicates"]
+    assert result["groups"]["all"] == len({row["group"] for row in groups}) == ROWS - result["duplicates"]
     group = {row["id"]: row["group"] for row in groups}
     assert all(group[ROWS - 2 * COPIES + number] == group[number] for number in range(COPIES))
-    assert told["copies"] == COPIES
+    assert result["copies"] == COPIES
 
 
-def test_the_same_asset_starts_the_mining_of_translations(running: Airflow, embedded: str, data: Path) -> None:
+def test_asset_starts_the_mining_of_translations(running: Airflow, embedded: str, data: Path) -> None:
     run = running.first_run("mine_bitext")
     assert running.finished("mine_bitext", run) == "success"
     pairs = pq.read_table(data / "bitext").to_pylist()
@@ -142,12 +142,12 @@ def test_the_same_asset_starts_the_mining_of_translations(running: Airflow, embe
     assert running.xcom("mine_bitext", run, "mine_bitext")["pairs"] == COPIES
 
 
-def test_the_task_links_to_its_report(running: Airflow, embedded: str) -> None:
+def test_task_links_to_its_report(running: Airflow, embedded: str) -> None:
     links = running.call("GET", f"dags/embed_corpus/dagRuns/{embedded}/taskInstances/embed/links")["extra_links"]
     assert json.loads(Path(links["Report"]).read_text())["rows"]["in"] == ROWS
 
 
-def test_a_day_that_is_run_again_is_the_same_table(running: Airflow, embedded: str, data: Path) -> None:
+def test_second_run_of_a_day_writes_the_same_table(running: Airflow, embedded: str, data: Path) -> None:
     for dag in ("find_duplicates", "mine_bitext"):  # no test below needs more of them
         running.call("PATCH", f"dags/{dag}", {"is_paused": True})
     day = Path(running.xcom("embed_corpus", embedded, "embed")["output"]["path"]).name.removeprefix("day=")
@@ -164,26 +164,26 @@ def failed(running: Airflow) -> str:
 
 
 @pytest.mark.parametrize(
-    ("task", "said", "fix"),
+    ("task", "problem", "fix"),
     [
         ("no_connection", "There is no connection 'nobody'.", "make it (airflow connections add nobody"),
         ("no_model", "no-such-model'", "Give an existing model folder"),
-        ("closed_gate", "null is 1 of 10 rows (10%), and fail_if says '> 5%'", "look at "),
+        ("failed_check", "null is 1 of 10 rows, 10% (fail_if: > 5%)", "look at "),
     ],
 )
-def test_the_log_of_a_failed_task_ends_in_one_line_that_says_what_to_do(
-    running: Airflow, failed: str, task: str, said: str, fix: str
+def test_log_of_a_failed_task_ends_with_one_line_and_a_fix(
+    running: Airflow, failed: str, task: str, problem: str, fix: str
 ) -> None:
     entries = [each for each in running.log("failing", failed, task) if not each["event"].startswith("::")]
     (error,) = entries[-1]["error_detail"]
-    assert said in error["exc_value"]
+    assert problem in error["exc_value"]
     assert f"Fix: {fix}" in error["exc_value"]
     assert "\n" not in error["exc_value"]
     assert running.task("failing", failed, task)["try_number"] == 1
 
 
 def submitted(output: Path) -> psutil.Process:
-    """The spark-submit of a job that writes a table, once its executors are at work on it."""
+    """Return the spark-submit of the job that writes a table, after it has begun to write."""
     found: list[psutil.Process] = []
 
     def look() -> bool:
@@ -196,11 +196,11 @@ def submitted(output: Path) -> psutil.Process:
 
 
 def gone(process: psutil.Process) -> bool:
-    """Whether a process runs no more, though nobody may have asked for its end."""
+    """Return whether a process has ended, also if nobody has waited for it."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_job_whose_worker_is_killed_leaves_one_table_without_doubles(running: Airflow, data: Path) -> None:
+def test_job_of_a_killed_worker_leaves_one_table_without_duplicates(running: Airflow, data: Path) -> None:
     output = data / "killed"
     run = running.trigger("disturbed", output=str(output))
     job = submitted(output)
@@ -215,7 +215,7 @@ def test_a_job_whose_worker_is_killed_leaves_one_table_without_doubles(running: 
     assert [path.name for path in data.glob(".killed*")] == []
 
 
-def test_a_task_that_is_cancelled_ends_its_spark_application(running: Airflow, nodes: Cluster, data: Path) -> None:
+def test_cancelled_task_ends_its_spark_application(running: Airflow, nodes: Cluster, data: Path) -> None:
     output = data / "cancelled"
     run = running.trigger("disturbed", output=str(output))
     job = submitted(output)
@@ -227,7 +227,7 @@ def test_a_task_that_is_cancelled_ends_its_spark_application(running: Airflow, n
     assert not output.exists()
 
 
-def test_the_page_of_the_run_shows_it(running: Airflow, embedded: str, tmp_path: Path) -> None:
+def test_page_of_the_run_shows_success(running: Airflow, embedded: str, tmp_path: Path) -> None:
     program = chromium()
     if program is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")

@@ -1,4 +1,4 @@
-"""The Transformer of pyspark.ml: in a pipeline, saved and loaded."""
+"""SentenceEncoder in pipelines of pyspark.ml, saved and loaded."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def docs(spark: "SparkSession") -> "DataFrame":
     """Texts of two classes."""
     rows = [("the cat sat", 0.0), ("the dog sat", 0.0), ("sun and rain", 1.0), ("moon and sun", 1.0)] * 3
-    return spark.createDataFrame(rows, "text string, label double")
+    return spark.createDataFrame(rows, "text string, label double").coalesce(1)
 
 
 def test_the_transformer_adds_the_vectors_of_the_model(docs: "DataFrame", tiny_model: Path) -> None:
@@ -43,10 +43,10 @@ def test_a_column_name_with_a_dot_works(docs: "DataFrame", tiny_model: Path) -> 
 def test_a_saved_pipeline_with_a_classifier_predicts_as_before(
     docs: "DataFrame", tiny_model: Path, tmp_path: Path
 ) -> None:
-    encoder = SentenceEncoder(inputCol="text", model=str(tiny_model), normalizeEmbeddings=True)
-    columns = ", ".join(f"embedding[{place}] AS e{place}" for place in range(32))
+    encoder = SentenceEncoder(inputCol="text", model=str(tiny_model), normalizeEmbeddings=True, truncateDim=8)
+    columns = ", ".join(f"embedding[{place}] AS e{place}" for place in range(8))
     split = SQLTransformer(statement=f"SELECT *, {columns} FROM __THIS__")
-    features = VectorAssembler(inputCols=[f"e{place}" for place in range(32)], outputCol="features")
+    features = VectorAssembler(inputCols=[f"e{place}" for place in range(8)], outputCol="features")
     stages: list[Any] = [encoder, split, features, LogisticRegression(maxIter=5)]
     fitted = Pipeline(stages=stages).fit(docs)
     fitted.write().overwrite().save(str(tmp_path / "pipeline"))
@@ -59,7 +59,7 @@ def test_a_saved_pipeline_with_a_classifier_predicts_as_before(
     }
 
 
-def test_a_missing_parameter_or_column_and_a_wrong_type_are_named(docs: "DataFrame", tiny_model: Path) -> None:
+def test_a_missing_parameter_or_column_or_a_wrong_type_is_an_error(docs: "DataFrame", tiny_model: Path) -> None:
     with pytest.raises(InputError, match="'model' is not set"):
         SentenceEncoder(inputCol="text").transform(docs)
     with pytest.raises(InputError, match=r"no column 'words'.*text, label"):

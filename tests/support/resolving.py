@@ -52,7 +52,7 @@ class Resolving:
 
 def _resolve(sending: Connection, model: str, revision: str | None, environment: dict[str, str]) -> None:
     from huggingface_hub import constants
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     os.environ.clear()
     os.environ.update(environment)

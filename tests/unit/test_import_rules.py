@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         *("st_spark._version", *_BASE),
     },
     "st_spark.util": {"st_spark.model"},
-    "st_spark.ml": {"st_spark.embedding", *_BASE},
+    "st_spark.ml": {"st_spark.embedding", "st_spark.tables", *_BASE},
     "st_airflow": {"st_spark.specs", "st_spark.errors", "st_spark._version"},
 }
 # What no module of a package may reach, itself or through others.

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from st_spark.join.tasks.blocks import places_of
 from st_spark.join.tasks.vector_column import checked
-from st_spark.topk.coarse_quantizer import Cells
+from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.scores import Matrix, Places
 from st_spark.topk.search import top_k
 
@@ -51,7 +51,7 @@ class Truth:
     """
 
     queries: Drawn
-    cells: Cells
+    cells: CoarseQuantizer
     k: int
     threshold: float | None
     itself: bool
@@ -94,15 +94,15 @@ class Truth:
             self.k,
             self.cells.score,
             threshold=self.threshold,
-            twins=twins,
-            floor=floor[query],
+            self_index=twins,
+            row_thresholds=floor[query],
         )
         counts = np.bincount(pairs.left, minlength=len(query))
         enough = np.flatnonzero(counts == self.k)
         last = np.cumsum(counts)[enough] - 1
         floor[query[enough]] = np.maximum(floor[query[enough]], pairs.score[last])
         places, where = np.unique(pairs.right, return_inverse=True)
-        cell = self.cells.home(matrix[places])[where]
+        cell = self.cells.assign(matrix[places])[where]
         arrays = [
             pa.array(query[pairs.left].astype(np.int32)),
             ids.take(pa.array(pairs.right)),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from st_spark.join.tasks.blocks import Meeting, Side, places_of
 from st_spark.join.tasks.list_assignment import CELL, PROBES
 from st_spark.join.tasks.merging import lists
-from st_spark.topk.inverted_lists import Visits, nearest
+from st_spark.topk.inverted_lists import Probes, search_lists
 from st_spark.topk.scores import Places
 
 # Left rows of one search: their pairs are in memory at once.
@@ -41,7 +41,7 @@ class Searching:
         size = max(_PAIRS // self.k, 1)
         for start in range(0, len(left.ids) if len(right.ids) else 0, size):
             part = slice(start, start + size)
-            pairs = nearest(
+            pairs = search_lists(
                 left.matrix[part],
                 right.matrix,
                 cells,
@@ -49,7 +49,7 @@ class Searching:
                 self.k,
                 self.score,
                 threshold=self.threshold,
-                twins=None if twins is None else twins[part],
+                self_index=None if twins is None else twins[part],
             )
             yield lists(left.ids[part], right.ids, pairs)
 
@@ -62,7 +62,7 @@ def _those_with_cells(side: Side) -> Side:
     return Side(side.ids.take(chosen), side.matrix[places], {CELL: side.carried[CELL].take(chosen)})
 
 
-def _visits(probes: pa.Array) -> Visits:
+def _visits(probes: pa.Array) -> Probes:
     counts = probes.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Visits(np.repeat(np.arange(len(counts)), counts), probes.flatten().to_numpy().astype(np.int64), rank)
+    return Probes(np.repeat(np.arange(len(counts)), counts), probes.flatten().to_numpy().astype(np.int64), rank)

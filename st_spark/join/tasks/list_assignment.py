@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from st_spark.join.tasks.regions import Regions
 from st_spark.join.tasks.vector_column import checked, packed
-from st_spark.topk.coarse_quantizer import Cells
+from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.scores import Places
 
 # What tagged rows carry: the cell that a right row lies in, those that a left row searches in this meeting (the best
@@ -32,7 +32,7 @@ class Tagging:
         right: Whether they are right ones; in a self join both.
     """
 
-    cells: Cells
+    cells: CoarseQuantizer
     regions: Regions
     nprobe: int
     vector: str
@@ -57,7 +57,7 @@ class Tagging:
         row, meeting, probe = self._searches(matrix, salt) if self.left else (none, none, none)
         cell = np.full(len(row), -1)
         if self.right:
-            home = self.cells.home(matrix)
+            home = self.cells.assign(matrix)
             there, where = self.regions.right(home, salt)
             row, meeting = np.concatenate((there, row)), np.concatenate((where, meeting))
             probe = np.concatenate((np.full(len(there), -1), probe))
@@ -82,4 +82,4 @@ class Tagging:
             yield tagged.slice(first, step).append_column(self.vector, vectors)
 
     def _searches(self, matrix: np.ndarray, salt: Places) -> tuple[Places, Places, Places]:
-        return self.regions.left(self.cells.probes(matrix, self.nprobe), salt)
+        return self.regions.left(self.cells.probe(matrix, self.nprobe), salt)

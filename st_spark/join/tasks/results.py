@@ -54,7 +54,7 @@ class Nearest:
                 min(self.k, len(right.ids)),
                 self.score,
                 threshold=self.threshold,
-                twins=None if twins is None else twins[part],
+                self_index=None if twins is None else twins[part],
             )
             yield from batches(left.ids[part], right.ids, pairs, ranked=self.ranked)
 
@@ -91,7 +91,7 @@ class Above:
 
     def _pairs(self, meeting: Meeting, alone: bool) -> Iterator[Pairs]:
         left, right = meeting.left.matrix, meeting.left.matrix if alone else meeting.right.matrix
-        for pairs in above_by_parts(left, right, self.threshold, self.score, upper=alone):
+        for pairs in above_by_parts(left, right, self.threshold, self.score, self_join=alone):
             if len(pairs.left):
                 yield pairs
 

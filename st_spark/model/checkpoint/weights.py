@@ -72,7 +72,7 @@ def _load_pickle(file: Path) -> dict[str, "torch.Tensor"]:
     import torch
 
     def load(mmap: bool) -> dict[str, torch.Tensor]:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)  # type: ignore[no-any-return]
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
 
     try:
         try:

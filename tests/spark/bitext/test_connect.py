@@ -1,4 +1,4 @@
-"""Mining over Spark Connect, in a process of its own: it is a client of Connect or has a classic session, not both."""
+"""Mining over Spark Connect, in its own process: a process has a Connect client or a classic session, not both."""
 
 import pytest
 
@@ -25,7 +25,7 @@ out = {"module": type(spark).__module__}
 out["one task"] = [row[:3] for row in mine_bitext(*sides, threshold=0.9).collect()]
 corpora = [Corpus(side, text="text") for side in sides]
 from st_spark import TextFilters
-mined = mine(*corpora, Rule(threshold=0.9), few=0, texts=True, filters=TextFilters(max_alike=1.0))
+mined = mine(*corpora, Rule(threshold=0.9), one_task=0, texts=True, filters=TextFilters(max_alike=1.0))
 out["all tasks"] = [row[:3] for row in mined.pairs.collect()]
 mined.close()
 print("RESULT" + json.dumps(out))

@@ -1,4 +1,4 @@
-"""The mining job: tables in; a table, files and a report out; and what happened in the result."""
+"""The mining job: it reads two tables and writes a table, files, a report and the result."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ VECTORS = clustered(1, 30), clustered(2, 24)
 
 @pytest.fixture(scope="module")
 def embedded(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Two embedded tables with texts; one row of the source table has no vector."""
+    """Write two embedded tables with texts; one row of the source table has no vector."""
     folder = tmp_path_factory.mktemp("embedded")
     for side, vectors in zip(("source", "target"), VECTORS, strict=True):
         rows: list[Any] = [*vectors, *([None] if side == "source" else [])]
@@ -36,14 +36,14 @@ def embedded(spark: "SparkSession", tmp_path_factory: pytest.TempPathFactory) ->
     return str(folder / "source"), str(folder / "target")
 
 
-def test_embedded_tables_become_a_table_files_and_a_report(
+def test_a_mining_job_writes_a_table_files_and_a_report(
     spark: "SparkSession", embedded: tuple[str, str], tmp_path: Path
 ) -> None:
     source, target = embedded
     job = MineJob(
-        source,
-        target,
-        str(tmp_path / "out"),
+        source=source,
+        target=target,
+        output=str(tmp_path / "out"),
         threshold=1.1,
         text_column="text",
         max_alike=1.0,
@@ -59,9 +59,9 @@ def test_embedded_tables_become_a_table_files_and_a_report(
     assert out.columns == "source_id target_id score cosine direction forward_rank backward_rank".split()
     found = {(row["source_id"], row["target_id"]): row["score"] for row in out.collect()}
     assert found == pytest.approx(want, abs=1e-9)
-    told = ("job", "pairs", "k", "margin", "retrieval", "candidates", "threshold", "method", "model", "refused")
+    names = ("job", "pairs", "k", "margin", "retrieval", "candidates", "threshold", "method", "model", "refused")
     values = ["mine", len(want), 4, "ratio", "max", "best", 1.1, "exact", None, {}]
-    assert [result[name] for name in told] == values
+    assert [result[name] for name in names] == values
     assert result["source"]["set_aside"] == {"null": 1}
     assert result["source"]["kept"] == 30
     assert result["output"] == {"path": job.output, "format": "parquet", "mode": "error", "version": None}
@@ -89,7 +89,7 @@ SENTENCES = {
 }
 
 
-def test_texts_are_embedded_by_the_default_model_and_the_command_prints_what_happened(
+def test_texts_are_embedded_by_the_default_model_and_the_summary_is_printed(
     spark: "SparkSession",
     minilm: Path,
     tmp_path: Path,
@@ -123,10 +123,16 @@ def test_texts_are_embedded_by_the_default_model_and_the_command_prints_what_hap
     assert f"set aside of {tmp_path / 'source.jsonl'}: 1 too long, 2 too short" in shown
 
 
-def test_files_are_refused_before_any_work(
+def test_files_without_a_folder_are_rejected_before_any_work(
     spark: "SparkSession", embedded: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = MineJob(*embedded, str(tmp_path / "out"), text_column="text", tsv=str(tmp_path / "none" / "out.tsv"))
+    job = MineJob(
+        source=embedded[0],
+        target=embedded[1],
+        output=str(tmp_path / "out"),
+        text_column="text",
+        tsv=str(tmp_path / "none" / "out.tsv"),
+    )
     with pytest.raises(InputError, match="There is no folder for"):
         runner.run(job, spark)
     argv = [f"--source={embedded[0]}", f"--target={embedded[1]}", f"--output={tmp_path / 'out'}", "--margin=absolute"]

@@ -1,7 +1,6 @@
-"""mine_bitext on Spark: LASER's pairs however the rows are cut, with copies, texts and documents."""
+"""mine_bitext on Spark: LASER's pairs for any blocks, with copies, texts and documents."""
 
 import itertools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from st_spark.choices import MARGINS
 from st_spark.errors import InputError
 from st_spark.join import block_plan
 from st_spark.join.block_plan import Grid
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import byte_order, frame
 from tests.unit.bitext import laser
 from tests.unit.bitext.test_retrieval import clustered
@@ -38,7 +37,7 @@ def sides(spark: "SparkSession") -> "tuple[DataFrame, DataFrame]":
 
 
 def expected(rule: Rule) -> dict[tuple[Any, Any], float]:
-    """What LASER's definition gives, with rows in the order of their ids."""
+    """Return what LASER's definition gives, with rows in the order of their ids."""
     orders = [sorted(range(len(ids)), key=lambda i, ids=ids: byte_order(ids[i])) for ids in (SOURCES, TARGETS)]  # type: ignore[misc]
     similarity = laser.cosines(VECTORS[0][orders[0]], VECTORS[1][orders[1]])
     found = laser.mine(similarity, rule.k, rule.margin, rule.retrieval, rule.threshold, rule.candidates)
@@ -52,14 +51,14 @@ def scores(pairs: "DataFrame") -> dict[tuple[Any, Any], float]:
     return made
 
 
-@pytest.mark.parametrize("shape", [Grid(1, 1), Grid(3, 2)], ids=["one meeting", "3 x 2"])
-@pytest.mark.parametrize("few", [10**6, 0], ids=["one task", "all tasks"])
-def test_pairs_are_lasers_however_the_rows_are_cut(
-    sides: "tuple[DataFrame, DataFrame]", monkeypatch: pytest.MonkeyPatch, shape: Grid, few: int
+@pytest.mark.parametrize("shape", [Grid(1, 1), Grid(3, 2)], ids=["one block pair", "3 x 2"])
+@pytest.mark.parametrize("one_task", [10**6, 0], ids=["one task", "all tasks"])
+def test_pairs_match_lasers_definition_for_any_blocks(
+    sides: "tuple[DataFrame, DataFrame]", monkeypatch: pytest.MonkeyPatch, shape: Grid, one_task: int
 ) -> None:
     monkeypatch.setattr(block_plan, "two_sides", lambda *_: shape)
     rule = Rule(3, threshold=1.02, candidates="all")
-    mined = mine(Corpus(sides[0]), Corpus(sides[1]), rule, few=few)
+    mined = mine(Corpus(sides[0]), Corpus(sides[1]), rule, one_task=one_task)
     found = scores(mined.pairs)
     mined.close()
     assert found.keys() == expected(rule).keys()
@@ -67,7 +66,7 @@ def test_pairs_are_lasers_however_the_rows_are_cut(
     assert found
 
 
-def test_the_columns_tell_ids_scores_and_ranks(sides: "tuple[DataFrame, DataFrame]") -> None:
+def test_the_result_has_ids_scores_ranks_and_metadata(sides: "tuple[DataFrame, DataFrame]") -> None:
     rule = Rule(threshold=0.9)
     made = st_spark.mine_bitext(*sides, threshold=0.9)
     kinds = {name: kind for name, kind in made.dtypes if name not in ("source_id", "target_id")}
@@ -78,7 +77,7 @@ def test_the_columns_tell_ids_scores_and_ranks(sides: "tuple[DataFrame, DataFram
         "forward_rank": "int",
         "backward_rank": "int",
     }
-    facts = (made.schema["score"].metadata or {})[FACTS]
+    facts = (made.schema["score"].metadata or {})[METADATA_KEY]
     assert facts == {
         "method": "exact",
         "k": 4,
@@ -89,7 +88,7 @@ def test_the_columns_tell_ids_scores_and_ranks(sides: "tuple[DataFrame, DataFram
     }
     rows = made.collect()
     assert {(row["source_id"], row["target_id"]) for row in rows} == expected(rule).keys()
-    every = mine(Corpus(sides[0]), Corpus(sides[1]), rule, few=0)
+    every = mine(Corpus(sides[0]), Corpus(sides[1]), rule, one_task=0)
     assert sorted(map(tuple, every.pairs.collect())) == sorted(map(tuple, rows))
     every.close()
     for row in rows:
@@ -105,16 +104,16 @@ def test_swapped_sides_give_the_same_pairs(sides: "tuple[DataFrame, DataFrame]")
     assert {(j, i): score for (i, j), score in other.items()} == one
 
 
-def test_injected_copies_change_nothing(spark: "SparkSession", sides: "tuple[DataFrame, DataFrame]") -> None:
+def test_copies_and_invalid_rows_change_no_pairs(spark: "SparkSession", sides: "tuple[DataFrame, DataFrame]") -> None:
     sound = mine(Corpus(sides[0]), Corpus(sides[1]), Rule(threshold=0.5))
     again = frame(spark, [2**60 + i for i in range(9)], [*VECTORS[0][[3] * 5], *VECTORS[0][:4]])
     bad = frame(spark, [7, 8, None], [None, [0.0] * 6, VECTORS[0][0]])
     rows = sides[0].unionByName(again).unionByName(bad)
     mined = mine(Corpus(rows), Corpus(sides[1]), Rule(threshold=0.5))
     assert scores(mined.pairs) == scores(sound.pairs)
-    assert mined.survey.left.rows == 52
-    assert mined.survey.left.set_aside == {"null": 1, "zero": 1, "null id": 1, "same vector": 9}
-    assert mined.survey.right == sound.survey.right
+    assert mined.stats.left.rows == 52
+    assert mined.stats.left.set_aside == {"null": 1, "zero": 1, "null id": 1, "same vector": 9}
+    assert mined.stats.right == sound.stats.right
 
 
 def test_sides_without_rows_give_no_pairs(sides: "tuple[DataFrame, DataFrame]") -> None:
@@ -139,7 +138,7 @@ def test_rows_are_paired_within_their_documents(spark: "SparkSession") -> None:
     assert found == pytest.approx(want, abs=1e-9)
 
 
-def test_ivf_finds_what_exact_does_and_says_its_recall(spark: "SparkSession") -> None:
+def test_ivf_matches_exact_and_reports_its_recall(spark: "SparkSession") -> None:
     made = [frame(spark, range(600), clustered(seed, 600).astype(np.float32)) for seed in (7, 8)]
     exact = scores(st_spark.mine_bitext(made[0], made[1], threshold=0.0))
     mined = mine(Corpus(made[0]), Corpus(made[1]), Rule(threshold=0.0), method="ivf", recall=0.99)
@@ -162,7 +161,7 @@ TEXTS = {
 }
 
 
-def test_texts_that_cannot_be_translations_are_left_out_and_counted(spark: "SparkSession") -> None:
+def test_texts_that_cannot_be_translations_are_dropped_and_counted(spark: "SparkSession") -> None:
     vectors = clustered(9, 12).astype(np.float32)
     source = ["Guten Morgen, liebe Leute!", *TEXTS.values(), *(f"Das ist der Satz {name}" for name in "ABCDE")]
     spoken = ["de", *("fr" if name == "other language" else "de" for name in TEXTS), *["de"] * 5]
@@ -176,16 +175,16 @@ def test_texts_that_cannot_be_translations_are_left_out_and_counted(spark: "Spar
         Rule(threshold=0.0),
         texts=True,
     )
-    assert mined.survey.left.set_aside == dict.fromkeys(TEXTS, 1)
-    assert mined.survey.left.kept == 6
+    assert mined.stats.left.set_aside == dict.fromkeys(TEXTS, 1)
+    assert mined.stats.left.kept == 6
     rows = mined.pairs.collect()
     assert {row["source_id"] for row in rows} <= {0, 7, 8, 9, 10, 11}
     assert all(row["source_text"] == source[row["source_id"]] for row in rows)
     assert all(row["target_text"] == f"This is sentence {'ABCDEFGHIJKL'[row['target_id']]}" for row in rows)
 
 
-@pytest.mark.parametrize("few", [10**6, 0], ids=["one task", "all tasks"])
-def test_copies_and_texts_of_very_different_lengths_make_no_pair(spark: "SparkSession", few: int) -> None:
+@pytest.mark.parametrize("one_task", [10**6, 0], ids=["one task", "all tasks"])
+def test_copies_and_texts_of_very_different_lengths_make_no_pair(spark: "SparkSession", one_task: int) -> None:
     source = ["Berlin - Hamburg: 3 Stunden", "Der Zug fährt heute nicht.", "Ja, das ist er."]
     target = ["BERLIN, Hamburg, 4 Stunde", "The train does not run today.", "Yes, that is he, " + "and so on " * 9]
     vectors = np.eye(3, 4, dtype=np.float32) + 0.1
@@ -193,25 +192,25 @@ def test_copies_and_texts_of_very_different_lengths_make_no_pair(spark: "SparkSe
         Corpus(frame(spark, range(3), vectors, text=source), text="text"),
         Corpus(frame(spark, range(3), vectors, text=target), text="text"),
         Rule(k=2, threshold=0.0, candidates="all"),
-        few=few,
+        one_task=one_task,
     )
     assert {pair for pair in scores(mined.pairs) if pair[0] == pair[1]} == {(1, 1)}
-    assert mined.refused["copy"] == 1
-    assert mined.refused["length ratio"] >= 1
+    assert mined.rejected["copy"] == 1
+    assert mined.rejected["length ratio"] >= 1
     mined.close()
     every = mine(
         Corpus(frame(spark, range(3), vectors, text=source), text="text"),
         Corpus(frame(spark, range(3), vectors, text=target), text="text"),
         Rule(k=2, threshold=0.0),
         filters=TextFilters(max_ratio=99, max_alike=1.0),
-        few=few,
+        one_task=one_task,
     )
     assert scores(every.pairs).keys() == {(0, 0), (1, 1), (2, 2)}
-    assert every.refused == {}
+    assert every.rejected == {}
     every.close()
 
 
-def test_pairs_that_exist_already_get_the_scores_of_lasers_definition(spark: "SparkSession") -> None:
+def test_score_pairs_matches_lasers_definition(spark: "SparkSession") -> None:
     x, y = clustered(10, 30, 5).astype(np.float32), clustered(11, 30, 5).astype(np.float32)
     x[4] = x[9]  # the same sentence twice: it counts once among the neighbours
     rows: list[Any] = [(f"p{i}", x[i].tolist(), y[i].tolist()) for i in range(30)]
@@ -233,38 +232,7 @@ def test_pairs_that_exist_already_get_the_scores_of_lasers_definition(spark: "Sp
             assert got[f"p{i}"] == pytest.approx((want, a), abs=1e-9)
 
 
-WRONG: Sequence[tuple[dict[str, Any], str]] = [
-    ({"k": 0}, "k is 0"),
-    ({"margin": "cos"}, "margin='cos' is unknown"),
-    ({"margin": "absolute"}, "the default, 1.06, is for ratios"),
-    ({"threshold": float("nan")}, "NaN"),
-    ({"method": "fast"}, "method='fast' is unknown"),
-    ({"source_text": "text"}, "Only one side has a column of texts"),
-    ({"texts": True}, "texts are asked for without their columns"),
-    ({"document_id": "doc"}, "no column 'doc'"),
-    ({"languages": ("de", "en")}, "Languages need a column"),
-    ({"source_vector": "id"}, "holds bigint"),
-]
-
-
-@pytest.mark.parametrize(("change", "says"), WRONG)
-def test_what_cannot_work_is_refused_with_its_cure(
-    sides: "tuple[DataFrame, DataFrame]", change: dict[str, Any], says: str
-) -> None:
-    with pytest.raises(InputError, match=says):
-        st_spark.mine_bitext(*sides, **change)
-
-
-def test_pairs_are_not_scored_by_an_unknown_method_or_over_their_scores(spark: "SparkSession") -> None:
-    vector = "array(1f, 2f)"
-    pairs = spark.range(1).selectExpr("id", f"{vector} AS source_embedding", f"{vector} AS target_embedding")
-    with pytest.raises(InputError, match="method='fast' is unknown"):
-        st_spark.score_pairs(pairs, method="fast")
-    with pytest.raises(InputError, match="have columns score already"):
-        st_spark.score_pairs(pairs.selectExpr("*", "1.0 AS score"))
-
-
-def test_ids_that_stand_twice_and_vectors_of_other_sizes_are_refused(spark: "SparkSession") -> None:
+def test_duplicate_ids_and_different_dimensions_are_rejected(spark: "SparkSession") -> None:
     vectors: npt.NDArray[Any] = VECTORS[0][:3]
     twice, fine = frame(spark, [1, 1, 2], vectors), frame(spark, range(3), vectors)
     with pytest.raises(InputError, match="more than once in the target table: 1"):
@@ -273,12 +241,12 @@ def test_ids_that_stand_twice_and_vectors_of_other_sizes_are_refused(spark: "Spa
         st_spark.mine_bitext(fine, frame(spark, range(3), vectors[:, :5]))
 
 
-def test_equal_vectors_everywhere_give_no_ratio_that_is_nan(spark: "SparkSession") -> None:
+def test_orthogonal_sides_give_no_nan_ratio(spark: "SparkSession") -> None:
     one, other = np.eye(4, 8, dtype=np.float32), np.eye(4, 8, 4, dtype=np.float32)
     made = [frame(spark, range(4), rows) for rows in (one, other)]
-    for few, retrieval in itertools.product((10**6, 0), ("max", "union")):
+    for one_task, retrieval in itertools.product((10**6, 0), ("max", "union")):
         rule = Rule(retrieval=retrieval, threshold=float("-inf"), candidates="all")
-        mined = mine(Corpus(made[0]), Corpus(made[1]), rule, few=few)
+        mined = mine(Corpus(made[0]), Corpus(made[1]), rule, one_task=one_task)
         assert mined.pairs.count() == 0
-        assert "threshold" not in (mined.pairs.schema["score"].metadata or {})[FACTS]
+        assert "threshold" not in (mined.pairs.schema["score"].metadata or {})[METADATA_KEY]
         mined.close()

@@ -1,4 +1,4 @@
-"""Vectors in fewer bits on Spark: types, ranges from a sample, and ranges that all batches share."""
+"""Quantised vectors on Spark: their types, and ranges from a sample of the texts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from st_spark import calibrate, encode
+from st_spark.choices import RANGED
 from st_spark.embedding import udf
 from st_spark.errors import InputError
 from st_spark.model.encoder import SentenceTransformer
@@ -41,41 +42,41 @@ def in_order(frame: "DataFrame", column: Any) -> list[Any]:
 
 
 def one_place_off_at_most(found: Any, wanted: Any) -> bool:
-    """A value on the edge of a step may fall to either side: 1e-7 decides, and the company in a batch makes that."""
+    """A value at the edge of a step can go to either side: rounding differs with the texts of its batch."""
     off = np.abs(np.asarray(found, int) - np.asarray(wanted, int))
     return bool(off.max() <= 1 and (off == 0).mean() > 0.98)
 
 
+KINDS = {"int8": "tinyint", "uint8": "smallint", "binary": "tinyint", "ubinary": "smallint"}
+
+
 @pytest.mark.parametrize("flavour", ["arrow", "pandas"])
-@pytest.mark.parametrize(
-    ("precision", "kind"),
-    [("int8", "tinyint"), ("uint8", "smallint"), ("binary", "tinyint"), ("ubinary", "smallint")],
-)
-def test_a_column_has_the_bytes_of_the_model_alone(
+def test_quantised_columns_equal_quantised_vectors_of_the_model(
     docs: "DataFrame",
     tiny_model: Path,
     model: SentenceTransformer,
     ranges: Any,
     monkeypatch: pytest.MonkeyPatch,
     flavour: str,
-    precision: str,
-    kind: str,
 ) -> None:
     monkeypatch.setattr(udf, "flavour", lambda: flavour)
-    given = ranges if precision in ("int8", "uint8") else None
-    column = encode("`a.text`", model=tiny_model, dtype="float32", precision=precision, ranges=given)
-    assert docs.select(column.alias("value")).dtypes == [("value", f"array<{kind}>")]
-    found = in_order(docs, column)
-    assert [vector is None for vector in found] == [text is None for text in TEXTS]
-    wanted = quantise(model.encode([text for text in TEXTS if text is not None]), precision, given)
-    rows = [vector for vector in found if vector is not None]
-    if given is None:
-        assert np.array_equal(rows, wanted)
-    else:
-        assert one_place_off_at_most(rows, wanted)
+    given = {precision: ranges if precision in RANGED else None for precision in KINDS}
+    columns = [
+        encode("`a.text`", model=tiny_model, dtype="float32", precision=precision, ranges=given[precision])
+        for precision in KINDS
+    ]
+    query = docs.select("id", *(column.alias(name) for column, name in zip(columns, KINDS, strict=True)))
+    assert query.dtypes[1:] == [(precision, f"array<{kind}>") for precision, kind in KINDS.items()]
+    found = query.orderBy("id").collect()
+    vectors = model.encode([text for text in TEXTS if text is not None])
+    for precision in KINDS:
+        assert [row[precision] is None for row in found] == [text is None for text in TEXTS]
+        wanted = quantise(vectors, precision, given[precision])
+        rows = [row[precision] for row in found if row[precision] is not None]
+        assert one_place_off_at_most(rows, wanted) if precision in RANGED else np.array_equal(rows, wanted)
 
 
-def test_details_keep_their_fields(docs: "DataFrame", tiny_model: Path, ranges: Any) -> None:
+def test_details_of_quantised_vectors_have_the_same_fields(docs: "DataFrame", tiny_model: Path, ranges: Any) -> None:
     column = encode("`a.text`", model=tiny_model, details=True, precision="int8", ranges=ranges.tolist())
     kind = docs.select(column.alias("value")).dtypes[0][1]
     assert kind == "struct<embedding:array<tinyint>,n_tokens:int,truncated:boolean>"
@@ -84,17 +85,13 @@ def test_details_keep_their_fields(docs: "DataFrame", tiny_model: Path, ranges: 
     ]
 
 
-def test_ranges_are_those_of_all_texts_where_the_sample_holds_them(
-    docs: "DataFrame", tiny_model: Path, ranges: Any
-) -> None:
+def test_ranges_of_a_small_table_are_those_of_all_texts(docs: "DataFrame", tiny_model: Path, ranges: Any) -> None:
     found = calibrate(docs, "a.text", model=tiny_model, dtype="float32")
     assert found.shape == (2, 32)
     np.testing.assert_allclose(found, ranges, atol=1e-6)
 
 
-def test_the_sample_is_the_same_in_any_order_and_a_repeated_text_counts_once(
-    spark: "SparkSession", tiny_model: Path
-) -> None:
+def test_the_sample_does_not_depend_on_order_or_repeated_texts(spark: "SparkSession", tiny_model: Path) -> None:
     texts = [f"the cat {i}" for i in range(300)]
     once = spark.createDataFrame([(text,) for text in texts], "text string").repartition(1)
     mixed = spark.createDataFrame([(text,) for text in texts[::-1] + texts[:1] * 2000], "text string").repartition(5)
@@ -105,7 +102,7 @@ def test_the_sample_is_the_same_in_any_order_and_a_repeated_text_counts_once(
     assert (whole[0] < found[0] - 1e-4).any()
 
 
-def test_what_cannot_work_is_refused_on_the_driver(spark: "SparkSession", docs: "DataFrame", tiny_model: Path) -> None:
+def test_wrong_options_are_an_error_on_the_driver(spark: "SparkSession", docs: "DataFrame", tiny_model: Path) -> None:
     with pytest.raises(InputError, match=r"precision='int8' needs ranges.* Fix: give ranges=calibrate\(df, column"):
         encode("text", model=tiny_model, precision="int8")
     with pytest.raises(InputError, match=r"shape \(32,\), not \(2, d\)"):
@@ -119,7 +116,7 @@ def test_what_cannot_work_is_refused_on_the_driver(spark: "SparkSession", docs: 
         calibrate(one, "text", model=tiny_model)
 
 
-def test_a_task_chooses_the_route_on_spark(docs: "DataFrame", tmp_path: Path) -> None:
+def test_the_task_selects_the_route_of_a_router(docs: "DataFrame", tmp_path: Path) -> None:
     folder = write_router(tmp_path)
     alone = SentenceTransformer(folder, dtype="float32", device="cpu")
     for task in ("query", "document"):

@@ -1,4 +1,4 @@
-"""classify() on Spark: texts and images against labels, with the scores of the oracle."""
+"""classify() on Spark: labels of texts and images, with the scores of sentence-transformers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
-def test_images_get_the_labels_and_scores_of_the_documented_way(
+def test_images_get_the_labels_and_scores_of_sentence_transformers(
     flavour: str,
     digit_images: "DataFrame",
     digits: Path,
@@ -57,8 +57,8 @@ def test_texts_are_classified_by_a_model_of_texts(flavour: str, spark: "SparkSes
 
 
 @pytest.mark.slow
-def test_what_cannot_work_is_refused_before_any_job(spark: "SparkSession", tiny_model: Path) -> None:
-    with pytest.raises(InputError, match="stands twice"):
+def test_wrong_labels_and_options_are_an_error_on_the_driver(spark: "SparkSession", tiny_model: Path) -> None:
+    with pytest.raises(InputError, match="repeated"):
         classify("text", ["a", "a"], model=tiny_model)
     with pytest.raises(InputError, match="no place for the label"):
         classify("text", ["a"], model=tiny_model, template="a photo")

@@ -15,6 +15,7 @@ from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.errors import InputError, ModelError
 from st_spark.model.encoder import SentenceTransformer
+from tests.support.checkpoints import write_bert
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -77,7 +78,7 @@ def rows_through_python(frame: "DataFrame") -> list[int]:
 
 
 @pytest.mark.usefixtures("flavour")
-def test_each_text_gets_its_vector_and_a_null_text_gets_a_null(
+def test_each_text_gets_its_vector_and_null_gets_null(
     docs: "DataFrame", tiny_model: Path, model: SentenceTransformer
 ) -> None:
     found = in_order(docs, encode("text", model=tiny_model, dtype="float32"))
@@ -94,7 +95,7 @@ def test_a_pair_gets_its_vector_and_a_pair_with_a_null_gets_a_null(
 
 
 @pytest.mark.usefixtures("flavour")
-def test_details_tell_tokens_and_truncation_and_are_null_for_a_null_text(
+def test_details_have_tokens_and_truncation_and_null_gets_null(
     docs: "DataFrame", tiny_model: Path, model: SentenceTransformer
 ) -> None:
     found = in_order(docs, encode("text", model=tiny_model, dtype="float32", details=True))
@@ -131,9 +132,9 @@ def test_prompt_and_dimensions_reach_the_model(docs: "DataFrame", tiny_model: Pa
 
 
 @pytest.mark.usefixtures("flavour")
-def test_counts_mark_texts_that_were_seen_before(spark: "SparkSession", docs: "DataFrame", tiny_model: Path) -> None:
+def test_counts_mark_repeated_texts(spark: "SparkSession", docs: "DataFrame", tiny_model: Path) -> None:
     options = EncodeOptions(counts=True)
-    counted = functions.apply(functions.encoder(spark, str(tiny_model), options), ["text"], options)
+    counted = udf.call(functions.encoder(spark, str(tiny_model), options), ["text"], options.struct)
     found = in_order(docs.coalesce(1), counted)
     assert sorted(row.duplicate for row in found if row is not None) == [False] * 5 + [True]
     assert found[1] is None
@@ -176,17 +177,15 @@ def test_bytes_that_are_not_utf8_do_not_end_the_job(
 
 
 @pytest.mark.usefixtures("flavour")
-def test_a_column_that_holds_no_strings_is_refused_by_its_type(docs: "DataFrame", tiny_model: Path) -> None:
+def test_another_column_type_is_an_error_that_names_it(docs: "DataFrame", tiny_model: Path) -> None:
     with pytest.raises(Exception, match=r"holds int\d\d, not strings. Fix: .*cast"):
         docs.select(encode("id", model=tiny_model)).collect()
 
 
-def test_a_model_arrives_by_broadcast_as_it_does_by_path(
-    docs: "DataFrame", minilm: Path, model: SentenceTransformer
-) -> None:
-    by_path = in_order(docs, encode("text", model=minilm, dtype="float32"))
-    by_broadcast = in_order(docs, encode("text", model=minilm, dtype="float32", shipping="broadcast"))
-    assert_same(by_broadcast, by_path)
+def test_a_broadcast_model_gives_the_same_vectors(docs: "DataFrame", tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "model", seed=23)  # no worker has it yet
+    found = in_order(docs, encode("text", model=folder, dtype="float32", shipping="broadcast"))
+    assert_same(found, alone(SentenceTransformer(folder, dtype="float32", device="cpu"), TEXTS))
 
 
 @pytest.mark.parametrize(
@@ -200,26 +199,26 @@ def test_a_model_arrives_by_broadcast_as_it_does_by_path(
         ({"columns": []}, "0 columns"),
     ],
 )
-def test_what_cannot_work_is_refused_on_the_driver(
+def test_wrong_arguments_are_an_error_on_the_driver(
     spark: "SparkSession", tiny_model: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         encode(**{"columns": "text", "model": tiny_model, **options})
 
 
-def test_a_folder_that_is_no_model_is_refused_on_the_driver(spark: "SparkSession", tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error_on_the_driver(spark: "SparkSession", tmp_path: Path) -> None:
     for model in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(ModelError):
             encode("text", model=model)
 
 
-def test_without_a_session_encode_says_that_it_needs_one(tiny_model: Path) -> None:
+def test_encode_without_a_session_is_an_error(tiny_model: Path) -> None:
     code = "import sys; from st_spark import encode; encode('text', model=sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, tiny_model], capture_output=True, text=True, check=False)
     assert "needs a running Spark session. Fix: start one first" in done.stderr
 
 
-def test_a_worker_without_st_spark_says_so_and_names_the_cure(
+def test_a_worker_without_st_spark_is_an_error_with_a_fix(
     spark: "SparkSession", tiny_model: Path, tmp_path: Path
 ) -> None:
     from pyspark.serializers import CloudPickleSerializer

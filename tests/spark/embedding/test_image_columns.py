@@ -1,4 +1,4 @@
-"""Columns of images: Arrow and Spark, with nulls, repeats and files that are no images, and search by a text."""
+"""Columns of images with nulls, repeats and files that are no images; search by a text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ def test_an_image_that_cannot_be_read_gives_a_null_vector_and_its_reason(model: 
     assert [row and row["duplicate"] for row in found] == [False, False, None, False, True]
 
 
-def test_a_model_of_texts_refuses_a_column_of_images() -> None:
+def test_images_for_a_text_model_are_an_error() -> None:
     with pytest.raises(InputError, match=r"holds binary, not strings. Fix: choose a CLIP model if it holds images"):
         rows(None, pa.array([b"junk"], pa.binary()), EncodeOptions())  # type: ignore[arg-type]  # it is not asked
 
@@ -72,7 +72,7 @@ def peer(tiny_clip: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_a_folder_of_images_gives_the_oracles_vectors_on_spark(
+def test_images_on_spark_get_the_vectors_of_sentence_transformers(
     digit_images: "DataFrame", digits: Path, tiny_clip: Path, peer: Any
 ) -> None:
     from st_spark import encode
@@ -87,7 +87,7 @@ def test_a_folder_of_images_gives_the_oracles_vectors_on_spark(
 
 
 @pytest.mark.slow
-def test_images_are_found_by_a_text_and_by_an_image_as_the_oracle_finds_them(
+def test_search_by_text_and_by_image_finds_what_sentence_transformers_finds(
     digit_images: "DataFrame", digits: Path, tiny_clip: Path, peer: Any
 ) -> None:
     from sentence_transformers import util
@@ -126,9 +126,7 @@ def test_sql_and_a_pipeline_read_images_too(digit_images: "DataFrame", tiny_clip
 
 
 @pytest.mark.slow
-def test_a_column_of_images_and_a_model_of_texts_end_in_one_clear_line(
-    digit_images: "DataFrame", tiny_model: Path
-) -> None:
+def test_images_for_a_text_model_are_an_error_on_spark(digit_images: "DataFrame", tiny_model: Path) -> None:
     from st_spark import encode
 
     with pytest.raises(Exception, match=r"holds (large_)?binary, not strings. Fix: choose a CLIP model"):

@@ -1,16 +1,13 @@
-"""The dedup job: a table of vectors or of texts in, its groups out, and what happened in the result."""
+"""The dedup job: groups of a table of vectors or texts, and its result."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from st_spark.choices import LINKAGES, METHODS, SCORES
 from st_spark.cli import main
-from st_spark.errors import InputError, SpecError, TableError
+from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.specs.jobs import DedupJob, EmbedJob
 from st_spark.tables import io
@@ -18,63 +15,23 @@ from st_spark.tables import io
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-NEEDED = {"input": "in", "output": "out"}
-TEXT = st.text(min_size=1)
-NAME = st.none() | TEXT
 CAT, SAME, DOG = "A cat sleeps on the sofa.", "A cat is sleeping on the sofa.", "Shares fell sharply on Monday."
 
 
-@given(st.data())
-def test_a_dedup_job_survives_json_and_argv(data: st.DataObject) -> None:
-    others: dict[str, Any] = {name: data.draw(NAME) for name in ("column", "revision", "prompt")}
-    job = DedupJob(
-        input=data.draw(TEXT),
-        output=data.draw(TEXT),
-        threshold=data.draw(st.floats(allow_nan=False, allow_infinity=False)),
-        score=data.draw(st.none() | st.sampled_from(SCORES)),
-        linkage=data.draw(st.sampled_from(LINKAGES)),
-        method=data.draw(st.sampled_from(METHODS)),
-        on=data.draw(st.none() | TEXT | st.tuples(TEXT, TEXT)),
-        max_pairs=data.draw(st.integers(min_value=1)),
-        **others,
-    )
-    assert DedupJob.from_json(job.to_json()) == job
-    assert DedupJob.from_argv(job.to_argv()) == job
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"model": "m"}, "model is given without text_column"),
-        ({"text_column": "t"}, "text_column is given without model"),
-        ({"model": "m", "text_column": "t", "column": "v"}, "Both a model and a column of vectors"),
-        ({"linkage": "leaders"}, "did you mean 'leader'"),
-        ({"threshold": "high"}, "give a float"),
-        ({"treshold": 0.8}, "did you mean 'threshold'"),
-    ],
-)
-def test_a_wrong_spec_is_refused_with_its_cure(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(SpecError) as caught:
-        DedupJob.from_json(json.dumps({**NEEDED, **change}))
-    assert says in str(caught.value)
-
-
-def test_a_whole_number_is_a_threshold() -> None:
-    assert DedupJob.from_json(json.dumps({**NEEDED, "threshold": 1})) == DedupJob("in", "out", threshold=1.0)
-
-
 @pytest.mark.slow
-def test_an_embedded_table_is_grouped_and_odd_rows_counted(spark: "SparkSession", tmp_path: Path) -> None:
+def test_vectors_are_grouped_and_rows_without_vectors_counted(spark: "SparkSession", tmp_path: Path) -> None:
     rows = [(1, "en", [1.0, 0.0]), (2, "en", [1.0, 0.0]), (3, "en", [1.0, 0.1]), (4, "de", [1.0, 0.1]), (5, "en", None)]
-    odd = [(6, None, [1.0, 0.1]), (7, None, [0.0, 0.0]), (None, "en", [1.0, 0.0])]
-    spark.createDataFrame([*rows, *odd], "id bigint, lang string, v array<float>").write.parquet(str(tmp_path / "in"))
+    others = [(6, None, [1.0, 0.1]), (7, None, [0.0, 0.0]), (None, "en", [1.0, 0.0])]
+    spark.createDataFrame([*rows, *others], "id bigint, lang string, v array<float>").write.parquet(
+        str(tmp_path / "in")
+    )
     job = DedupJob(input=str(tmp_path / "in"), output=str(tmp_path / "out"), on="lang")
     result = runner.run(job, spark)
     aside = {"null": 1, "null id": 1, "zero": 1}
     assert result["input"] == {"path": job.input, "rows": 8, "kept": 5, "set_aside": aside, "dimension": 2}
     assert result["groups"] == {"all": 3, "of_several": 1, "largest": 3}
-    told = ("job", "duplicates", "copies", "null_keys", "threshold", "score", "linkage", "method", "model")
-    assert [result[name] for name in told] == ["dedup", 2, 1, 2, 0.9, "cosine", "components", "exact", None]
+    names = ("job", "duplicates", "copies", "null_keys", "threshold", "score", "linkage", "method", "model")
+    assert [result[name] for name in names] == ["dedup", 2, 1, 2, 0.9, "cosine", "components", "exact", None]
     assert {"read", "survey", "group_and_write", "total"} <= set(result["seconds"])
     found = io.read(spark, job.output).orderBy("id").collect()
     assert [(row["id"], row["group"], row["size"], row["representative"]) for row in found] == [
@@ -89,7 +46,7 @@ def test_an_embedded_table_is_grouped_and_odd_rows_counted(spark: "SparkSession"
 
 
 @pytest.mark.slow
-def test_texts_are_embedded_before(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
+def test_texts_are_embedded_and_grouped(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"id": name, "text": text}) for name, text in zip("dabc", (CAT, SAME, DOG, None), strict=True)]
     (tmp_path / "in.jsonl").write_text("\n".join([*lines, "{broken"]) + "\n")
     job = DedupJob(
@@ -114,7 +71,7 @@ def test_texts_are_embedded_before(spark: "SparkSession", minilm: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_table_is_compared_as_its_model_says(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
+def test_the_score_is_the_similarity_of_the_model(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(f"id,text\n1,{CAT}\n2,{SAME}\n3,{DOG}\n")
     embedded = str(tmp_path / "embedded")
     runner.run(EmbedJob(input=str(tmp_path / "in.csv"), output=embedded, model=str(minilm), text_column="text"), spark)
@@ -134,10 +91,10 @@ def test_the_command_prints_what_happened_and_writes_the_result(
     spark.createDataFrame([*rows, (9, None)], "id bigint, v array<double>").write.parquet(str(tmp_path / "in"))
     where = [f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", f"--result={tmp_path / 'r.json'}"]
     assert main.main(["dedup", *where, "--threshold=0.99"]) == 0
-    said = capsys.readouterr().out
-    assert "4 duplicates, 3 of them exact copies" in said
-    assert "2 groups, 2 of several rows, the largest of 4" in said
-    assert "set aside: 1 null" in said
+    shown = capsys.readouterr().out
+    assert "4 duplicates, 3 of them exact copies" in shown
+    assert "2 groups, 2 of several rows, the largest of 4" in shown
+    assert "set aside: 1 null" in shown
     assert json.loads((tmp_path / "r.json").read_text())["job"] == "dedup"
     assert main.main(["dedup", *where, "--mode=overwrite", "--score=euclidean"]) == 2
     assert "No euclidean score reaches the threshold 0.9" in capsys.readouterr().err

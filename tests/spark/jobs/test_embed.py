@@ -1,4 +1,4 @@
-"""Jobs: texts in, a table out, and a result that says what happened to every row."""
+"""The embed job: vectors of a table of texts, and its result."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark.failures import explain
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
-from st_spark.tables.row_counts import Survey, survey
+from st_spark.tables.row_counts import RowCounts, count_rows
 from tests.support.checkpoints import write_bert
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def written(spark: "SparkSession", tmp_path: Path, column: str = "embedding") ->
     return {row["id"]: row[column] for row in io.read(spark, str(tmp_path / "out")).collect()}
 
 
-def test_the_table_keeps_its_columns_and_has_the_models_vectors(
+def test_the_output_has_the_input_columns_and_the_vectors_of_the_model(
     spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path
 ) -> None:
     texts = [f"the cat {i} sat on the mat" for i in range(600)]
@@ -75,7 +75,7 @@ def test_the_result_counts_every_kind_of_row(spark: "SparkSession", embed: Embed
     assert written(spark, tmp_path)["2"] is None
 
 
-def test_the_result_says_what_was_used_and_is_plain_json(embed: Embed, tmp_path: Path) -> None:
+def test_the_result_has_model_and_output_and_is_json(embed: Embed, tmp_path: Path) -> None:
     result = embed("id,text\n1,a\n", dtype="float32", truncate_dim=8)
     assert json.loads(json.dumps(result)) == result
     assert result["model"]["dim"] == 8
@@ -122,17 +122,17 @@ def test_a_table_can_be_embedded_into_itself(spark: "SparkSession", embed: Embed
     assert out.columns == ["id", "text", "embedding", "second"]
 
 
-def test_an_append_with_another_prompt_is_refused_before_any_work(
+def test_an_append_with_another_prompt_is_an_error_before_the_work(
     spark: "SparkSession", embed: Embed, tmp_path: Path
 ) -> None:
     embed("id,text\n1,a\n")
-    with pytest.raises(TableError, match="prompt is '' there, 'query: ' here"):
+    with pytest.raises(TableError, match="use prompt '', this job uses 'query: '"):
         embed("id,text\n2,b\n", mode="append", prompt="query: ")
     embed("id,text\n2,b\n", mode="append")
     assert set(written(spark, tmp_path)) == {"1", "2"}
 
 
-def test_what_cannot_work_is_refused_before_any_work(embed: Embed, tmp_path: Path, tiny_model: Path) -> None:
+def test_wrong_inputs_are_an_error_before_the_work(embed: Embed, tmp_path: Path, tiny_model: Path) -> None:
     table = "id,text,embedding\n1,a,b\n"
     with pytest.raises(InputError, match="did you mean 'text'"):
         embed(table, text_column="txt", output_column="e")
@@ -140,7 +140,7 @@ def test_what_cannot_work_is_refused_before_any_work(embed: Embed, tmp_path: Pat
         embed(table, id_column="key", output_column="e")
     with pytest.raises(InputError, match="has a column 'embedding' already"):
         embed(table)
-    with pytest.raises(InputError, match="no string column but bigint"):
+    with pytest.raises(InputError, match="holds bigint, not strings"):
         embed('{"text": 1}\n', ".jsonl")
     with pytest.raises(TableError, match="There is no path"):
         embed("/no/such.csv")
@@ -152,7 +152,7 @@ def test_what_cannot_work_is_refused_before_any_work(embed: Embed, tmp_path: Pat
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_models_that_cannot_be_trusted_or_found_are_refused(embed: Embed, tmp_path: Path) -> None:
+def test_models_that_are_missing_or_unsafe_are_an_error(embed: Embed, tmp_path: Path) -> None:
     bare, foreign, outside = (tmp_path / name for name in ("bare", "foreign", "outside"))
     for folder, modules in (
         (bare, None),
@@ -168,9 +168,7 @@ def test_models_that_cannot_be_trusted_or_found_are_refused(embed: Embed, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_the_workers_that_load_the_model_first_serve_the_work(
-    spark: "SparkSession", embed: Embed, tmp_path: Path
-) -> None:
+def test_workers_load_the_model_once(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
     def loads(batches: Any) -> Any:
         import os
 
@@ -191,7 +189,7 @@ def test_the_workers_that_load_the_model_first_serve_the_work(
     assert 1 <= count() - before <= 2
 
 
-def test_an_error_of_ours_in_a_worker_comes_back_as_it_was(spark: "SparkSession") -> None:
+def test_our_own_error_in_a_worker_reaches_the_driver(spark: "SparkSession") -> None:
     def failing(batches: Any) -> Any:
         from st_spark.errors import ModelError
 
@@ -199,41 +197,22 @@ def test_an_error_of_ours_in_a_worker_comes_back_as_it_was(spark: "SparkSession"
 
     with pytest.raises(Exception, match="damaged") as caught:
         spark.range(1).mapInArrow(failing, "id long").collect()
-    told = explain(caught.value)
-    assert type(told) is ModelError
-    assert str(told) == "The weights are damaged. Fix: fetch them again."
+    error = explain(caught.value)
+    assert type(error) is ModelError
+    assert str(error) == "The weights are damaged. Fix: fetch them again."
 
 
 def test_another_error_in_a_worker_is_one_line(spark: "SparkSession") -> None:
     def failing(batches: Any) -> Any:
-        raise ValueError("an odd value")
+        raise ValueError("an unknown value")
 
-    with pytest.raises(Exception, match="odd") as caught:
+    with pytest.raises(Exception, match="unknown") as caught:
         spark.range(1).mapInArrow(failing, "id long").collect()
-    told = explain(caught.value)
-    assert isinstance(told, StSparkError)
-    assert "ValueError: an odd value" in str(told)
-    assert "\n" not in str(told)
+    error = explain(caught.value)
+    assert isinstance(error, StSparkError)
+    assert "ValueError: an unknown value" in str(error)
+    assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("rows", "partitions", "cores", "wanted", "fits"),
-    [
-        (0, (), 4, 1, False),
-        (100, (100,), 4, 1, True),  # too few to share
-        (5_000, (5_000,), 2, 8, False),
-        (5_000, (625,) * 8, 2, 8, True),
-        (5_000, (4_300,) + (100,) * 7, 2, 8, False),
-        (1_000_000, (10_000,) * 100, 8, 100, True),
-    ],
-)
-def test_the_input_is_cut_so_that_every_core_has_work(
-    rows: int, partitions: tuple[int, ...], cores: int, wanted: int, fits: bool
-) -> None:
-    found = Survey(rows, partitions, cores)
-    assert (found.wanted, found.fits) == (wanted, fits)
-
-
-def test_the_survey_counts_what_is_there(spark: "SparkSession") -> None:
-    found = survey(spark.range(0, 1000, numPartitions=4))
-    assert found == Survey(1000, (250, 250, 250, 250), 2)
+def test_rows_are_counted_by_partition(spark: "SparkSession") -> None:
+    assert count_rows(spark.range(0, 1000, numPartitions=4)) == RowCounts(1000, (250, 250, 250, 250), 2)

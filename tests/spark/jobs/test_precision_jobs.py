@@ -1,4 +1,4 @@
-"""Tables of int8, uint8 and bits: made by the embed job, appended to with the same ranges, and searched."""
+"""Embed jobs with int8, uint8 and binary precision: the table has the ranges, appends use them, searches too."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from st_spark.model.encoder import SentenceTransformer
 from st_spark.model.quantization import Form, ranges_of
 from st_spark.specs.jobs import EmbedJob, SearchJob
 from st_spark.tables import io
-from st_spark.tables.columns import stored_ranges, vector_column
+from st_spark.tables.metadata import ranges_from_metadata, vector_column
 from tests.support.word_checkpoints import write_router
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
         source = str(tmp_path / f"in{first}")
         spark.createDataFrame(rows, "id int, text string").write.mode("overwrite").parquet(source)
         given = {"model": str(tiny_model), "dtype": "float32", "text_column": "text", "id_column": "id", **options}
-        return runner.run(EmbedJob(source, str(tmp_path / "out"), **given), spark)
+        return runner.run(EmbedJob(input=source, output=str(tmp_path / "out"), **given), spark)
 
     return run
 
@@ -42,86 +42,46 @@ def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
 def written(spark: "SparkSession", tmp_path: Path) -> tuple[dict[int, Any], dict[str, Any], str]:
     """Vectors by id, what their column says of them, and its type."""
     table = io.read(spark, str(tmp_path / "out"))
-    facts = vector_column(table.schema, "out")[1]
+    metadata = vector_column(table.schema, "out")[1]
     found = {row.id: row.embedding for row in table.collect() if row.id != 999}
-    return found, facts, dict(table.dtypes)["embedding"]
+    return found, metadata, dict(table.dtypes)["embedding"]
 
 
 @pytest.mark.parametrize(
     ("precision", "kind"),
     [("int8", "tinyint"), ("uint8", "smallint"), ("binary", "tinyint"), ("ubinary", "smallint")],
 )
-def test_the_table_says_how_to_read_its_bytes(
+def test_quantised_tables_are_read_and_searched_with_their_metadata(
     spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path, precision: str, kind: str
 ) -> None:
-    """Read back with what the table says, the vectors are those of the model."""
+    """With the metadata of the table its bytes become the vectors of the model again."""
     result = embed(TEXTS, precision=precision)
     assert result["precision"] == precision
     seconds = result["seconds"]
     assert sum(seconds.values()) - seconds["total"] <= seconds["total"] + 0.01  # no second counts for two phases
     assert f"float32 on {result['model']['device']}, stored as {precision}\n" in summary_of_embed(result)
     assert [result["rows"][name] for name in ("in", "out", "null", "zero", "nan")] == [17, 17, 1, 0, 0]
-    found, facts, stored = written(spark, tmp_path)
-    assert (stored, facts["precision"], facts["dim"]) == (f"array<{kind}>", precision, 32)
+    found, metadata, stored = written(spark, tmp_path)
+    assert (stored, metadata["precision"], metadata["dim"]) == (f"array<{kind}>", precision, 32)
     model = SentenceTransformer(tiny_model, dtype="float32", device="cpu")
     wanted = model.encode(TEXTS)
-    back = Form(precision, facts["dim"], stored_ranges(facts)).floats(np.array([found[i] for i in range(16)]))
+    back = Form(precision, metadata["dim"], ranges_from_metadata(metadata)).floats(
+        np.array([found[i] for i in range(16)])
+    )
     if precision in ("binary", "ubinary"):
         assert np.array_equal(back, np.where(wanted > 0, 1, -1))
     else:
         ranges = ranges_of(wanted)
-        assert np.abs(np.array(stored_ranges(facts)) - ranges).max() < 1e-6
+        assert np.abs(np.array(ranges_from_metadata(metadata)) - ranges).max() < 1e-6
         assert (np.abs(back - wanted) <= (ranges[1] - ranges[0]) / 255 / 2 + 1e-5).all()
+    if precision != "ubinary":
+        check_search(spark, tiny_model, tmp_path, precision)
 
 
-@pytest.mark.parametrize("output_format", ["parquet", "table"])
-def test_an_append_reuses_the_ranges_of_the_table(
-    spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path, output_format: str
-) -> None:
-    """The second texts lie outside of the first ones' ranges: they are clipped, not calibrated for."""
-    where = str(tmp_path / "out") if output_format == "parquet" else "appended_int8"
-    spark.sql("DROP TABLE IF EXISTS appended_int8")
-
-    def run(texts: list[str], first: int, mode: str) -> None:
-        source = str(tmp_path / f"in{first}")
-        spark.createDataFrame(list(enumerate(texts, first)), "id int, text string").write.parquet(source)
-        job = EmbedJob(source, where, str(tiny_model), "text", dtype="float32", precision="int8", mode=mode)
-        result = runner.run(EmbedJob(**{**vars(job), "output_format": output_format}), spark)
-        assert ("calibrate" in result["seconds"]) == (mode == "error")
-
-    run(TEXTS[:4], 0, "error")
-    first = vector_column(io.read(spark, where, output_format).schema, "out")[1]
-    run(TEXTS[4:], 4, "append")
-    table = io.read(spark, where, output_format)
-    facts = vector_column(table.schema, "out")[1]
-    assert facts["ranges"] == first["ranges"]
-    low, high = stored_ranges(facts) or ([], [])
-    wanted = np.clip(SentenceTransformer(tiny_model, dtype="float32", device="cpu").encode(TEXTS), low, high)
-    found = {row.id: row.embedding for row in table.collect()}
-    back = Form("int8", 32, [low, high]).floats(np.array([found[i] for i in range(16)]))
-    assert (np.abs(back - wanted) <= (np.array(high) - low) / 255 / 2 + 1e-5).all()
-    spark.sql("DROP TABLE IF EXISTS appended_int8")
-
-
-def test_an_append_in_another_precision_is_refused(embed: Embed) -> None:
-    embed(TEXTS[:8], precision="int8")
-    for precision, problem in (
-        ("uint8", "does not say in its column 'embedding' how to make uint8 vectors"),
-        ("binary", "precision is 'int8' there, 'binary' here"),
-        ("float32", r"embedding \(array<tinyint> there, array<float> here\)"),
-    ):
-        with pytest.raises(TableError, match=problem):
-            embed(TEXTS[8:], 8, precision=precision, mode="append")
-
-
-@pytest.mark.parametrize(("precision", "similarity"), [("int8", "cosine"), ("uint8", "cosine"), ("binary", "cosine")])
-def test_a_search_ranks_bytes_nearly_as_floats(
-    spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path, precision: str, similarity: str
-) -> None:
-    """Scores of bytes are those of the floats to 0.01; those of bits are cosines to vectors of 1 and -1, exactly."""
-    embed(TEXTS, precision=precision)
-    result = runner.run(SearchJob("the dog ran", str(tmp_path / "out"), k=16), spark)
-    assert result["model"] == {"name": str(tiny_model), "dim": 32, "similarity": similarity, "precision": precision}
+def check_search(spark: "SparkSession", tiny_model: Path, tmp_path: Path, precision: str) -> None:
+    """Scores of bytes equal those of floats within 0.01. Scores of bits equal cosines with vectors of 1 and -1."""
+    result = runner.run(SearchJob(query="the dog ran", table=str(tmp_path / "out"), k=16), spark)
+    assert result["model"] == {"name": str(tiny_model), "dim": 32, "similarity": "cosine", "precision": precision}
     assert result["rows"] == {"in": 17, "null": 1, "nan": 0}
     assert result["hits"][0]["row"]["text"] == "the dog ran"
     vectors = SentenceTransformer(tiny_model, device="cpu").encode([*TEXTS, "the dog ran"])
@@ -134,27 +94,79 @@ def test_a_search_ranks_bytes_nearly_as_floats(
         assert abs(hit["score"] - scores[hit["row"]["id"]]) <= near
 
 
-def test_too_few_texts_cannot_be_calibrated_on(embed: Embed) -> None:
+@pytest.mark.parametrize("output_format", ["parquet", "table"])
+def test_an_append_uses_the_ranges_of_the_table(
+    spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path, output_format: str
+) -> None:
+    """Values of the second texts outside the ranges of the first are clipped."""
+    where = str(tmp_path / "out") if output_format == "parquet" else "appended_int8"
+    spark.sql("DROP TABLE IF EXISTS appended_int8")
+
+    def run(texts: list[str], first: int, mode: str) -> None:
+        source = str(tmp_path / f"in{first}")
+        spark.createDataFrame(list(enumerate(texts, first)), "id int, text string").write.parquet(source)
+        job = EmbedJob(
+            input=source,
+            output=where,
+            model=str(tiny_model),
+            text_column="text",
+            dtype="float32",
+            precision="int8",
+            mode=mode,
+        )
+        result = runner.run(EmbedJob(**{**vars(job), "output_format": output_format}), spark)
+        assert ("calibrate" in result["seconds"]) == (mode == "error")
+
+    run(TEXTS[:4], 0, "error")
+    first = vector_column(io.read(spark, where, output_format).schema, "out")[1]
+    run(TEXTS[4:], 4, "append")
+    table = io.read(spark, where, output_format)
+    metadata = vector_column(table.schema, "out")[1]
+    assert metadata["ranges"] == first["ranges"]
+    low, high = ranges_from_metadata(metadata) or ([], [])
+    wanted = np.clip(SentenceTransformer(tiny_model, dtype="float32", device="cpu").encode(TEXTS), low, high)
+    found = {row.id: row.embedding for row in table.collect()}
+    back = Form("int8", 32, [low, high]).floats(np.array([found[i] for i in range(16)]))
+    assert (np.abs(back - wanted) <= (np.array(high) - low) / 255 / 2 + 1e-5).all()
+    spark.sql("DROP TABLE IF EXISTS appended_int8")
+
+
+def test_an_append_in_another_precision_is_an_error(embed: Embed) -> None:
+    embed(TEXTS[:8], precision="int8")
+    for precision, problem in (
+        ("uint8", "Cannot append uint8 vectors to .*: its column 'embedding' has no uint8 ranges"),
+        ("binary", "use precision 'int8', this job uses 'binary'"),
+    ):
+        with pytest.raises(TableError, match=problem):
+            embed(TEXTS[8:], 8, precision=precision, mode="append")
+
+
+def test_too_few_texts_to_calibrate_are_an_error(embed: Embed) -> None:
     with pytest.raises(InputError, match=r"text: 1 different texts have a vector.* Fix: .* float32 or binary"):
         embed(["one"], precision="int8")
 
 
-def test_a_zero_vector_is_counted_also_where_bytes_hide_it(spark: "SparkSession", tmp_path: Path) -> None:
+def test_zero_vectors_are_counted_in_every_precision(spark: "SparkSession", tmp_path: Path) -> None:
     from tests.support.word_checkpoints import write_words
 
     spark.createDataFrame([("",), ("paris london",), (None,)], "text string").write.parquet(str(tmp_path / "in"))
-    job = EmbedJob(str(tmp_path / "in"), str(tmp_path / "out"), str(write_words(tmp_path / "words")), "text")
+    job = EmbedJob(
+        input=str(tmp_path / "in"),
+        output=str(tmp_path / "out"),
+        model=str(write_words(tmp_path / "words")),
+        text_column="text",
+    )
     for precision in ("float32", "uint8", "binary"):
         result = runner.run(EmbedJob(**{**vars(job), "precision": precision, "mode": "overwrite"}), spark)
         assert (result["rows"]["zero"], result["rows"]["nan"], result["rows"]["null"]) == (1, 0, 1)
 
 
-def test_a_job_takes_the_route_of_its_task(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
+def test_a_job_uses_the_route_of_its_task(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
     folder = write_router(tmp_path / "router")
     embed(["the cat sat"], model=str(folder), task="query")
-    found, facts, _ = written(spark, tmp_path)
+    found, metadata, _ = written(spark, tmp_path)
     alone = SentenceTransformer(folder, dtype="float32", device="cpu")
     np.testing.assert_allclose(found[0], alone.encode("the cat sat", task="query"), atol=1e-5)
-    assert facts["task"] == "query"
-    with pytest.raises(TableError, match="task is 'query' there, 'document' here"):
+    assert metadata["task"] == "query"
+    with pytest.raises(TableError, match="use task 'query', this job uses 'document'"):
         embed(["rain"], 1, model=str(folder), task="document", mode="append")

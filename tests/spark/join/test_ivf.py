@@ -8,7 +8,7 @@ import pytest
 import st_spark
 from st_spark.errors import InputError
 from st_spark.join import ivf_tuning
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from st_spark.topk.scores import Matrix
 from tests.spark.join.tables import frame, neighbours, random_vectors, rows, scores
 
@@ -25,7 +25,7 @@ def clustered(n: int, seed: int, clusters: int = 60, d: int = 24, noise: float =
 
 
 def facts(made: "DataFrame") -> dict[str, Any]:
-    return dict(made.schema["score"].metadata[FACTS])
+    return dict(made.schema["score"].metadata[METADATA_KEY])
 
 
 @pytest.fixture

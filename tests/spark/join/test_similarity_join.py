@@ -12,7 +12,7 @@ from st_spark.join import block_plan, input_stats, inputs, keys, similarity_join
 from st_spark.join.block_plan import Grid
 from st_spark.join.options import Request
 from st_spark.join.plan import Cut
-from st_spark.tables.columns import FACTS
+from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import byte_order, frame, neighbours, random_vectors, rows, scores
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def test_equal_rows_tie_at_a_plain_zero(spark: "SparkSession") -> None:
 
 def test_the_score_column_says_how_it_was_made(spark: "SparkSession") -> None:
     made = st_spark.similarity_join(frame(spark, range(3), random_vectors(12, 3, 2)), k=2)
-    assert made.schema["score"].metadata[FACTS] == {"method": "exact", "score": "cosine", "k": 2}
+    assert made.schema["score"].metadata[METADATA_KEY] == {"method": "exact", "score": "cosine", "k": 2}
 
 
 def test_too_many_pairs_are_refused_with_their_number_or_cut_to_the_best(spark: "SparkSession", forced: Grid) -> None:

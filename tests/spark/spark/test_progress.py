@@ -1,4 +1,4 @@
-"""Progress: rows are told from the tasks of the stage that does the work."""
+"""Progress: the rows done follow from the tasks done."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ MIDDLE = {f"{done}00 of 800" for done in range(1, 8)}
 
 
 def rows(record: logging.LogRecord) -> str:
-    """What a line says of rows."""
+    """Return the count of rows in a log line."""
     return record.getMessage().split(" rows")[0]
 
 
@@ -41,30 +41,30 @@ def test_a_line_has_rows_rate_and_time_left(done: int, seconds: float, says: str
 
 
 @pytest.mark.slow
-def test_a_running_action_is_followed_and_the_job_group_is_given_back(
+def test_progress_is_logged_and_the_job_group_restored(
     spark: "SparkSession", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.05)
     context = spark.sparkContext
     context.setLocalProperty("spark.jobGroup.id", "mine")
-    seen = tmp_path / "seen"
+    half_logged = tmp_path / "half_logged"
 
     def half(batches: Iterator[Any]) -> Iterator[Any]:
-        """The second half of the tasks waits until a line has told of the first."""
+        """Let the second half of the tasks wait until a log line shows the first half as done."""
         import time
 
         from pyspark import TaskContext
 
         until = time.monotonic() + 60
         task = TaskContext.get()
-        while task is not None and task.partitionId() >= 4 and not seen.exists() and time.monotonic() < until:
+        while task is not None and task.partitionId() >= 4 and not half_logged.exists() and time.monotonic() < until:
             time.sleep(0.05)
         return batches
 
     def note(record: logging.LogRecord) -> bool:
         if rows(record) in MIDDLE:
-            seen.touch()
+            half_logged.touch()
         return True
 
     logger = logging.getLogger("st_spark.spark.progress")
@@ -77,14 +77,14 @@ def test_a_running_action_is_followed_and_the_job_group_is_given_back(
     finally:
         logger.removeFilter(note)
         context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
-    told = [rows(record) for record in caplog.records]
-    assert MIDDLE & set(told)
-    assert told[-1] == "800 of 800"
+    shown = [rows(record) for record in caplog.records]
+    assert MIDDLE & set(shown)
+    assert shown[-1] == "800 of 800"
     assert threading.active_count() <= threads
 
 
 @pytest.mark.slow
-def test_an_action_that_fails_ends_the_following_too(spark: "SparkSession") -> None:
+def test_progress_ends_when_the_action_fails(spark: "SparkSession") -> None:
     threads = threading.active_count()
     with pytest.raises(Exception, match="stop"), progress.follow(spark, 1, 1):
         spark.sql("SELECT raise_error('stop')").collect()

@@ -1,4 +1,4 @@
-"""Airflow's home is a folder of its own: nothing of the person who runs the tests is read or written."""
+"""A temporary Airflow home: the tests neither read nor write the one of the user."""
 
 import atexit
 import os
@@ -16,5 +16,5 @@ atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 @pytest.fixture(autouse=True)
 def spark_submit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of this environment is on the PATH, whether or not the environment is activated."""
+    """Put the spark-submit of this environment on the PATH, also if the environment is not activated."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

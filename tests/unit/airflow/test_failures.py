@@ -1,4 +1,4 @@
-"""What spark-submit says when it fails, as one line with a fix."""
+"""Failures of spark-submit as one line with a fix."""
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -18,15 +18,15 @@ def submitted(out: str, code: int = 1) -> AirflowException:
     return AirflowException(SUBMIT.format(code=code, out=out))
 
 
-def test_what_the_driver_has_written_comes_first() -> None:
+def test_error_in_the_result_comes_first() -> None:
     written = result_file.failure("embed", ModelError("No folder '/m'.", "give one."))
-    told = failures.explain(submitted("st-spark: error: Something else. Fix: none."), written)
-    assert isinstance(told, ModelError)
-    assert str(told) == "No folder '/m'. Fix: give one."
+    error = failures.explain(submitted("st-spark: error: Something else. Fix: none."), written)
+    assert isinstance(error, ModelError)
+    assert str(error) == "No folder '/m'. Fix: give one."
 
 
 @pytest.mark.parametrize(
-    ("out", "said"),
+    ("out", "message"),
     [
         ("INFO x\nst-spark: error: No model. Fix: name one.\nbye", "No model. Fix: name one."),
         ("ERROR Application has been killed. Reason: All masters are unresponsive! Giving up.", "does not answer"),
@@ -36,13 +36,13 @@ def test_what_the_driver_has_written_comes_first() -> None:
         ("", "exit code 7"),
     ],
 )
-def test_else_it_is_found_in_the_output(out: str, said: str) -> None:
-    told = failures.explain(submitted(out, 7), None)
-    assert said in str(told)
-    assert "Fix: " in str(told)
+def test_without_a_result_the_output_explains(out: str, message: str) -> None:
+    error = failures.explain(submitted(out, 7), None)
+    assert message in str(error)
+    assert "Fix: " in str(error)
 
 
-def test_a_spark_submit_that_was_killed_says_so() -> None:
+def test_killed_spark_submit_suggests_more_memory() -> None:
     assert "ran out of memory" in str(failures.explain(submitted("INFO x", -9), None))
 
 
@@ -57,9 +57,9 @@ def test_a_spark_submit_that_was_killed_says_so() -> None:
         (ModelError("a", "b"), False),  # a hub may be reached again
     ],
 )
-def test_no_further_try_is_made_where_it_would_meet_the_same(error: StSparkError, lasting: bool) -> None:
+def test_lasting_errors_are_not_retried(error: StSparkError, lasting: bool) -> None:
     assert (type(failures.final(error)) is AirflowFailException) == lasting
 
 
-def test_the_task_ends_with_one_line() -> None:
+def test_final_error_is_one_line() -> None:
     assert str(failures.final(InputError("two\nlines", "do\n  this"))) == "two lines Fix: do this"

@@ -1,4 +1,4 @@
-"""Lineage: tables by OpenLineage's names, and columns where the job tells them."""
+"""Lineage: tables by OpenLineage's names, and the origins of columns."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJo
         ("shop.docs", "x-spark-table://shop.docs", ("spark", "shop.docs")),
     ],
 )
-def test_a_table_has_one_address(where: str, uri: str, address: tuple[str, str]) -> None:
+def test_table_has_one_address(where: str, uri: str, address: tuple[str, str]) -> None:
     assert table(where).uri == uri
     assert lineage.address(where) == address
 
@@ -27,24 +27,24 @@ def test_a_table_has_one_address(where: str, uri: str, address: tuple[str, str])
 EMBED = EmbedJob(input="/in", output="/out", model="m", text_column=("title", "text"))
 
 
-def test_an_embedding_comes_from_its_texts() -> None:
-    told = lineage.of(EMBED, {"rows": {"in": 9, "out": 8}})
-    assert [each.name for each in told.inputs] == ["/in"]
-    (made,) = told.outputs
-    assert (made.namespace, made.name) == ("file", "/out")
-    fields = made.facets["columnLineage"].fields
+def test_embedding_comes_from_its_texts() -> None:
+    found = lineage.of(EMBED, {"rows": {"in": 9, "out": 8}})
+    assert [each.name for each in found.inputs] == ["/in"]
+    (written,) = found.outputs
+    assert (written.namespace, written.name) == ("file", "/out")
+    fields = written.facets["columnLineage"].fields
     assert [each.field for each in fields["embedding"].inputFields] == ["title", "text"]
-    assert made.outputFacets["outputStatistics"].rowCount == 8
+    assert written.outputFacets["outputStatistics"].rowCount == 8
 
 
-def test_without_a_result_no_rows_are_told() -> None:
-    (made,) = lineage.of(EMBED, None).outputs
-    assert made.outputFacets == {}
+def test_without_a_result_there_is_no_row_count() -> None:
+    (written,) = lineage.of(EMBED, None).outputs
+    assert written.outputFacets == {}
 
 
-def test_a_table_made_of_itself_is_told_as_input_and_as_output() -> None:
-    told = lineage.of(EmbedJob(input="/t", output="/t", model="m", text_column="text"), None)
-    assert [each.name for each in told.inputs] == ["/t"] == [each.name for each in told.outputs]
+def test_table_may_be_input_and_output() -> None:
+    found = lineage.of(EmbedJob(input="/t", output="/t", model="m", text_column="text"), None)
+    assert [each.name for each in found.inputs] == ["/t"] == [each.name for each in found.outputs]
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_a_table_made_of_itself_is_told_as_input_and_as_output() -> None:
         ),
     ],
 )
-def test_columns_are_told_as_far_as_the_job_knows_them(
+def test_columns_have_the_origins_that_the_job_names(
     job: Job, inputs: list[str], columns: dict[str, list[tuple[str, str]]]
 ) -> None:
     assert [each.name for each in lineage.of(job, None).inputs] == inputs
     assert lineage.columns(job) == columns
 
 
-def test_of_vectors_that_are_found_in_the_table_nothing_is_said() -> None:
-    (made,) = lineage.of(JoinJob(left="/left", output="/out"), {"pairs": 7}).outputs
-    assert set(made.facets["columnLineage"].fields) == {"left_id", "right_id"}
-    assert made.outputFacets["outputStatistics"].rowCount == 7
+def test_unnamed_vector_column_has_no_lineage() -> None:
+    (written,) = lineage.of(JoinJob(left="/left", output="/out"), {"pairs": 7}).outputs
+    assert set(written.facets["columnLineage"].fields) == {"left_id", "right_id"}
+    assert written.outputFacets["outputStatistics"].rowCount == 7

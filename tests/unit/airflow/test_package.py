@@ -1,4 +1,4 @@
-"""What spark-submit is given: st_spark as a zip that is always the same, and the script that runs it."""
+"""The files for spark-submit: st_spark as a reproducible zip, and the script that runs it."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_equal_sources_make_equal_bytes(place: Path) -> None:
+def test_equal_sources_give_equal_bytes(place: Path) -> None:
     first = package.build()
     content = first.package.read_bytes()
     first.package.unlink()
@@ -27,23 +27,23 @@ def test_equal_sources_make_equal_bytes(place: Path) -> None:
     assert first.package.read_bytes() == content
 
 
-def test_what_is_there_is_not_made_again(place: Path) -> None:
+def test_existing_files_are_reused(place: Path) -> None:
     first = package.build()
     before = first.package.stat().st_mtime_ns
     assert package.build().package.stat().st_mtime_ns == before
     assert sorted(path.name for path in first.package.parent.iterdir()) == ["st_spark.zip", "submit.py"]
 
 
-def test_the_zip_holds_st_spark_alone(place: Path) -> None:
+def test_zip_has_only_st_spark(place: Path) -> None:
     names = zipfile.ZipFile(package.build().package).namelist()
     assert {"st_spark/__init__.py", "st_spark/cli/main.py", "st_spark/model/encoder.py"} <= set(names)
     assert {name.partition("/")[0] for name in names} == {"st_spark"}
 
 
-def test_the_script_runs_with_the_zip_in_a_python_that_has_nothing_else(place: Path) -> None:
-    made = package.build()
+def test_script_runs_from_the_zip_without_other_packages(place: Path) -> None:
+    built = package.build()
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", RUN, str(made.package), str(made.script)],
+        [sys.executable, "-I", "-S", "-c", RUN, str(built.package), str(built.script)],
         cwd=place,
         capture_output=True,
         text=True,
@@ -61,12 +61,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_the_folder_is_for_this_user_alone(place: Path) -> None:
+def test_folder_is_private(place: Path) -> None:
     found = package.folder()
     assert stat.S_IMODE(found.stat().st_mode) == 0o700
 
 
-def test_a_folder_that_somebody_else_has_put_there_is_refused(place: Path) -> None:
+def test_folder_of_another_user_is_an_error(place: Path) -> None:
     (place / "other").mkdir()
     (place / f"st-spark-airflow-{os.getuid()}").symlink_to(place / "other")
     with pytest.raises(PlatformError, match="belongs to another user"):

@@ -1,4 +1,4 @@
-"""LASER's definition of mining, stated once more with dense matrices and plain loops."""
+"""LASER's definition of mining, with dense matrices and plain loops."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ Vectors = npt.NDArray[Any]
 
 
 def unit(rows: Vectors) -> npt.NDArray[np.float64]:
-    """[n, d] of length 1."""
+    """Return the rows with length 1."""
     wide = rows.astype(np.float64)
     return np.asarray(wide / np.sqrt((wide * wide).sum(axis=1, keepdims=True)))
 
 
 def cosines(source: Vectors, target: Vectors) -> npt.NDArray[np.float64]:
-    """[n, m]: each pair by its own sum, so that equal pairs tie."""
+    """Return [n, m] cosines, each summed on its own: equal pairs tie."""
     x, y = source.astype(np.float64), target.astype(np.float64)
     products = (x[:, None] * y[None]).sum(axis=2)
     return np.asarray(np.clip(products / np.sqrt((x * x).sum(axis=1)[:, None] * (y * y).sum(axis=1)), -1, 1))
@@ -30,10 +30,10 @@ def mine(
     threshold: float = -np.inf,
     candidates: str = "best",
 ) -> Found:
-    """The pairs and their scores.
+    """Return the pairs and their scores.
 
     Args:
-        similarity: [n, m] the cosine of each source row with each target row.
+        similarity: [n, m] cosine of each source row and each target row.
         k: Neighbours of each row.
         margin: absolute, distance or ratio.
         retrieval: forward, backward, intersect, max or union.

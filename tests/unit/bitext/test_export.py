@@ -1,4 +1,4 @@
-"""Files of pairs: a table that any spreadsheet reads, and TMX that any XML parser does."""
+"""Files of pairs: TSV that any spreadsheet reads, TMX that any XML parser reads."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def units(path: Path) -> list[Any]:
     return list(body)
 
 
-def test_a_tmx_file_has_a_unit_for_each_pair_with_both_languages(tmp_path: Path) -> None:
+def test_tmx_has_one_unit_per_pair_with_both_languages(tmp_path: Path) -> None:
     file = TmxFile(tmp_path / "out.tmx", "de", "zh-Hans")
     write(PAIRS, [file])
     found = [[(each.get(LANG), each.findtext("seg")) for each in unit.findall("tuv")] for unit in units(file.path)]
@@ -60,7 +60,7 @@ def test_any_text_stays_valid_xml(tmp_path_factory: pytest.TempPathFactory, text
     assert seg == "".join(allowed).replace("\r\n", "\n").replace("\r", "\n").encode(errors="ignore").decode()
 
 
-def test_a_tsv_file_has_a_line_for_each_pair(tmp_path: Path) -> None:
+def test_tsv_has_one_line_per_pair(tmp_path: Path) -> None:
     file = TsvFile(tmp_path / "out.tsv")
     write(PAIRS, [file])
     lines = [line.split("\t") for line in file.path.read_text(encoding="utf-8").split("\n")]
@@ -69,7 +69,7 @@ def test_a_tsv_file_has_a_line_for_each_pair(tmp_path: Path) -> None:
     assert [len(line) for line in lines] == [5, 5, 5, 1]
 
 
-def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+def test_an_export_that_fails_half_way_keeps_the_old_file(tmp_path: Path) -> None:
     file = TsvFile(tmp_path / "out.tsv")
     write(PAIRS[:1], [file])
     before = file.path.read_bytes()
@@ -78,6 +78,6 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
     assert file.path.read_bytes() == before
 
 
-def test_a_language_that_is_no_tag_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'de en' is no tag"):
+def test_a_language_that_is_not_a_tag_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'de en' is not a language tag"):
         TmxFile(tmp_path / "out.tmx", "de en", "en")

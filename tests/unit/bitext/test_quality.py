@@ -1,9 +1,11 @@
-"""Mining real texts by real multilingual vectors: Django's messages in two languages, most without a partner."""
+"""Mining real texts with real multilingual vectors: Django's messages in two languages, most without a partner."""
 
 import pytest
 
-from benchmarks.bitext_quality import MARGINS, Encoder, best, neighbours
+from benchmarks.bitext_quality import Encoder, K, best
 from benchmarks.bitext_texts import django
+from st_spark.choices import MARGINS
+from st_spark.topk.search import top_k_both
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +16,7 @@ def test_most_partners_are_found_among_texts_that_have_none() -> None:
     bitext = django("de", "fr", 150)
     assert 15 <= len(bitext.truth) < 0.15 * len(bitext.source)
     encode = Encoder()
-    near = neighbours(encode(bitext.source), encode(bitext.target))
+    near = top_k_both(encode(bitext.source), encode(bitext.target), K, "cosine")
     for margin in MARGINS:
         found = best(bitext, near, margin)
         assert found.f1 > 0.5, margin

@@ -1,4 +1,4 @@
-"""Retrieval: LASER's pairs and scores, one to one as a loop would choose, and symmetric in both sides."""
+"""Retrieval: the pairs and scores of LASER's definition, one-to-one matching, and symmetry of both sides."""
 
 import itertools
 from typing import Any
@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from st_spark.bitext.margins import margins
-from st_spark.bitext.retrieval import Neighbours, Rule, Scored, mined, nearest, one_to_one
+from st_spark.bitext.retrieval import Rule, ScoredPairs, one_to_one, select
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
+from st_spark.topk.pairs import Pairs
 from tests.spark.join.tables import random_vectors
 from tests.unit.bitext import laser
 
 
 def clustered(seed: int, rows: int, dimension: int = 8) -> npt.NDArray[Any]:
-    """Translations with noise, hubs and rows without a partner: the centres are the same for every seed."""
+    """Return translations with noise, hubs and rows without a partner. All seeds share the centres."""
     centers = np.random.default_rng(0).standard_normal((12, dimension))
     rng = np.random.default_rng(seed)
     return np.asarray(centers[np.arange(rows) % 12] + 0.4 * rng.standard_normal((rows, dimension)))
@@ -30,27 +31,25 @@ DATA = {
 }
 
 
-def neighbours(similarity: npt.NDArray[np.float64], k: int) -> Neighbours:
-    """The k nearest of each row, in no order, by way of nearest()."""
+def k_nearest(similarity: npt.NDArray[np.float64], k: int) -> Pairs:
+    """Return the k nearest of each row, found among all pairs in random order."""
     places = np.random.default_rng(0).permutation(similarity.size)
     row, other = np.divmod(places, similarity.shape[1])
-    return nearest(row, other, similarity[row, other], np.zeros(len(row), bool), k)
+    return Pairs(row, other, similarity[row, other]).sorted().first(k)
 
 
-def mine(similarity: npt.NDArray[np.float64], rule: Rule) -> Scored:
-    return mined(neighbours(similarity, rule.k), neighbours(similarity.T, rule.k), rule)
+def mine(similarity: npt.NDArray[np.float64], rule: Rule) -> ScoredPairs:
+    return select(k_nearest(similarity, rule.k), k_nearest(similarity.T, rule.k), rule)
 
 
-def pairs(found: Scored) -> dict[tuple[int, int], float]:
+def pairs(found: ScoredPairs) -> dict[tuple[int, int], float]:
     rows = zip(found.source.tolist(), found.target.tolist(), found.score.tolist(), strict=True)
     return {(i, j): score for i, j, score in rows}
 
 
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize(("margin", "retrieval", "candidates"), itertools.product(MARGINS, RETRIEVALS, CANDIDATES))
-def test_pairs_and_scores_are_those_of_lasers_definition(
-    data: str, margin: str, retrieval: str, candidates: str
-) -> None:
+def test_pairs_and_scores_match_lasers_definition(data: str, margin: str, retrieval: str, candidates: str) -> None:
     similarity = laser.cosines(*DATA[data])
     for k, threshold in ((1, -9.0), (4, {"ratio": 1.02, "distance": 0.02, "absolute": 0.5}[margin])):
         found = pairs(mine(similarity, Rule(k, margin, retrieval, candidates, threshold)))
@@ -73,7 +72,7 @@ edges = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60)
 
 
 @given(edges)
-def test_one_to_one_takes_what_a_loop_over_the_best_first_would(ordered: list[tuple[int, int]]) -> None:
+def test_one_to_one_matches_a_loop_over_the_best_first(ordered: list[tuple[int, int]]) -> None:
     source, target = (np.array([pair[side] for pair in ordered], np.int64) for side in (0, 1))
     kept: list[int] = []
     for place, (i, j) in enumerate(ordered):
@@ -82,7 +81,7 @@ def test_one_to_one_takes_what_a_loop_over_the_best_first_would(ordered: list[tu
     assert one_to_one(source, target).tolist() == kept
 
 
-def test_equal_scores_are_decided_by_the_smaller_ids() -> None:
+def test_of_equal_scores_the_smaller_ids_win() -> None:
     similarity = np.ones((3, 3))
     assert pairs(mine(similarity, Rule(k=3, threshold=0.0))) == {(0, 0): 1.0}
     every = mine(similarity, Rule(k=3, threshold=0.0, candidates="all"))
@@ -90,7 +89,7 @@ def test_equal_scores_are_decided_by_the_smaller_ids() -> None:
     assert every.forward_rank.tolist() == [1, 2, 3]
 
 
-def test_a_ratio_of_nothing_to_nothing_passes_no_threshold() -> None:
+def test_a_ratio_of_zero_to_zero_is_no_pair() -> None:
     assert np.isnan(margins("ratio", *np.zeros((3, 1)))).all()
     for retrieval, candidates in itertools.product(RETRIEVALS, CANDIDATES):
         rule = Rule(retrieval=retrieval, candidates=candidates, threshold=-np.inf)
@@ -98,20 +97,16 @@ def test_a_ratio_of_nothing_to_nothing_passes_no_threshold() -> None:
     assert len(pairs(mine(np.zeros((4, 5)), Rule(margin="distance", candidates="all", threshold=-1.0)))) == 4
 
 
-def test_a_refused_pair_counts_for_the_means_and_gives_way_to_the_next() -> None:
+def test_a_rejected_pair_counts_for_the_means_and_leaves_its_rows_free() -> None:
     similarity = np.array([[1.0, 0.8, 0.1], [0.2, 0.3, 0.9]])
-    lists = [neighbours(similarity, 2), neighbours(similarity.T, 2)]
-    marked = []
-    for place, each in enumerate(lists):
-        copy = (each.row == 0) & (each.other == 0)
-        assert copy.sum() == 1, place
-        marked.append(Neighbours(each.row, each.other, each.cosine, copy))
-    found = pairs(mined(marked[0], marked[1], Rule(k=2, threshold=0.0)))
+    near, back = k_nearest(similarity, 2), k_nearest(similarity.T, 2)
+    rejected = np.array([0]), np.array([0])
+    found = pairs(select(near, back, Rule(k=2, threshold=0.0), rejected))
     expected = laser.mine(similarity, 2, retrieval="union", candidates="all")
     assert found == {(0, 1): pytest.approx(expected[0, 1]), (1, 2): pytest.approx(expected[1, 2])}
 
 
-def test_the_threshold_is_strict_and_ranks_say_who_is_near_whom() -> None:
+def test_the_threshold_is_strict_and_ranks_count_from_one() -> None:
     similarity = np.array([[0.9, 0.5], [0.6, 0.1], [0.8, 0.2]])
     found = mine(similarity, Rule(2, "absolute", "union", "all", 0.2))
     rows = zip(found.source, found.target, found.score, found.forward_rank, found.backward_rank, strict=True)

@@ -1,4 +1,4 @@
-"""The doctor: what is missing is really missing here, and the line names the fix."""
+"""The doctor: each missing thing is named with its fix."""
 
 import os
 import subprocess
@@ -13,20 +13,20 @@ from st_spark.errors import PlatformError
 from st_spark.spark import session
 
 
-def test_java_is_found_and_its_version_told() -> None:
-    check = doctor.java()
+def test_java_is_found_with_its_version() -> None:
+    check = doctor.check("Java", doctor.java)
     assert check.ok
     assert "version" in check.found
 
 
-def test_no_java_on_the_path_names_the_install_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_java_names_the_install_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PlatformError, match=r"no java on the PATH.*Fix: .*(install|adoptium)"):
         session.check_java()
 
 
-def test_a_java_home_without_java_and_a_java_that_is_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_wrong_java_home_and_old_java_are_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(PlatformError, match="which has no bin/java"):
         session.check_java()
@@ -46,52 +46,53 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "bin" / "python")
 
 
-def test_a_worker_python_without_packages_is_named(monkeypatch: pytest.MonkeyPatch, bare_python: str) -> None:
+def test_worker_python_without_packages_is_named(monkeypatch: pytest.MonkeyPatch, bare_python: str) -> None:
     monkeypatch.setenv("PYSPARK_PYTHON", bare_python)
-    check = doctor.worker_python()
+    check = doctor.check("worker Python", doctor.worker_python)
     assert not check.ok
     assert bare_python in check.found
     assert "pyarrow (ModuleNotFoundError" in check.found
     assert f"PYSPARK_PYTHON={sys.executable}" in check.fix
 
 
-def test_a_worker_python_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_worker_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSPARK_PYTHON", "/no/such/python")
-    assert "/no/such/python does not run" in doctor.worker_python().found
+    assert "/no/such/python does not run" in doctor.check("worker Python", doctor.worker_python).found
 
 
 @pytest.mark.slow
-def test_this_worker_python_has_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_python_with_all_packages_is_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
-    check = doctor.worker_python()
+    check = doctor.check("worker Python", doctor.worker_python)
     assert check.ok, check.found
 
 
-def test_the_processor_line_says_what_auto_means() -> None:
-    assert doctor.processor().found.rpartition(" ")[2] in ("float32", "bfloat16")
+def test_processor_line_names_the_dtype_of_auto() -> None:
+    assert doctor.processor().rpartition(" ")[2] in ("float32", "bfloat16")
 
 
 @pytest.mark.slow
-def test_a_model_that_can_be_had_and_one_that_cannot(tiny_model: Path, tmp_path: Path) -> None:
-    assert "Transformer + Pooling + Normalize" in doctor.reachable(str(tiny_model), None).found
+def test_model_is_checked(tiny_model: Path, tmp_path: Path) -> None:
+    assert "Transformer + Pooling + Normalize" in doctor.reachable(str(tiny_model), None)
     found = {check.name: check for check in doctor.examine(str(tmp_path / "none"))}
     assert not found["model"].ok
     assert found["model"].fix
 
 
 @pytest.mark.slow
-def test_what_is_not_ok_gives_exit_code_one(
+def test_failed_check_gives_exit_code_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bare_python: str
 ) -> None:
     monkeypatch.setenv("PYSPARK_PYTHON", bare_python)
     assert main.main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    odd = next(i for i, line in enumerate(lines) if line.startswith("NOT OK  worker Python"))
-    assert lines[odd + 1].strip().startswith("fix: install st-spark in it")
+    failed = next(i for i, line in enumerate(lines) if line.startswith("NOT OK  worker Python"))
+    assert lines[failed + 1].strip().startswith("fix: install st-spark in it")
 
 
-def test_no_java_ends_a_job_with_one_line(tmp_path: Path) -> None:
-    """As a process of its own: here Spark may run already."""
+@pytest.mark.slow
+def test_missing_java_ends_a_job_with_a_one_line_error(tmp_path: Path) -> None:
+    """Runs in another process, because Spark may run in this one."""
     environment = {key: value for key, value in os.environ.items() if key != "JAVA_HOME"} | {"PATH": str(tmp_path)}
     argv = ["embed", "--input", "in.csv", "--output", "out", "--model", "m", "--text-column", "text"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The command line: light help, one-line errors with exit codes, results as JSON, summaries that fit."""
+"""The command line: help, one-line errors with exit codes, results as JSON, text_table."""
 
 import json
 import subprocess
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from st_spark.cli import main, summaries
+from st_spark._version import __version__
+from st_spark.cli import main, text_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,47 +20,52 @@ if TYPE_CHECKING:
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["embed", "--help"], ["search", "--help"]])
-def test_help_imports_nothing_heavy(argv: list[str]) -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from st_spark.cli.main import main; code = main(sys.argv[1:]); "
+        "import sys; from st_spark.cli.main import main; "
+        "codes = [main(words.split()) for words in ('--help', '--version', 'embed --help', 'search --help')]; "
         "loaded = [m for m in ('torch', 'pyspark', 'numpy', 'pyarrow', 'transformers') if m in sys.modules]; "
-        "sys.exit(code or (str(loaded) if loaded else 0))"
+        "sys.exit(str((codes, loaded)) if any(codes) or loaded else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "st-spark" in done.stdout
+    assert done.stdout.count("usage: st-spark") == 3
+    assert f"st-spark {__version__}" in done.stdout
 
 
-def test_help_names_every_command_and_option(capsys: Capture) -> None:
+def test_help_lists_every_command_and_option(capsys: Capture) -> None:
     main.main([])
-    said = capsys.readouterr().out
-    assert all(name in said for name in ("embed", "search", "doctor", "--version"))
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("embed", "search", "doctor", "--version"))
     main.main(["embed", "--help"])
-    said = capsys.readouterr().out
-    assert all(flag in said for flag in ("--input", "--text-column", "--mode", "--spec", "--result", "--truncate-dim"))
+    shown = capsys.readouterr().out
+    flags = ("--input", "--text-column", "--mode", "--spec", "--result", "--truncate-dim")
+    assert all(flag in shown for flag in flags)
+    titles = ("Input table:", "Output table:", "New column:", "Model:", "embed options:")
+    places = [shown.index(title) for title in titles]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"),
+    ("argv", "message"),
     [
         (["embd"], "invalid choice: 'embd'"),
         (["embed"], "embed needs input. Fix: give --input"),
         (["embed", "--imput", "x"], "did you mean '--input'?"),
         (["embed", "--mode", "merge"], "invalid choice: 'merge'"),
-        (["embed", "--spec", "/no/such.json"], "The spec /no/such.json cannot be read"),
+        (["embed", "--spec", "/no/such.json"], "Cannot read the spec /no/such.json"),
         (["search", "q"], "search needs table"),
         (["search", "q", "--table", "t", "-k", "0"], "k is 0"),
         (["search", "q", "--table", "t", "--result", "/no/such/r.json"], "There is no folder for the result"),
     ],
 )
-def test_a_wrong_command_is_one_line_with_its_cure(capsys: Capture, argv: list[str], says: str) -> None:
+def test_wrong_command_is_a_one_line_error_with_a_fix(capsys: Capture, argv: list[str], message: str) -> None:
     assert main.main(argv) == 2
     out, error = capsys.readouterr()
     assert out == ""
     assert error.startswith("st-spark: error: ")
     assert error.count("\n") == 1
-    assert says in error
+    assert message in error
     assert "Fix: " in error
 
 
@@ -75,7 +81,7 @@ def csv(tmp_path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_table_is_embedded_and_searched(
+def test_embed_and_search_print_a_summary(
     spark: "SparkSession", csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -83,11 +89,11 @@ def test_a_table_is_embedded_and_searched(
     result.write_text("of an earlier run", encoding="utf-8")
     argv = ["--input", csv, "--text-column", "text", "--id-column", "id", "--model", str(tiny_model), "--output", out]
     assert main.main(["embed", *argv, "--result", str(result)]) == 0
-    said = capsys.readouterr()
-    assert "3 rows in" in said.out
-    assert "1 without a text" in said.out
-    assert f"table {out} (parquet)" in said.out
-    assert "Encoding 3 rows on" in said.err
+    shown = capsys.readouterr()
+    assert "3 rows in" in shown.out
+    assert "1 without a text" in shown.out
+    assert f"table {out} (parquet)" in shown.out
+    assert "Encoding 3 rows on" in shown.err
     assert json.loads(result.read_text(encoding="utf-8"))["rows"]["null"] == 1
 
     assert main.main(["search", "rain and sun", "--table", out, "-k", "1"]) == 0
@@ -98,7 +104,7 @@ def test_a_table_is_embedded_and_searched(
 
 
 @pytest.mark.slow
-def test_a_saved_spec_runs_and_flags_beside_it_win(
+def test_flags_override_a_saved_spec(
     spark: "SparkSession", csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     spec = {"input": csv, "output": "/elsewhere", "model": str(tiny_model), "text_column": ["text"]}
@@ -109,23 +115,13 @@ def test_a_saved_spec_runs_and_flags_beside_it_win(
 
 
 @pytest.mark.slow
-def test_a_job_that_cannot_work_leaves_no_result_and_no_traceback(
+def test_failed_job_leaves_no_result_and_no_traceback(
     spark: "SparkSession", csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     result = tmp_path / "r.json"
     result.write_text("of an earlier run", encoding="utf-8")
-    argv = [
-        "embed",
-        "--input",
-        csv,
-        "--text-column",
-        "txt",
-        "--model",
-        str(tiny_model),
-        "--output",
-        str(tmp_path / "o"),
-    ]
-    assert main.main([*argv, "--result", str(result)]) == 2
+    argv = ["--input", csv, "--text-column", "txt", "--model", str(tiny_model), "--output", str(tmp_path / "o")]
+    assert main.main(["embed", *argv, "--result", str(result)]) == 2
     error = capsys.readouterr().err
     assert "has no column 'txt'" in error.splitlines()[-1]
     assert "Traceback" not in error
@@ -133,14 +129,14 @@ def test_a_job_that_cannot_work_leaves_no_result_and_no_traceback(
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=80)), max_size=5), st.integers(30, 120))
-def test_no_line_of_a_table_is_wider_than_the_terminal(rows: list[tuple[str, str]], width: int) -> None:
+def test_no_line_of_a_text_table_is_wider_than_the_terminal(rows: list[tuple[str, str]], width: int) -> None:
     printable = [tuple("".join(c for c in cell if c.isprintable()) for cell in row) for row in rows]
-    for line in summaries.table(["id", "text"], printable, width).splitlines():
-        assert summaries.cells(line) <= width
+    for line in text_table.table(["id", "text"], printable, width).splitlines():
+        assert text_table.cells(line) <= width
 
 
-def test_wide_characters_take_two_cells_and_a_cut_text_ends_with_dots() -> None:
-    assert summaries.cells("日本") == 4
-    assert summaries.cells("e\u0301") == 1
-    assert summaries.cut("日本語の文", 6) == "日本…"
-    assert summaries.cut("short", 5) == "short"
+def test_wide_characters_take_two_cells_and_cut_texts_end_with_dots() -> None:
+    assert text_table.cells("日本") == 4
+    assert text_table.cells("e\u0301") == 1
+    assert text_table.cut("日本語の文", 6) == "日本…"
+    assert text_table.cut("short", 5) == "short"

@@ -1,4 +1,4 @@
-"""Zero-shot classification of Arrow columns: the most similar label, all scores, and what has none."""
+"""Zero-shot classification of Arrow arrays: the most similar label, all scores, rows without a label."""
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def test_each_text_gets_its_most_similar_label_and_all_cosines(model: SentenceTr
     assert found[0] == found[4]
 
 
-def test_the_template_is_what_the_model_reads(model: SentenceTransformer) -> None:
+def test_the_model_reads_the_label_in_the_template(model: SentenceTransformer) -> None:
     labels = Labels(NAMES, "a sentence of {} {{}}")
     assert labels.texts[0] == "a sentence of the weather {the weather}"
     found = rows(Classifier(model, labels), pa.array(TEXTS[:1]))[0]
@@ -64,7 +64,7 @@ def test_the_template_is_what_the_model_reads(model: SentenceTransformer) -> Non
     assert found["label"] in NAMES
 
 
-def test_images_are_classified_by_texts_and_bad_ones_set_aside(clip: SentenceTransformer) -> None:
+def test_images_get_labels_and_unreadable_ones_get_nulls(clip: SentenceTransformer) -> None:
     files = [file_of(pictures()["exact"]), b"junk", None, file_of(pictures()["grey"])]
     options = EncodeOptions(images=True, counts=True)
     found = rows(Classifier(clip, Labels(NAMES, "a photo of {}")), pa.array(files, pa.binary()), options)
@@ -75,7 +75,7 @@ def test_images_are_classified_by_texts_and_bad_ones_set_aside(clip: SentenceTra
     np.testing.assert_allclose([found[0]["scores"], found[3]["scores"]], cosines.numpy(), atol=1e-6)
 
 
-def test_labels_may_come_from_another_model_of_the_space(model: SentenceTransformer, tiny_model: Path) -> None:
+def test_another_model_can_encode_the_labels(model: SentenceTransformer, tiny_model: Path) -> None:
     other = SentenceTransformer(tiny_model, device="cpu", dtype="float32")
     other.max_seq_length = 3  # so it reads only the first word: another text model of the same space
     found = rows(Classifier(model, Labels(NAMES), other), pa.array(TEXTS[:1]))[0]
@@ -83,8 +83,10 @@ def test_labels_may_come_from_another_model_of_the_space(model: SentenceTransfor
     np.testing.assert_allclose(found["scores"], cosines.numpy(), atol=1e-6)
 
 
-def test_labels_of_another_size_are_refused(model: SentenceTransformer, clip: SentenceTransformer) -> None:
-    with pytest.raises(InputError, match="labels have vectors of 24 values, the inputs of 32"):
+def test_a_label_model_with_another_vector_size_is_an_error(
+    model: SentenceTransformer, clip: SentenceTransformer
+) -> None:
+    with pytest.raises(InputError, match="vectors of labels have 24 values, those of inputs 32"):
         rows(Classifier(model, Labels(NAMES), clip), pa.array(["a text"]))
 
 
@@ -107,7 +109,7 @@ class Fixed:
 FIXED = Fixed({"zero": [0, 0], "nan": [np.nan, 1], "x": [2, 0], "y": [0, 3], "both": [1, 1], "x again": [1, 0]})
 
 
-def test_equal_scores_give_the_first_label_and_no_direction_gives_none() -> None:
+def test_equal_scores_give_the_first_label_and_zeros_or_nan_give_none() -> None:
     found = rows(Classifier(FIXED, Labels(("x", "y", "x again"))), pa.array(["both", "zero", "nan", "y"]))
     assert [row["label"] for row in found] == ["x", None, None, "y"]
     assert found[1]["score"] == 0 and found[1]["scores"] == [0, 0, 0]
@@ -118,7 +120,7 @@ def test_equal_scores_give_the_first_label_and_no_direction_gives_none() -> None
 
 
 @given(st.lists(st.none() | st.sampled_from(["zero", "x", "y", "both"]), max_size=12), st.integers(1, 3))
-def test_any_mixture_of_nulls_keeps_its_rows(texts: list[str | None], labels: int) -> None:
+def test_rows_keep_their_order_with_any_nulls(texts: list[str | None], labels: int) -> None:
     names = ("x", "y", "x again")[:labels]
     found = rows(Classifier(FIXED, Labels(names)), pa.array(texts, pa.string()))
     assert [row is None for row in found] == [text is None for text in texts]
@@ -131,12 +133,12 @@ def test_any_mixture_of_nulls_keeps_its_rows(texts: list[str | None], labels: in
     ("names", "template", "says"),
     [
         ((), "{}", "There are no labels"),
-        (("a", " "), "{}", "The label ' ' says nothing"),
-        (("a", 3), "{}", "The label 3 says nothing"),
-        (("a", "b", "a"), "{}", "The label 'a' stands twice"),
+        (("a", " "), "{}", "Label ' ' is blank"),
+        (("a", 3), "{}", "Label 3 is no str"),
+        (("a", "b", "a"), "{}", "Label 'a' is repeated"),
         (("a",), "a photo", "'a photo' has no place for the label"),
     ],
 )
-def test_labels_that_cannot_work_are_refused(names: Any, template: str, says: str) -> None:
+def test_wrong_labels_are_an_error(names: Any, template: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         Labels(names, template)

@@ -81,7 +81,7 @@ def test_every_pair_gets_its_own_vector_and_a_pair_with_a_null_gets_none(batches
     batches=st.lists(st.lists(texts, max_size=20), max_size=8),
     limits=st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40)),
 )
-def test_windows_keep_all_rows_in_order_and_their_bounds(
+def test_windows_keep_all_rows_in_order_within_their_limits(
     batches: list[list[str | None]], limits: tuple[int, int, int]
 ) -> None:
     most, first, size = limits
@@ -122,7 +122,7 @@ def test_the_first_rows_come_before_the_input_is_read_to_its_end() -> None:
     assert read == [0]
 
 
-def test_a_window_reaches_over_small_batches() -> None:
+def test_a_window_joins_small_batches() -> None:
     model = HashModel()
     encoded([pa.array([f"{number}"]) for number in range(300)], model=model)
     assert [len(call) for call in model.calls] == [300]
@@ -149,7 +149,7 @@ def test_details_carry_tokens_and_truncation_and_are_null_for_a_null_text() -> N
     assert rows[2]["embedding"] == HashModel().vector("abcdef")
 
 
-def test_counts_tell_which_rows_repeat_an_earlier_one() -> None:
+def test_counts_mark_rows_that_repeat_an_earlier_text() -> None:
     rows = encoded([pa.array(["a", "b", None, "a"]), pa.array(["a", "c", None])], COUNTS)
     assert [row and row["duplicate"] for row in rows] == [False, False, None, True, True, False, None]
 
@@ -188,12 +188,12 @@ def test_any_arrow_layout_of_strings_works(column: pa.Array) -> None:
 
 
 @pytest.mark.parametrize("column", [pa.array([1, 2]), pa.array([b"a"]), pa.array([["a"]]), pa.array([True])])
-def test_a_column_of_anything_else_is_refused_by_its_type(column: pa.Array) -> None:
+def test_another_column_type_is_an_error_that_names_it(column: pa.Array) -> None:
     with pytest.raises(InputError, match=str(column.type)):
         encoded([column])
 
 
-def test_three_columns_are_refused() -> None:
+def test_three_columns_are_an_error() -> None:
     with pytest.raises(InputError, match="3 columns"):
         encoded([(pa.array(["a"]),) * 3])
 
@@ -228,7 +228,7 @@ def test_a_window_is_one_flat_float32_buffer() -> None:
 
 
 @dataclass
-class OddModel(HashModel):
+class ZeroNanModel(HashModel):
     """A model whose vector of "nan" has one in it, and whose vector of "zero" is zeros."""
 
     def embed(self, texts: list[Any], **options: Any) -> Any:
@@ -242,17 +242,17 @@ class OddModel(HashModel):
 
 
 @pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
-def test_bytes_keep_nulls_and_repeats_and_tell_of_zeros_and_nans(precision: str) -> None:
+def test_quantised_vectors_keep_nulls_and_mark_zeros_and_nans(precision: str) -> None:
     ranges = [[-40.0, -40.0, -40.0], [60.0, 60.0, 60.0]] if precision in RANGED else None
     options = EncodeOptions(counts=True, precision=precision, ranges=ranges)
     texts = ["a", None, "nan", "zero", "a", "b"]
-    rows = encoded([pa.array(texts)], options, OddModel())
-    vectors = OddModel().embed(["a", "zero", "b"]).vectors
+    rows = encoded([pa.array(texts)], options, ZeroNanModel())
+    vectors = ZeroNanModel().embed(["a", "zero", "b"]).vectors
     a, zero, b = quantise(vectors, precision, ranges).tolist()
     assert [row and row["embedding"] for row in rows] == [a, None, None, zero, a, b]
     assert [row and (row["zero"], row["nan"]) for row in rows] == [
         *[(False, False), None, (False, True), (True, False), (False, False), (False, False)]
     ]
-    (array,) = encode_arrays(OddModel(), iter([pa.array(texts)]), EncodeOptions(precision=precision, ranges=ranges))
+    (array,) = encode_arrays(ZeroNanModel(), iter([pa.array(texts)]), EncodeOptions(precision=precision, ranges=ranges))
     assert array.type == vector_type(options)
     assert array.to_pylist() == [a, None, None, zero, a, b]

@@ -1,4 +1,4 @@
-"""The result of a job as a file: whole or not at all, on this disk or by Spark, of failures too."""
+"""The result of a job as a file: written completely or not at all, on the local disk or by Spark."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def test_an_older_result_is_gone_before_the_work_and_nothing_partial_is_left_after_it(tmp_path: Path) -> None:
+def test_an_older_result_is_deleted_before_the_work_and_no_partial_file_is_left(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text("of an earlier run", encoding="utf-8")
     result_file.prepare(str(path))
@@ -24,13 +24,13 @@ def test_an_older_result_is_gone_before_the_work_and_nothing_partial_is_left_aft
     assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no folder for the result"):
         result_file.prepare(str(tmp_path / "none" / "r.json"))
 
 
 @pytest.mark.slow
-def test_spark_writes_where_a_path_has_a_scheme(spark: "SparkSession", tmp_path: Path) -> None:
+def test_spark_writes_a_path_with_a_scheme(spark: "SparkSession", tmp_path: Path) -> None:
     address = f"file://{tmp_path}/new/r.json"
     for number in (1, 2):
         result_file.prepare(address)
@@ -38,6 +38,6 @@ def test_spark_writes_where_a_path_has_a_scheme(spark: "SparkSession", tmp_path:
     assert json.loads((tmp_path / "new" / "r.json").read_text(encoding="utf-8")) == {"text": "é", "number": 2}
 
 
-def test_arrow_writes_the_same_for_a_spark_connect_client(tmp_path: Path) -> None:
+def test_arrow_writes_a_path_with_a_scheme_for_connect(tmp_path: Path) -> None:
     ArrowFiles().write(f"file://{tmp_path}/r.json", "é")
     assert (tmp_path / "r.json").read_text(encoding="utf-8") == "é"

@@ -1,4 +1,4 @@
-"""Stage and swap: wherever a run stops, the next one gives the table that an undisturbed run gives."""
+"""Atomic writes: wherever a run stops, the next run writes the same table as a run that does not stop."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +16,7 @@ NEW = [f"part-0000{i}-00000000-0000-0000-0000-00000000000b-c000.snappy.parquet" 
 
 
 class StopsAt(ArrowFiles):
-    """The local files, on a machine that stops before its n-th change."""
+    """Local files on a machine that stops before its n-th change."""
 
     def __init__(self, changes: int) -> None:
         self.left = changes
@@ -27,17 +27,17 @@ class StopsAt(ArrowFiles):
         self.left -= 1
 
     def make(self, folder: str) -> None:
-        """See Files."""
+        """See ArrowFiles."""
         self._change()
         super().make(folder)
 
     def move(self, source: str, target: str) -> None:
-        """See Files."""
+        """See ArrowFiles."""
         self._change()
         super().move(source, target)
 
     def delete(self, path: str) -> None:
-        """See Files."""
+        """See ArrowFiles."""
         self._change()
         super().delete(path)
 
@@ -64,7 +64,7 @@ def append(store: Folders, target: str) -> None:
 
 @pytest.mark.parametrize(("finish", "wanted"), [(replace, NEW), (append, [OLD, *NEW])])
 @pytest.mark.parametrize("changes", range(9))
-def test_a_run_that_stops_anywhere_and_is_run_again_gives_the_whole_table(
+def test_a_run_that_stops_anywhere_and_runs_again_writes_the_whole_table(
     tmp_path: Path, finish: Callable[[Folders, str], Any], wanted: list[str], changes: int
 ) -> None:
     target = tmp_path / "table"
@@ -91,7 +91,7 @@ def test_recovery_alone_gives_the_old_table_or_the_new_one(tmp_path: Path, chang
 
 
 @pytest.mark.parametrize("changes", range(10))
-def test_recovery_takes_a_half_append_out_again(tmp_path: Path, changes: int) -> None:
+def test_recovery_removes_a_partial_append(tmp_path: Path, changes: int) -> None:
     target = tmp_path / "table"
     write(str(target), [OLD])
     with suppress(KeyboardInterrupt):
@@ -101,13 +101,13 @@ def test_recovery_takes_a_half_append_out_again(tmp_path: Path, changes: int) ->
     assert not list(tmp_path.glob(".table.*"))
 
 
-def test_the_staged_table_is_hidden_beside_the_target() -> None:
+def test_the_new_table_is_hidden_beside_the_target() -> None:
     store = Folders(ArrowFiles())
     assert store.beside("s3a://bucket/tables/t/", "new") == "s3a://bucket/tables/.t.st-spark-new"
     assert store.beside("t", "old") == ".t.st-spark-old"
 
 
 @pytest.mark.parametrize("target", ["/", "s3a://bucket"])
-def test_a_target_without_a_folder_is_refused(target: str) -> None:
+def test_a_target_that_is_a_root_is_an_error(target: str) -> None:
     with pytest.raises(TableError, match="cannot be a table"):
         Folders(ArrowFiles()).beside(target, "new")

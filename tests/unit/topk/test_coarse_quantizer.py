@@ -1,4 +1,4 @@
-"""Cells: the same for a row wherever it stands, near to the best, and enough of them for a wanted recall."""
+"""Lists are the same for a row in any batch, close to the best, and enough of them are probed for a wanted recall."""
 
 import pickle
 
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.choices import SCORES
-from st_spark.topk import coarse_quantizer as rooms
-from st_spark.topk.coarse_quantizer import Cells, best_columns, cell_count, choose_nprobe, found_within, recall_of
+from st_spark.topk.coarse_quantizer import CoarseQuantizer, best_columns, list_count
+from st_spark.topk.recall import choose_nprobe, found_within, recall_of
 from st_spark.topk.scores import Matrix, exact_scores
 
 
@@ -24,18 +24,20 @@ def test_the_best_columns_are_those_of_a_stable_sort(n: int, c: int, count: int,
     random = np.random.default_rng(seed)
     tile = random.integers(-9, 9, (n, c)).astype(np.int32) if whole else random_rows(n, c, seed)
     count = min(count, c)
-    np.testing.assert_array_equal(best_columns(tile, count), np.argsort(-tile, axis=1, kind="stable")[:, :count])
+    np.testing.assert_array_equal(
+        best_columns(torch.from_numpy(tile), count), np.argsort(-tile, axis=1, kind="stable")[:, :count]
+    )
 
 
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("offset", [0.0, 5.0])
-def test_cells_are_near_to_the_best_ones_that_there_are(score: str, offset: float) -> None:
+def test_lists_are_close_to_the_best_ones(score: str, offset: float) -> None:
     rows, centroids = random_rows(400, 32) + offset, random_rows(60, 32, 1) + np.float32(offset)
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) if score == "cosine" else 1
-    cells = Cells(centroids, score)
+    lists = CoarseQuantizer(centroids, score)
     for found, kind in (
-        (cells.probes(rows, 4), score),
-        (cells.home(rows)[:, None], "cosine" if score == "cosine" else "euclidean"),
+        (lists.probe(rows, 4), score),
+        (lists.assign(rows)[:, None], "cosine" if score == "cosine" else "euclidean"),
     ):
         all_scores = np.stack([exact_scores(rows, np.tile(each, (400, 1)), kind) for each in centroids], axis=1)
         wanted = np.argsort(-all_scores, axis=1)[:, : found.shape[1]]
@@ -44,53 +46,50 @@ def test_cells_are_near_to_the_best_ones_that_there_are(score: str, offset: floa
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_a_row_has_the_same_cells_alone_in_any_batch_and_in_any_arithmetic(
-    score: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows, cells = random_rows(1500, 48), Cells(random_rows(300, 48, 1), score)
-    home, probes = cells.home(rows), cells.probes(rows, 7)
+def test_a_row_has_the_same_lists_in_any_batch_and_format(score: str) -> None:
+    rows, lists = random_rows(1500, 48), CoarseQuantizer(random_rows(300, 48, 1), score)
+    assigned, probes = lists.assign(rows), lists.probe(rows, 7)
     for first, stop in ((0, 1), (3, 700), (1000, 1500)):
-        np.testing.assert_array_equal(cells.home(rows[first:stop]), home[first:stop])
-        np.testing.assert_array_equal(cells.probes(rows[first:stop], 7), probes[first:stop])
-    travelled = pickle.loads(pickle.dumps(cells))
-    monkeypatch.setattr(rooms, "fastest", lambda device: torch.float32)
-    slow = Cells(travelled.centroids, score)
-    np.testing.assert_array_equal(slow.home(rows), home)
-    np.testing.assert_array_equal(slow.probes(rows, 7), probes)
+        np.testing.assert_array_equal(lists.assign(rows[first:stop]), assigned[first:stop])
+        np.testing.assert_array_equal(lists.probe(rows[first:stop], 7), probes[first:stop])
+    travelled = pickle.loads(pickle.dumps(lists))
+    slow = CoarseQuantizer(travelled.centroids, score, torch.float32)
+    np.testing.assert_array_equal(slow.assign(rows), assigned)
+    np.testing.assert_array_equal(slow.probe(rows, 7), probes)
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_cells_that_are_far_from_each_other_are_all_there_are(score: str) -> None:
-    """What fills them up to whole runs is none."""
+def test_padding_is_never_a_list(score: str) -> None:
+    """Groups of centroids are padded with some that are infinitely far."""
     half = 1000 * random_rows(150, 8)
-    far = Cells(np.concatenate((half, -half)), score)  # around the rows
+    far = CoarseQuantizer(np.concatenate((half, -half)), score)  # around the rows
     rows = 1e-3 * random_rows(50, 8, 1)
-    assert max(far.home(rows).max(), far.probes(rows, 5).max()) < 300
+    assert max(far.assign(rows).max(), far.probe(rows, 5).max()) < 300
 
 
-def test_all_cells_are_probed_if_so_many_are_asked_for() -> None:
-    for cells in (37, 300):
-        probes = Cells(random_rows(cells, 8), "cosine").probes(random_rows(20, 8, 1), 1000)
-        assert (np.sort(probes, axis=1) == np.arange(cells)).all()
+def test_all_lists_are_probed_if_so_many_are_asked_for() -> None:
+    for count in (37, 300):
+        probes = CoarseQuantizer(random_rows(count, 8), "cosine").probe(random_rows(20, 8, 1), 1000)
+        assert (np.sort(probes, axis=1) == np.arange(count)).all()
 
 
-def test_rows_of_zeros_have_cells_too() -> None:
+def test_rows_of_zeros_have_lists_too() -> None:
     for score in ("dot", "euclidean"):
-        cells = Cells(random_rows(5, 8), score)
-        assert cells.home(np.zeros((2, 8), np.float32)).shape == (2,)
-        assert cells.probes(np.zeros((2, 8), np.float32), 3).shape == (2, 3)
+        lists = CoarseQuantizer(random_rows(5, 8), score)
+        assert lists.assign(np.zeros((2, 8), np.float32)).shape == (2,)
+        assert lists.probe(np.zeros((2, 8), np.float32), 3).shape == (2, 3)
 
 
-def test_the_number_of_cells_grows_with_the_root_of_the_rows_as_far_as_the_sample_allows() -> None:
-    assert [cell_count(rows, min(rows, 100_000)) for rows in (1, 100, 10_000, 500_000, 10**9)] == [
+def test_the_number_of_lists_grows_with_the_root_of_the_rows_as_far_as_the_sample_allows() -> None:
+    assert [list_count(rows, min(rows, 100_000)) for rows in (1, 100, 10_000, 500_000, 10**9)] == [
         1,
         2,
         256,
         2564,
         2564,
     ]
-    assert cell_count(10_000, 10_000) == 10_000 // 39
-    assert cell_count(10**9, 10**9) == 4096
+    assert list_count(10_000, 10_000) == 10_000 // 39
+    assert list_count(10**9, 10**9) == 4096
 
 
 def test_a_recall_comes_with_an_interval_that_holds_it_and_narrows() -> None:
@@ -116,7 +115,7 @@ def test_a_recall_without_any_miss_or_any_pair_is_not_called_certain() -> None:
     assert recall_of(np.zeros(3, np.int64), np.zeros(3, np.int64)).low == 0.0
 
 
-def test_as_few_cells_are_probed_as_give_the_recall() -> None:
+def test_as_few_lists_are_probed_as_give_the_recall() -> None:
     random = np.random.default_rng(2)
     row = np.repeat(np.arange(500), 10)
     ranks = random.geometric(0.3, 5000) - 1
@@ -127,5 +126,5 @@ def test_as_few_cells_are_probed_as_give_the_recall() -> None:
     assert choose_nprobe(ranks, row, 500, 100, 0.99) > nprobe
 
 
-def test_a_recall_of_one_takes_all_cells() -> None:
+def test_a_recall_of_one_takes_all_lists() -> None:
     assert choose_nprobe(np.zeros(100, np.int64), np.arange(100), 100, 77, 1.0) == 77

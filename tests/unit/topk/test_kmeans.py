@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from st_spark.choices import SCORES
-from st_spark.topk.kmeans import centroids
+from st_spark.topk.kmeans import list_centroids
 from st_spark.topk.scores import Matrix
 
 
@@ -22,28 +22,30 @@ def spread(rows: Matrix, centres: Matrix) -> float:
 @pytest.mark.parametrize("score", SCORES)
 def test_the_same_sample_has_the_same_centroids(score: str) -> None:
     rows, _ = clustered(2000, 30)
-    first, again = centroids(rows, 50, score), centroids(rows.copy(), 50, score)
+    first, again = list_centroids(rows, 50, score), list_centroids(rows.copy(), 50, score)
     np.testing.assert_array_equal(first, again)
     assert first.shape == (50, 24)
     assert first.dtype == np.float32
-    assert not np.array_equal(first, centroids(rows, 50, score, seed=1))
+    assert not np.array_equal(first, list_centroids(rows, 50, score, seed=1))
 
 
 def test_spherical_centroids_have_length_one() -> None:
     rows, _ = clustered(500, 10)
-    np.testing.assert_allclose(np.linalg.norm(centroids(rows.astype(np.float64), 20, "cosine"), axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(list_centroids(rows.astype(np.float64), 20, "cosine"), axis=1), 1, atol=1e-5
+    )
 
 
 def test_centroids_are_much_nearer_than_random_rows() -> None:
     rows, _ = clustered(3000, 40)
-    assert spread(rows, centroids(rows, 80, "euclidean")) < 0.2 * spread(rows, rows[:80])
+    assert spread(rows, list_centroids(rows, 80, "euclidean")) < 0.2 * spread(rows, rows[:80])
 
 
 def test_a_sample_of_few_different_rows_gives_centroids_all_the_same() -> None:
     rows = np.repeat(clustered(3, 3)[0], 100, axis=0)
-    found = centroids(rows, 10, "euclidean")
+    found = list_centroids(rows, 10, "euclidean")
     assert len(found) == 10
     assert np.isfinite(found).all()
     assert spread(rows[::100], found) < 1e-6
-    assert centroids(rows[:1], 10, "cosine").shape == (1, 24)
-    assert centroids(rows[::100], 10, "dot").shape == (3, 24)
+    assert list_centroids(rows[:1], 10, "cosine").shape == (1, 24)
+    assert list_centroids(rows[::100], 10, "dot").shape == (3, 24)

@@ -1,0 +1,62 @@
+"""What Spark workers run: load a model, encode or classify batches with it."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from st_spark.embedding.arrow_classify import Classifier, Labels, classify_arrays
+from st_spark.embedding.arrow_encode import EncodeOptions, encode_arrays
+from st_spark.embedding.model_cache import LazyModel, open_model
+from st_spark.embedding.send_model import ModelBundle
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def encode_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator[pa.Array]:
+    """Encode, or classify, the Arrow batches of one task.
+
+    Args:
+        payload: `model`, `options` and `dtype`: the fields of ModelBundle and of EncodeOptions, and the precision of
+            the model. To classify also `labels` and `label_model`: the fields of Labels, and the ModelBundle of the
+            model that encodes them or None.
+        batches: Arrow arrays of strings or images, or tuples of two arrays.
+    """
+    model = LazyModel(ModelBundle(**payload["model"]), payload["dtype"])
+    options = EncodeOptions(**payload["options"])
+    if "labels" not in payload:
+        return encode_arrays(model, batches, options)
+    other = payload["label_model"]
+    label_model = None if other is None else LazyModel(ModelBundle(**other), payload["dtype"])
+    return classify_arrays(Classifier(model, Labels(**payload["labels"]), label_model), batches, options)
+
+
+def encode_pandas(payload: Mapping[str, Any], batches: Iterator[Any]) -> "Iterator[pd.Series | pd.DataFrame]":
+    """Do the same as encode_arrow() for a pandas UDF: Series in, Series of arrays or DataFrames out."""
+    import pandas as pd
+
+    def arrays(batch: Any) -> Any:  # noqa: ANN401
+        return tuple(map(arrays, batch)) if isinstance(batch, tuple) else pa.array(batch, from_pandas=True)
+
+    for array in encode_arrow(payload, map(arrays, batches)):
+        if isinstance(array, pa.StructArray):
+            fields = {field.name: array.field(place) for place, field in enumerate(array.type)}
+            yield pd.DataFrame({name: field.to_pandas(integer_object_nulls=True) for name, field in fields.items()})
+        else:
+            yield array.to_pandas()
+
+
+def load_model(payload: Mapping[str, Any], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Load a model in this worker and return its size, precision and device, one row for each batch.
+
+    Args:
+        payload: `model` and `dtype` as for encode_arrow(), `truncate_dim` and `task`.
+        batches: Any batches.
+    """
+    model = open_model(ModelBundle(**payload["model"]), payload["dtype"])
+    for _ in batches:
+        vectors = model.embed(["warm up"], truncate_dim=payload["truncate_dim"], task=payload["task"]).vectors
+        row = {"dim": vectors.shape[1], "dtype": model.dtype, "device": str(model.device).partition(":")[0]}
+        schema = pa.schema([("dim", pa.int32()), ("dtype", pa.string()), ("device", pa.string())])
+        yield pa.RecordBatch.from_pylist([row], schema=schema)

@@ -1,0 +1,109 @@
+"""Fields that several jobs share. A job inherits the groups that it needs; their docstrings are titles in --help."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from st_spark.choices import DTYPES, FORMATS_IN, FORMATS_OUT, METHODS, MODES, SCORES
+from st_spark.errors import SpecError
+from st_spark.specs.base import Job, option
+
+
+def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the field)
+    """Declare the field with the format of a table to read."""
+    return option(f"format of the {table} table (default: found from the path, else parquet)", None, choices=FORMATS_IN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputTable(Job):
+    """Input table."""
+
+    input: str = option("path or catalog name of the input table", table=True)
+    input_format: str | None = format_option("input")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputTable(Job):
+    """Output table."""
+
+    output: str = option("path or catalog name of the output table", table=True)
+    output_format: str = option("format of the output table", "parquet", choices=FORMATS_OUT)
+    mode: str = option("what to do if the output table exists", "error", choices=MODES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Job):
+    """Model."""
+
+    model: str | None = option("model that embeds the texts: hub name, folder, or package:NAME", None)
+    revision: str | None = option("revision of --model on the hub: commit, tag or branch", None)
+    dtype: str = option("data type for the model's computation", "auto", choices=DTYPES)
+    prompt: str | None = option("text to put before every text", None)
+
+
+class DefaultEncoding:
+    """The encoding options of jobs that do not offer them (an embed job does)."""
+
+    prompt_name: ClassVar[None] = None
+    truncate_dim: ClassVar[None] = None
+    task: ClassVar[None] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewColumn(ModelOptions):
+    """New column."""
+
+    model: str = option("hub name, folder, or package:NAME")
+    text_column: str | tuple[str, str] = option("text column, or image column for a CLIP model")
+    id_column: str | None = option("ID column; its nulls and duplicates are counted", None)
+    output_column: str = option("name of the new column")
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that the new column is not an input column."""
+        super().__post_init__()
+        if self.output_column in (*self.text_columns, self.id_column):
+            raise SpecError(f"output_column {self.output_column!r} is an input column.", "choose another name for it.")
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The one or two text columns."""
+        return (self.text_column,) if isinstance(self.text_column, str) else self.text_column
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorOptions(DefaultEncoding, ModelOptions):
+    """Vectors."""
+
+    id_column: str = option("ID column", "id")
+    column: str | None = option("vector column (default: the only one)", None)
+    text_column: str | None = option("text column (needs --model)", None)
+    method: str = option("exact, or ivf (approximate)", "exact", choices=METHODS)
+    recall: float = option("share of the exact result that ivf should find", 0.95)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that vectors come from a column or from a model, not both."""
+        super().__post_init__()
+        columns = (getattr(self, name, None) for name in ("column", "right_column", "target_column"))
+        if self.model is not None and any(columns):
+            raise SpecError("Both a model and a vector column are given.", "remove one of them.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(VectorOptions):
+    """Pairs."""
+
+    score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
+    on: str | tuple[str, ...] | None = option(
+        "column whose values must be equal; can be given several times", None, most=9
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that a model and a text column are given together."""
+        super().__post_init__()
+        if (self.model is None) != (self.text_column is None):
+            missing, given = ("model", "text_column") if self.model is None else ("text_column", "model")
+            raise SpecError(f"{given} is given without {missing}.", "give both to embed texts, none to read vectors.")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns of `on`."""
+        return (self.on,) if isinstance(self.on, str) else self.on or ()

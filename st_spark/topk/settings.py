@@ -1,0 +1,54 @@
+"""Settings of a search. They change its speed and memory, and never its result."""
+
+from dataclasses import dataclass
+
+import torch
+
+from st_spark.hardware import fastest
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes and limits of a search.
+
+    Attributes:
+        dtype: Format of the quantised values: int8, bfloat16 or float32. None for the fastest of the device.
+        tile: Rows and columns of a GEMM tile. None for (1024, 8192) on a CPU, where a tile stays in the last cache,
+            and (2048, 16384) on a GPU.
+        list_tile: The same for a tile of an inverted list or a cluster.
+        max_held: Candidates that are held before those that cannot win are dropped.
+        cluster_rows: Left rows that are searched by cluster at a time.
+        min_pairs: Fewer pairs are scanned without clusters: that takes less time than to find clusters. None for
+            2^28, and four times as many for int8.
+        min_columns: Fewer right rows for each wanted neighbour are scanned without clusters.
+        max_estimate: Largest share of the pairs left by clusters, as a sample estimates it, for clusters to be built.
+        max_share: Largest share left by the clusters themselves for these to be used.
+        float32_below: An inverted list search with fewer right rows for each wanted neighbour uses float32.
+    """
+
+    dtype: torch.dtype | None = None
+    tile: tuple[int, int] | None = None
+    list_tile: tuple[int, int] = (1024, 2048)
+    max_held: int = 1 << 22
+    cluster_rows: int = 1 << 16
+    min_pairs: int | None = None
+    min_columns: int = 64
+    max_estimate: float = 0.1
+    max_share: float = 0.1
+    float32_below: int = 500
+
+    def format(self) -> torch.dtype:
+        """Return the format of the quantised values."""
+        return self.dtype or fastest(device())
+
+    def tile_shape(self) -> tuple[int, int]:
+        """Return the rows and columns of a tile of the full scan."""
+        return self.tile or ((2048, 16384) if torch.cuda.is_available() else (1024, 8192))
+
+
+def device() -> torch.device:
+    """Return where products are computed."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+DEFAULTS = Settings()
