@@ -9,11 +9,13 @@ import torch
 
 
 def oracle(folder: Path) -> Any:
-    """Load a checkpoint in sentence-transformers. Forward passes over equal features run once."""
+    """Load a checkpoint in sentence-transformers. Without a router, forward passes over equal features run once."""
     from sentence_transformers import SentenceTransformer as Peer
+    from sentence_transformers.sentence_transformer.modules import Router
 
     peer = Peer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
-    peer.forward = _cached(peer.forward)  # type: ignore[method-assign]
+    if not any(isinstance(module, Router) for module in peer):
+        peer.forward = _cached(peer.forward)  # type: ignore[method-assign]
     return peer
 
 
@@ -21,7 +23,7 @@ def _cached(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, A
     known: dict[Any, torch.Tensor] = {}
 
     def run(features: dict[str, Any], **options: Any) -> dict[str, Any]:
-        key = str(options), *((name, _content(value)) for name, value in features.items())
+        key = tuple((name, _content(value)) for name, value in features.items())
         if key not in known:
             known[key] = forward(features, **options)["sentence_embedding"]
         return {"sentence_embedding": known[key]}

@@ -135,8 +135,8 @@ def test_route_mappings_choose_the_oracles_route(tmp_path: Path) -> None:
     config["parameters"] = {"default_route": None, "allow_empty_key": False, "route_mappings": mappings}
     write_json(folder / "router_config.json", config)
     ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
-    for options in ({}, {"task": "search"}, {"task": "query"}):
-        assert_same_vectors(ours, theirs, TEXTS, **options)
+    for task in (None, "search", "query"):
+        assert_same_vectors(ours, theirs, TEXTS, task=task)
 
 
 def test_phrases_and_subwords_of_word_models_give_the_oracles_vectors(tmp_path: Path) -> None:
