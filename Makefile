@@ -19,7 +19,7 @@ export PYTHONUNBUFFERED := 1
 # The unit tests and those on a local Spark; whole systems are test-e2e's.
 LOCAL := tests/unit tests/spark
 
-.PHONY: help install demo test test-fast test-e2e check format bench java clean
+.PHONY: help install demo test test-fast test-e2e docs check format bench java clean
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +49,11 @@ test-fast: install ## Runs the tests that need no Spark and little time
 test-e2e: install java $(MPNET) ## Runs the tests of whole systems: a cluster, Airflow, Connect, the command line
 	$(BIN)/python -m pytest $(TWO) tests/end_to_end
 
-check: install ## Lints, checks the format and the types
+docs: install ## Builds the documentation into build/docs; a broken link or reference is an error
+	$(BIN)/python -m tests.support.cli_reference
+	$(BIN)/zensical build --strict
+
+check: install docs ## Lints, checks the format and the types, and builds the documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -1,6 +1,6 @@
 """Precision, recall and F1 of near_duplicates on FEBRL's person records, by threshold and linkage.
 
-    python -m benchmarks.febrl [--step 0.01] [--figure docs/near_duplicates.png]
+    python -m benchmarks.febrl [--step 0.01] [--figure docs/how_to/near_duplicates.png]
 
 The records were made to evaluate record linkage: the duplicates are known, and have typing errors and swapped or
 missing fields. A record becomes the text "field, field, ..." and all-MiniLM-L6-v2 its vector. Two records of one group

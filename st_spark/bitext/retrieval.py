@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from st_spark.bitext.margins import margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
 from st_spark.errors import InputError
-from st_spark.topk.pairs import Pairs
+from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Scores
 
 Flags = npt.NDArray[np.bool_]
@@ -157,22 +157,15 @@ def _scored(forward: Pairs, backward: Pairs, rule: Rule, rejected: tuple[Places,
     key, first, place = np.unique(key, return_index=True, return_inverse=True)
     source, target = np.divmod(key, max(targets, 1))
     cosine = np.concatenate((forward.score, backward.score))[first]
-    ranks = np.zeros((2, len(key)), np.int32)
-    ranks[0, place[: len(forward.left)]] = _ranks(forward.left)
-    ranks[1, place[len(forward.left) :]] = _ranks(backward.left)
+    rank = np.zeros((2, len(key)), np.int32)
+    rank[0, place[: len(forward.left)]] = 1 + ranks(forward.left)
+    rank[1, place[len(forward.left) :]] = 1 + ranks(backward.left)
     score = margins(rule.margin, cosine, source_mean[source], target_mean[target])
     valid = ~np.isnan(score)
     if rejected is not None:
         valid &= ~np.isin(key, rejected[0] * targets + rejected[1])
-    pairs = ScoredPairs(source, target, score, cosine, *ranks, *(ranks > 0)).take(valid)
+    pairs = ScoredPairs(source, target, score, cosine, *rank, *(rank > 0)).take(valid)
     return pairs if rule.candidates == "all" else _best_per_row(pairs)
-
-
-def _ranks(row: Places) -> Ranks:
-    """Return 1, 2, ... within each run of equal rows."""
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    first = np.repeat(starts, np.diff(starts, append=len(row)))
-    return (np.arange(len(row)) - first + 1).astype(np.int32)
 
 
 def _best_per_row(pairs: ScoredPairs) -> ScoredPairs:

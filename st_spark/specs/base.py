@@ -63,6 +63,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument {unknown[0]!r}{did_you_mean(unknown[0].split('=')[0], known)}")
         return vars(given)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # noqa: ANN401
+        """Keep the value of `--name=--`, which argparse in Python 3.11 drops."""
+        if action.option_strings and arg_strings == ["--"]:
+            return "--"
+        return super()._get_values(action, arg_strings)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

@@ -176,9 +176,9 @@ def weigh_layers(folder: Path, layers: int, *kinds: str) -> None:
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(folder / "config.json", {**config, "output_hidden_states": True})
-    behind = [(f"{place}_{kind}", kind) for place, kind in enumerate(kinds, 3)]
+    later = [(f"{place}_{kind}", kind) for place, kind in enumerate(kinds, 3)]
     weighed = ("1_WeightedLayerPooling", "WeightedLayerPooling")
-    write_modules(folder, ("", "Transformer"), weighed, ("1_Pooling", "Pooling"), *behind)
+    write_modules(folder, ("", "Transformer"), weighed, ("1_Pooling", "Pooling"), *later)
     settings = {"word_embedding_dimension": DIM, "layer_start": 1, "num_hidden_layers": layers}
     write_json(folder / weighed[0] / "config.json", settings)
     save_file({"layer_weights": torch.rand(layers)}, folder / weighed[0] / "model.safetensors")

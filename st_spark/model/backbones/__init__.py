@@ -1,1 +1,1 @@
-"""Forward passes of the encoders, without padding where the architecture is known."""
+"""Forward passes of the encoders, without padding for the known architectures."""

@@ -34,9 +34,6 @@ class Normalize(Module):
 class Dropout(Module):
     """Does nothing: dropout is for training only."""
 
-    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        pass
-
     def __call__(self, batch: Packed) -> Packed:
         """Return the micro-batch unchanged."""
         return batch

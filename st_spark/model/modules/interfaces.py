@@ -17,6 +17,8 @@ from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
+from st_spark.model.inputs.tokenizer import Tokenizer
+from st_spark.model.inputs.word_tokenizer import SubwordTokenizer, WordTokenizer
 
 
 class Module(ABC):
@@ -32,8 +34,8 @@ class Module(ABC):
         ModelError: A file is missing or broken.
     """
 
-    @abstractmethod
-    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None: ...
+    def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:  # noqa: B027
+        pass
 
     @abstractmethod
     def __call__(self, batch: Packed) -> Packed:
@@ -66,11 +68,11 @@ class InputModule(Module):
 
     Attributes:
         dtype: Number format of its computation, which the model reports as its dtype.
-        tokenizer: Turns texts into Tokens; has a max_length.
+        tokenizer: Turns texts into tokens.
     """
 
     dtype: torch.dtype = torch.float32
-    tokenizer: Any  # one of several classes in st_spark.model.inputs
+    tokenizer: Tokenizer | WordTokenizer | SubwordTokenizer
 
     @property
     def max_length(self) -> int | None:

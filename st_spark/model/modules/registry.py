@@ -1,6 +1,6 @@
 """From the description of a model to its modules, and the path of a text through them.
 
-To add a kind of module, derive a class from those of st_spark.model.modules.interfaces and add it to _KINDS.
+To add a kind of module, derive a class from Module or InputModule and add it to _INPUTS or _LATER.
 """
 
 import logging
@@ -125,7 +125,7 @@ class Assembly:
         return _pipeline([module.choose(task) if isinstance(module, Router) else [module] for module in self.modules])
 
     def typical(self) -> Pipeline:
-        """Return the modules whose size and number format the model reports: those of the default routes."""
+        """Return the modules of the default routes; the model reports their vector size and number format."""
         return _pipeline([module.typical() if isinstance(module, Router) else [module] for module in self.modules])
 
     def include_prompt(self, value: bool) -> None:

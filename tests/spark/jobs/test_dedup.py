@@ -91,10 +91,10 @@ def test_the_command_prints_what_happened_and_writes_the_result(
     spark.createDataFrame([*rows, (9, None)], "id bigint, v array<double>").write.parquet(str(tmp_path / "in"))
     where = [f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", f"--result={tmp_path / 'r.json'}"]
     assert main.main(["dedup", *where, "--threshold=0.99"]) == 0
-    said = capsys.readouterr().out
-    assert "4 duplicates, 3 of them exact copies" in said
-    assert "2 groups, 2 of several rows, the largest of 4" in said
-    assert "set aside: 1 null" in said
+    shown = capsys.readouterr().out
+    assert "4 duplicates, 3 of them exact copies" in shown
+    assert "2 groups, 2 of several rows, the largest of 4" in shown
+    assert "set aside: 1 null" in shown
     assert json.loads((tmp_path / "r.json").read_text())["job"] == "dedup"
     assert main.main(["dedup", *where, "--mode=overwrite", "--score=euclidean"]) == 2
     assert "No euclidean score reaches the threshold 0.9" in capsys.readouterr().err

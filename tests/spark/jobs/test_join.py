@@ -87,12 +87,12 @@ def test_the_command_joins_a_table_with_itself_and_prints_what_happened(
     result = json.loads((tmp_path / "r.json").read_text())
     assert "right" not in result
     assert result["pairs"] == io.read(spark, str(tmp_path / "out")).count()
-    for said in (
+    for line in (
         "21 rows with themselves",
         "a score of 0.5 or more; cosine, exact",
         f"set aside of {tmp_path / 'in'}: 1 zero",
     ):
-        assert said in shown
+        assert line in shown
     assert main.main([*argv, "--threshold=-1", "--max-pairs=50", "--mode=overwrite"]) == 2
     assert "About 190 pairs have a cosine score of -1 or more" in capsys.readouterr().err
     assert main.main([*argv, "--threshold=-1", "--max-pairs=50", "--mode=overwrite", "--overflow=best"]) == 0

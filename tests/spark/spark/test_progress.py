@@ -18,7 +18,7 @@ MIDDLE = {f"{done}00 of 800" for done in range(1, 8)}
 
 
 def rows(record: logging.LogRecord) -> str:
-    """What a line says of rows."""
+    """Return the count of rows in a log line."""
     return record.getMessage().split(" rows")[0]
 
 
@@ -48,23 +48,23 @@ def test_progress_is_logged_and_the_job_group_restored(
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.05)
     context = spark.sparkContext
     context.setLocalProperty("spark.jobGroup.id", "mine")
-    seen = tmp_path / "seen"
+    half_logged = tmp_path / "half_logged"
 
     def half(batches: Iterator[Any]) -> Iterator[Any]:
-        """The second half of the tasks waits until a line has told of the first."""
+        """Let the second half of the tasks wait until a log line shows the first half as done."""
         import time
 
         from pyspark import TaskContext
 
         until = time.monotonic() + 60
         task = TaskContext.get()
-        while task is not None and task.partitionId() >= 4 and not seen.exists() and time.monotonic() < until:
+        while task is not None and task.partitionId() >= 4 and not half_logged.exists() and time.monotonic() < until:
             time.sleep(0.05)
         return batches
 
     def note(record: logging.LogRecord) -> bool:
         if rows(record) in MIDDLE:
-            seen.touch()
+            half_logged.touch()
         return True
 
     logger = logging.getLogger("st_spark.spark.progress")

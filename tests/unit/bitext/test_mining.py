@@ -43,7 +43,7 @@ def mine(**options: Any) -> None:
         ({"source_text": "text"}, "Only one table has a text column"),
         ({"source_text": "text", "texts": True}, "Only one table has a text column"),
         ({"texts": True}, "texts=True needs the text columns"),
-        ({"source_text": "id", "target_text": "id"}, "is no string column"),
+        ({"source_text": "id", "target_text": "id"}, "holds bigint, not strings"),
         ({"document_id": "doc"}, "no column 'doc'"),
         ({"languages": ("de", "en")}, "Languages and a language column"),
         ({"languages": ("de", "en"), "language_column": "text"}, "only with texts"),

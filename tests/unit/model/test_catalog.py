@@ -125,7 +125,7 @@ def test_unavailable_model_is_answered_with_close_matches() -> None:
 
 
 def test_models_page_names_each_model_with_an_existing_test() -> None:
-    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "models" / "tested.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w./-]+) \| .* \| `(\w+\.py)::(\w+)(?:\[.*\])?` \|$", text, re.MULTILINE)
     assert [name for name, _, _ in rows] == [model.name for model in catalog.MODELS]
     tests = {file.name: file.read_text(encoding="utf-8") for file in Path(__file__).parent.rglob("test_*.py")}

@@ -26,7 +26,6 @@ def values(option: Field[Any]) -> st.SearchStrategy[Any]:
     """Return a strategy for the values of a field."""
     about = option.metadata
     text = st.text(min_size=1 if option.default is MISSING else 0, max_size=8)
-    text = text.filter(lambda value: value != "--")  # argparse drops it, also from --name=--
     kinds: dict[type, st.SearchStrategy[Any]] = {
         str: text.map(lambda value: value + "{}") if option.name == "template" else text,
         int: st.integers(min_value=about["least"]),

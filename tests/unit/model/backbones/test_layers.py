@@ -6,7 +6,6 @@ import torch
 from st_spark.model.backbones.layers import Linear, relative_buckets
 
 
-@pytest.mark.slow  # imports transformers' model
 def test_relative_buckets_equal_those_of_transformers() -> None:
     """For every offset that 512 tokens can have."""
     from transformers.models.mpnet.modeling_mpnet import MPNetEncoder

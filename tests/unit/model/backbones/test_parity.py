@@ -1,4 +1,4 @@
-"""float32 vectors equal those of sentence-transformers to 1e-5, for each family of the packed BERT forward."""
+"""float32 vectors equal the vectors of sentence-transformers to 1e-5, for each family of the packed BERT forward."""
 
 from pathlib import Path
 from typing import Any

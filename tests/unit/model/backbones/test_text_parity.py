@@ -1,4 +1,4 @@
-"""float32 vectors equal those of sentence-transformers to 1e-5 for each kind of documented transformer model."""
+"""float32 vectors equal the vectors of sentence-transformers to 1e-5 for each kind of documented transformer model."""
 
 from pathlib import Path
 from typing import Any
