@@ -71,9 +71,9 @@ class TwoDirectionBound:
         residual = residual.addcmul_(side, side, value=-1).clamp_(min=0).sqrt_()
         cosine, sine = self._spread
         # The bound holds for all columns of the cluster only if it falls with their distance from the centroid.
-        rises = cosines * sine > residual * cosine
+        falls = cosines * sine <= residual * cosine
         upper = side.mul_(self._reach_of_rows.index_select(0, cluster)).addcmul_(cosines, cosine)
-        return upper.addcmul_(residual, sine).masked_fill_(rises, torch.inf)
+        return upper.addcmul_(residual, sine).masked_fill_(falls.logical_not_(), torch.inf)
 
     @cached_property
     def _reach_of_rows(self) -> torch.Tensor:
@@ -81,9 +81,9 @@ class TwoDirectionBound:
 
     @cached_property
     def _spread(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lowest cosine of the columns of each cluster with its centroid, and its sine; infinite for any direction."""
+        """Lowest cosine of the columns of each cluster with its centroid, and its sine: NaN if there is no bound."""
         cosine = (self._lowest - _MARGIN).clamp_(0.0, 1.0)
-        return cosine, torch.where(cosine > 0, (1 - cosine.square()).sqrt_(), torch.inf)
+        return cosine, torch.where(cosine > 0, (1 - cosine.square()).sqrt_(), torch.nan)
 
 
 class Clusters:
