@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from st_spark.topk import full_scan
 from st_spark.topk.candidates import RowMapping, TopKCollector
 from st_spark.topk.clusters import CHUNK, Clusters, inverse_norms
 from st_spark.topk.kmeans import spread_centroids
@@ -25,6 +26,8 @@ _INT8_SPEED = 4
 _SAMPLED_ROWS, _SAMPLED_COLUMNS = 256, 16384
 # Clusters for each group of columns that the sample shows, and, times the root of the columns, the fewest and the most.
 _PER_GROUP, _FEWEST, _MOST = 1.1, 4, 9
+# Columns that this share of the rows may reach are searched by a full scan.
+_DENSE = 0.1
 # There are tables of all pairs of clusters.
 _MAX_CLUSTERS = 4096
 # Columns belong to one group if they have this share of the wanted score. The columns of a cluster reach along another
@@ -62,25 +65,10 @@ def find_clusters(
         return None
     root = math.sqrt(len(right))
     count = round(min(max(_PER_GROUP * groups, _FEWEST * root), _MOST * root, _MAX_CLUSTERS))
-    return clusters_around(
-        spread_centroids(right, inverse_norms(right), count), left, right, k, score, thresholds, settings
-    )
-
-
-def clusters_around(
-    centroids: torch.Tensor,
-    left: Matrix,
-    right: Matrix,
-    k: int | None,
-    score: str,
-    thresholds: Scores,
-    settings: Settings,
-) -> Clusters | None:
-    """Cluster the columns around given centroids, or return None if some rows show that it does not pay."""
-    some = np.random.default_rng(2).permutation(len(left))[:_SAMPLED_ROWS]
-    clusters = Clusters(right, score, centroids, settings.format())
-    share = ClusterScan(clusters, left[some], k, thresholds[some], settings).share()
-    return clusters if share <= settings.max_share else None
+    centroids = spread_centroids(right, inverse_norms(right), count)
+    clusters = Clusters(right, score, centroids, dtype)
+    scan = ClusterScan(clusters, Rescorer(rows, right, score), slice(0, len(rows)), k, wanted, settings)
+    return clusters if scan.share() <= settings.max_share else None
 
 
 def estimated_share(left: Matrix, right: Matrix, k: int | None, score: str, wanted: Scores) -> tuple[float, float]:
@@ -107,31 +95,87 @@ def estimated_share(left: Matrix, right: Matrix, k: int | None, score: str, want
     return float((upper >= wanted[:, None]).mean()), 1 / max(float(near.mean()), 1 / len(right))
 
 
+def top_k(
+    clusters: Clusters, left: Matrix, k: int, thresholds: Scores, settings: Settings, *, both: bool = False
+) -> tuple[Pairs, Pairs]:
+    """Find the k best columns of each row and all that tie with the last one; if asked, also the best rows of columns.
+
+    Args and results are those of full_scan.top_k().
+    """
+    right, score = clusters.columns.source, clusters.score
+    rescore, column_topk = Rescorer(left, right, score), None
+    if both:
+        mapping = RowMapping(rescore, clusters.columns.order, np.arange(len(left)), swapped=True)
+        column_topk = TopKCollector(k, np.full(len(right), -np.inf), mapping, settings.max_held)
+    forward = Pairs.concat(
+        [
+            ClusterScan(clusters, rescore, part, k, thresholds[part], settings, column_topk).top_k()
+            for part in chunks(len(left), settings.cluster_rows)
+        ]
+    )
+    if column_topk is None:
+        return forward, Pairs.concat([])
+    dense = clusters.columns.order[np.isposinf(column_topk.thresholds)]
+    backward = [column_topk.result()]
+    if len(dense):
+        pairs, _ = full_scan.top_k(right[dense], left, k, score, np.full(len(dense), -np.inf), settings)
+        backward.append(Pairs(dense[pairs.left], pairs.right, pairs.score))
+    return forward, Pairs.concat(backward)
+
+
+def above(
+    clusters: Clusters, left: Matrix, threshold: float, settings: Settings, *, self_join: bool
+) -> Iterator[Pairs]:
+    """Find all pairs whose value may reach a threshold, some rows at a time, with exact values."""
+    rescore = Rescorer(left, clusters.columns.source, clusters.score)
+    for part in chunks(len(left), max(settings.cluster_rows // 8, 1)):
+        thresholds = np.full(part.stop - part.start, threshold)
+        yield ClusterScan(clusters, rescore, part, None, thresholds, settings).above(threshold, self_join=self_join)
+
+
 class ClusterScan:
-    """Searches the clusters for some rows.
+    """Searches the clusters for some rows, and these rows for the columns.
+
+    A cluster is searched for a row if a column may reach the threshold of the row, or the row the one of a column.
 
     Args:
         clusters: The columns.
-        left: [n, d] the rows.
+        rescore: Computes exact values of the rows and the columns.
+        part: Which rows.
         k: How many columns are wanted of each row, or None for all that reach the threshold.
-        thresholds: [n] lowest product that is wanted of a row.
+        thresholds: [part] lowest product that is wanted of a row.
         settings: See Settings.
+        column_topk: Collects the best rows of all columns, or None. Columns that many rows may reach are left out:
+            their thresholds become infinity.
     """
 
-    def __init__(self, clusters: Clusters, left: Matrix, k: int | None, thresholds: Scores, settings: Settings) -> None:
+    def __init__(
+        self,
+        clusters: Clusters,
+        rescore: Rescorer,
+        part: slice,
+        k: int | None,
+        thresholds: Scores,
+        settings: Settings,
+        column_topk: TopKCollector | None = None,
+    ) -> None:
+        left = rescore.left[part]
         quantized = quantize(left, unit_factors(left, clusters.score), clusters.dtype)
         own = clusters.assigned(quantized)
         order = np.argsort(own, kind="stable")
         self.rows, self._own = quantized.take(order), own[order]
-        self._clusters, self._settings = clusters, settings
-        self._tiles = Tiles(self.rows, clusters.columns)
-        rescore = Rescorer(left, clusters.columns.source, clusters.score)
-        mapping = RowMapping(rescore, order, clusters.columns.order)
+        self._clusters, self._settings, self._column_topk = clusters, settings, column_topk
+        numbers = part.start + order
+        self._tiles = Tiles(self.rows, clusters.columns, row_numbers=None if column_topk is None else numbers)
+        mapping = RowMapping(rescore, numbers, clusters.columns.order)
         self._topk = TopKCollector(k or 1, thresholds[order], mapping, settings.max_held)
+        self._column_wanted = torch.full((len(clusters),), torch.inf)
         # The clusters around a row's own one that are searched first: [clusters] from the first one to the last.
         self._first = self._last = np.zeros(len(clusters), np.int64)
         if k is not None:
             self._search_own(_FIRST_COLUMNS * k)
+        if column_topk is not None:
+            self._leave_out_dense(column_topk)
 
     def share(self) -> float:
         """Return the share of the pairs that is searched after each row's own cluster."""
@@ -142,24 +186,19 @@ class ClusterScan:
     def top_k(self) -> Pairs:
         """Find the k best columns of each row and all that tie with the last one; unsorted, with exact values."""
         for rows, columns in self._searches():
-            self._tiles.collect(rows, columns, self._topk, rows, None)
+            self._tiles.collect(rows, columns, self._topk, rows, self._column_topk)
         return self._topk.result()
 
-    def above(self, threshold: float, *, first_row: int | None = None) -> Pairs:
-        """Find all pairs whose value may reach a threshold, with exact values.
-
-        Args:
-            threshold: The threshold.
-            first_row: In a self join which column the first row is: of (a, b) and (b, a) only one is returned.
-        """
-        parts = [(np.empty(0, np.int64),) * 2]
+    def above(self, threshold: float, *, self_join: bool) -> Pairs:
+        """Find all pairs whose value may reach a threshold, with exact values; in a self join (a, b) or (b, a)."""
+        mapping, parts = self._topk.mapping, [(np.empty(0, np.int64),) * 2]
         for rows, columns in self._searches():
             found = self._tiles.reaching(rows, columns, threshold)
-            i, j = self.rows.order[rows[found.rows]], self._clusters.columns.order[columns][found.columns]
-            once = slice(None) if first_row is None else np.flatnonzero(i + first_row <= j)
+            i, j = mapping.rows[rows[found.rows]], mapping.columns[columns][found.columns]
+            once = np.flatnonzero(i <= j) if self_join else slice(None)
             parts.append((i[once], j[once]))
         i, j = (np.concatenate(side) for side in zip(*parts, strict=True))
-        return Pairs(i, j, self._topk.mapping.rescore(i, j))
+        return Pairs(i, j, mapping.rescore(i, j))
 
     def _search_own(self, count: int) -> None:
         """Raise the thresholds by at least `count` columns in and around each row's own cluster."""
@@ -176,7 +215,7 @@ class ClusterScan:
             first, stop = np.searchsorted(self._own, [cluster, cluster + _TOGETHER]).tolist()
             for part in chunks(stop - first, CHUNK):
                 rows = slice(first + part.start, first + part.stop)
-                self._tiles.collect(rows, columns, self._topk, np.arange(rows.start, rows.stop), None)
+                self._tiles.collect(rows, columns, self._topk, np.arange(rows.start, rows.stop), self._column_topk)
         self._topk.raise_thresholds()
 
     def _searches(self) -> Iterator[tuple[Places, slice]]:
@@ -189,9 +228,24 @@ class ClusterScan:
         shape = self._settings.list_tile
         yield from list_tiles(np.concatenate(clusters), np.concatenate(rows), self._clusters.starts, shape)
 
+    def _leave_out_dense(self, topk: TopKCollector) -> None:
+        """Leave out the columns that many rows may reach, and find what the others of each cluster want at least."""
+        topk.raise_thresholds()
+        own = np.repeat(np.arange(len(self._clusters)), np.diff(self._clusters.starts))
+        wanted = self._clusters.wanted(topk.thresholds, self.rows.norms.max(), self.rows.error_bound.max())
+        some = np.random.default_rng(6).permutation(len(self.rows))[:CHUNK]
+        upper = self._clusters.upper(self.rows, some, self._own[some]).numpy()
+        rank = int(len(some) * (1 - _DENSE))
+        dense = wanted.numpy() <= np.partition(upper, rank, axis=0)[rank][own]
+        topk.thresholds[dense] = np.inf
+        wanted[torch.from_numpy(dense)] = torch.inf
+        self._column_wanted.scatter_reduce_(0, torch.from_numpy(own), wanted, "amin")
+
     def _can_reach(self, part: slice) -> np.ndarray:
         own = self._own[part]
-        reached = self._clusters.can_reach(self.rows, part, own, self._topk.thresholds[part])
+        wanted = self._clusters.wanted(self._topk.thresholds[part], self.rows.norms[part], self.rows.error_bound[part])
+        wanted = torch.minimum(wanted[:, None], self._column_wanted)
+        reached = (self._clusters.upper(self.rows, part, own) >= wanted).numpy()
         each = np.arange(len(self._clusters))
         reached &= (each < self._first[own][:, None]) | (each >= self._last[own][:, None])
         return reached

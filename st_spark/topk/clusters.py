@@ -11,7 +11,6 @@ which is the triangle inequality of angles, far fewer clusters can be skipped.
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from st_spark.topk.quantized import QuantizedMatrix, quantize
@@ -57,14 +56,13 @@ class TwoDirectionBound:
         side = side.abs_().add_(2 * error).mul_(self._stretch.index_select(0, cluster))
         self._reach.scatter_reduce_(0, cluster[:, None].expand(side.shape), side, "amax")
 
-    def below(self, cosines: torch.Tensor, own: Places, error: float, wanted: torch.Tensor) -> torch.Tensor:
-        """Return whether no column of a cluster has the cosine that a row wants, [n, clusters].
+    def upper(self, cosines: torch.Tensor, own: Places, error: float) -> torch.Tensor:
+        """Return a bound on the cosines of rows with all columns of a cluster, [n, clusters]; infinite for no bound.
 
         Args:
             cosines: [n, clusters] cosines of the rows with all centroids. The rows may be shorter than 1.
             own: [n] cluster of each row; any is correct, the nearest prunes most.
             error: Bound on the error of the cosines.
-            wanted: [n, 1] the cosine that is wanted.
         """
         cluster = torch.from_numpy(own)
         side = self._cosines.index_select(0, cluster).mul_(cosines).sub_(cosines.gather(1, cluster[:, None]))
@@ -75,7 +73,7 @@ class TwoDirectionBound:
         # The bound holds for all columns of the cluster only if it falls with their distance from the centroid.
         falls = cosines * sine <= residual * cosine
         upper = side.mul_(self._reach_of_rows.index_select(0, cluster)).addcmul_(cosines, cosine)
-        return (upper.addcmul_(residual, sine) < wanted).logical_and_(falls)
+        return upper.addcmul_(residual, sine).masked_fill_(falls.logical_not_(), torch.inf)
 
     @cached_property
     def _reach_of_rows(self) -> torch.Tensor:
@@ -83,9 +81,9 @@ class TwoDirectionBound:
 
     @cached_property
     def _spread(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lowest cosine of the columns of each cluster with its centroid, and its sine; infinite for any direction."""
+        """Lowest cosine of the columns of each cluster with its centroid, and its sine: NaN if there is no bound."""
         cosine = (self._lowest - _MARGIN).clamp_(0.0, 1.0)
-        return cosine, torch.where(cosine > 0, (1 - cosine.square()).sqrt_(), torch.inf)
+        return cosine, torch.where(cosine > 0, (1 - cosine.square()).sqrt_(), torch.nan)
 
 
 class Clusters:
@@ -125,28 +123,30 @@ class Clusters:
         parts = [self._products(rows, part).argmax(dim=1).numpy() for part in chunks(len(rows), CHUNK)]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
-    def can_reach(self, rows: QuantizedMatrix, part: slice, own: Places, thresholds: Scores) -> npt.NDArray[np.bool_]:
-        """Return whether a cluster may have a column that reaches a row's threshold, [part, clusters].
+    def upper(self, rows: QuantizedMatrix, part: slice | Places, own: Places) -> torch.Tensor:
+        """Bound the cosines of some rows with the columns of each cluster, [part, clusters].
 
         Args:
             rows: Quantised like the columns.
             part: Some of them.
             own: [part] a cluster of each, best the nearest.
-            thresholds: [part] lowest product that is wanted.
         """
-        errors = rows.error_bound[part]
-        norms = rows.norms[part] + errors
-        wanted = np.divide(
-            thresholds - errors * self._longest,
-            most := norms * self._longest,
-            where=most > 0,
-            out=np.zeros(len(thresholds)),
-        )
+        norms = rows.norms[part] + rows.error_bound[part]
+        return self._bound.upper(self._cosines(rows, part, 1 / norms), own, self._rounding)
+
+    def wanted(self, thresholds: Scores, norms: Scores | float, errors: Scores | float) -> torch.Tensor:
+        """Return which cosine upper() must reach so that a product of rows and columns may reach a threshold.
+
+        Args:
+            thresholds: [n] lowest product that is wanted.
+            norms: [n] lengths of the rows, or the largest of all that may be compared.
+            errors: The same for their error bounds.
+        """
+        most = np.broadcast_to((norms + errors) * self._longest, thresholds.shape)
+        wanted = np.divide(thresholds - errors * self._longest, most, where=most > 0, out=np.zeros(len(thresholds)))
         wanted -= 4 * self._rounding + _MARGIN
-        wanted = np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf))  # none, some or all are enough
-        cosines = self._cosines(rows, part, 1 / norms)
-        below = self._bound.below(cosines, own, self._rounding, torch.from_numpy(wanted).float()[:, None])
-        return np.asarray(below.logical_not_().numpy())
+        # None, some or all are enough.
+        return torch.from_numpy(np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf))).float()
 
     def _add_columns(self, columns: QuantizedMatrix, inverse: Scores) -> Places:
         """Return the cluster of each column, and tell the bound about the columns."""
@@ -158,11 +158,11 @@ class Clusters:
             self._bound.add(cosines, own[part], float(errors[part].max()))
         return own
 
-    def _products(self, rows: QuantizedMatrix, part: slice) -> torch.Tensor:
+    def _products(self, rows: QuantizedMatrix, part: slice | Places) -> torch.Tensor:
         x = rows.codes[part]
         return torch._int_mm(x, self._codes.t()) if self.dtype == torch.int8 else x @ self._codes.t()
 
-    def _cosines(self, rows: QuantizedMatrix, part: slice, inverse: Scores) -> torch.Tensor:
+    def _cosines(self, rows: QuantizedMatrix, part: slice | Places, inverse: Scores) -> torch.Tensor:
         """Return the products of some rows, times the inverse of their lengths, with all centroids."""
         cosines = torch.mul(self._products(rows, part), self._inverse)
         return cosines.mul_(torch.from_numpy(rows.scales[part] * inverse).float()[:, None])

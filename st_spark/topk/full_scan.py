@@ -31,10 +31,10 @@ def top_k(
     """
     height, width = settings.tile_shape()
     ours, theirs = _quantized(left, right, score, settings)
-    rescore, tiles = Rescorer(left, right, score), Tiles(ours, theirs, both=both)
+    rescore, tiles = Rescorer(left, right, score), Tiles(ours, theirs, row_numbers=ours.order if both else None)
     column_topk = None
     if both:
-        mapping = RowMapping(rescore, theirs.order, ours.order, swapped=True)
+        mapping = RowMapping(rescore, theirs.order, np.arange(len(left)), swapped=True)
         column_topk = TopKCollector(k, np.full(len(right), -np.inf), mapping, settings.max_held)
     found, spans = [], chunks(len(right), width)
     for number, rows in enumerate(chunks(len(left), height), 1):

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from st_spark.topk import full_scan
-from st_spark.topk.cluster_scan import ClusterScan, clusters_around, find_clusters
-from st_spark.topk.clusters import Clusters
+from st_spark.topk import cluster_scan, full_scan
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.scores import Matrix, Places, Scores, chunks, minus_rounding, rescaled, to_scores, to_values
+from st_spark.topk.scores import Matrix, Places, Scores, minus_rounding, rescaled, to_scores, to_values
 from st_spark.topk.settings import DEFAULTS, Settings
 from st_spark.topk.unique_rows import UniqueRows, unique_rows
 
@@ -59,7 +57,7 @@ def top_k_both(
 ) -> tuple[Pairs, Pairs]:
     """Find the k best right rows of each left row, and the k best left rows of each right row.
 
-    The full scan computes each product once for both directions. In the second result, `left` is the right row.
+    Each product serves both directions. In the second result, `left` is the right row.
     """
     left, right, unit = rescaled(left, right, score)
     rows, columns = unique_rows(left), unique_rows(right)
@@ -107,26 +105,10 @@ def _best(
     """Find the k best columns of different rows and, if asked, rows of columns; unsorted, with values."""
     if not len(left) or not len(right):
         return Pairs.concat([]), Pairs.concat([])
-    clusters = find_clusters(left, right, k, score, thresholds, settings)
+    clusters = cluster_scan.find_clusters(left, right, k, score, thresholds, settings)
     if clusters is None:
         return full_scan.top_k(left, right, k, score, thresholds, settings, both=both)
-    forward = _by_clusters(clusters, left, k, thresholds, settings)
-    if not both:
-        return forward, Pairs.concat([])
-    nothing = np.full(len(right), -np.inf)
-    clusters = clusters_around(clusters.centroids, right, left, k, score, nothing, settings)
-    if clusters is None:
-        return forward, full_scan.top_k(right, left, k, score, nothing, settings)[0]
-    return forward, _by_clusters(clusters, right, k, nothing, settings)
-
-
-def _by_clusters(clusters: Clusters, left: Matrix, k: int, thresholds: Scores, settings: Settings) -> Pairs:
-    """Find the k best columns of each row by cluster, some rows at a time."""
-    found = []
-    for part in chunks(len(left), settings.cluster_rows):
-        pairs = ClusterScan(clusters, left[part], k, thresholds[part], settings).top_k()
-        found.append(Pairs(pairs.left + part.start, pairs.right, pairs.score))
-    return Pairs.concat(found)
+    return cluster_scan.top_k(clusters, left, k, thresholds, settings, both=both)
 
 
 def _above(
@@ -137,14 +119,11 @@ def _above(
         return
     thresholds = to_values(minus_rounding(np.full(len(left), threshold)), score)
     lowest = float(thresholds[0])
-    clusters = find_clusters(left, right, None, score, thresholds, settings)
+    clusters = cluster_scan.find_clusters(left, right, None, score, thresholds, settings)
     if clusters is None:
         yield from full_scan.above(left, right, lowest, score, settings, self_join=self_join)
         return
-    for part in chunks(len(left), max(settings.cluster_rows // 8, 1)):
-        scan = ClusterScan(clusters, left[part], None, thresholds[part], settings)
-        pairs = scan.above(lowest, first_row=part.start if self_join else None)
-        yield Pairs(pairs.left + part.start, pairs.right, pairs.score)
+    yield from cluster_scan.above(clusters, left, lowest, settings, self_join=self_join)
 
 
 def _expanded(pairs: Pairs, rows: UniqueRows, columns: UniqueRows, score: str, limit: int | None) -> Pairs:

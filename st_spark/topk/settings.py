@@ -13,8 +13,8 @@ class Settings:
 
     Attributes:
         dtype: Format of the quantised values: int8, bfloat16 or float32. None for the fastest of the device.
-        tile: Rows and columns of a GEMM tile. None for (1024, 8192) on a CPU, where a tile stays in the last cache,
-            and (2048, 16384) on a GPU.
+        tile: Rows and columns of a GEMM tile. None for (1024, 2048) on a CPU, where a tile stays in the last cache,
+            and (8192, 16384) on a GPU.
         list_tile: The same for a tile of an inverted list or a cluster.
         max_held: Candidates that are held before those that cannot win are dropped.
         cluster_rows: Left rows that are searched by cluster at a time.
@@ -43,7 +43,7 @@ class Settings:
 
     def tile_shape(self) -> tuple[int, int]:
         """Return the rows and columns of a tile of the full scan."""
-        return self.tile or ((2048, 16384) if torch.cuda.is_available() else (1024, 8192))
+        return self.tile or ((8192, 16384) if torch.cuda.is_available() else (1024, 2048))
 
 
 def device() -> torch.device:

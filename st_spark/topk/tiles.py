@@ -154,11 +154,12 @@ class Tiles:
     Args:
         left: The rows.
         right: The columns.
-        both: Whether candidates of columns are wanted, too.
+        row_numbers: [rows] what column candidates call each row, if they are wanted, too.
     """
 
-    def __init__(self, left: QuantizedMatrix, right: QuantizedMatrix, *, both: bool = False) -> None:
-        self.left, self.right, self._both = left, right, both
+    def __init__(self, left: QuantizedMatrix, right: QuantizedMatrix, *, row_numbers: Places | None = None) -> None:
+        self.left, self.right, self._row_numbers = left, right, row_numbers
+        self._both = row_numbers is not None
         self._codes = [side.codes.to(device()) for side in (left, right)]
         self._integer = left.codes.dtype == torch.int8
         self._offsets = bool(left.offset.any() or right.offset.any())
@@ -175,21 +176,21 @@ class Tiles:
             columns: Some columns.
             row_topk: Collects for rows.
             places: Which of its rows these are.
-            column_topk: Collects for all columns, with `rows`, a slice, as its columns; or None.
+            column_topk: Collects for all columns, or None.
         """
+        numbers = np.arange(columns.start, columns.stop)
+        searches = [(row_topk, places, numbers, ROWS)]
+        if column_topk is not None and self._row_numbers is not None:
+            searches.append((column_topk, numbers, self._row_numbers[rows], COLUMNS))
         tile = self.quantized(rows, columns)
-        searches = [(row_topk, places, ROWS)]
-        if column_topk is not None:
-            searches.append((column_topk, np.arange(columns.start, columns.stop), COLUMNS))
-        found = [tile.candidates(*search) for search in searches]
+        found = [tile.candidates(topk, own, axis) for topk, own, _, axis in searches]
         if any(tile.too_many(each, row_topk.k) for each in found):
             tile = self.float32(rows, columns)
-            for topk, own, _ in searches:
+            for topk, own, _, _ in searches:
                 topk.fresh[own] = True
-            found = [tile.candidates(*search) for search in searches]
-        for (topk, own, axis), each in zip(searches, found, strict=True):
-            first = columns.start if axis == ROWS else rows.start if isinstance(rows, slice) else 0
-            topk.add(Candidates(own[each.rows], each.columns + first, each.lower, each.upper))
+            found = [tile.candidates(topk, own, axis) for topk, own, _, axis in searches]
+        for (topk, own, others, _), each in zip(searches, found, strict=True):
+            topk.add(Candidates(own[each.rows], others[each.columns], each.lower, each.upper))
 
     def reaching(self, rows: Part, columns: slice, threshold: float) -> Candidates:
         """Find the pairs of a tile whose value may reach a threshold, counted from the first row and column."""

@@ -1,16 +1,21 @@
 """Cluster pruning skips only clusters in which no product is high enough."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from st_spark.topk import full_scan
 from st_spark.topk.cluster_scan import ClusterScan, estimated_share, find_clusters
 from st_spark.topk.clusters import Clusters, inverse_norms
 from st_spark.topk.kmeans import spread_centroids
+from st_spark.topk.pairs import Pairs
 from st_spark.topk.quantized import quantize
-from st_spark.topk.scores import Matrix, rescaled, unit_factors
+from st_spark.topk.scores import Matrix, Rescorer, rescaled, unit_factors
 from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
 from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vectors
@@ -42,6 +47,7 @@ def test_top_k_by_clusters_matches_float64(score: str, kind: str) -> None:
         assert triples(backward) == best_of(values.T.copy(), 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 60), st.integers(1, 200), st.sampled_from([1, 2, 5, 33])),
@@ -66,6 +72,7 @@ def test_top_k_by_clusters_matches_float64_for_all_shapes(
         assert triples(above(left, right, threshold, score, settings=sizes)) == best_of(values, None, threshold)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     count=st.integers(1, 150),
@@ -102,7 +109,8 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
     wanted = np.quantile(true, share, axis=1)
     rows = quantize(left, unit_factors(left, score), dtype)
     own = np.random.default_rng(seed).integers(0, len(clusters), 20)
-    reached = clusters.can_reach(rows, slice(0, 20), own, wanted)
+    wanted_cosines = clusters.wanted(wanted, rows.norms, rows.error_bound)
+    reached = (clusters.upper(rows, slice(0, 20), own) >= wanted_cosines[:, None]).numpy()
     for cluster, (start, stop) in enumerate(zip(clusters.starts, clusters.starts[1:], strict=False)):
         assert (true[~reached[:, cluster], start:stop] < wanted[~reached[:, cluster], None]).all()
 
@@ -113,7 +121,7 @@ def test_clusters_leave_few_pairs_and_are_not_used_for_noise() -> None:
     nothing = np.full(300, -np.inf)
     clusters = find_clusters(left, right, 10, "cosine", nothing, sizes)
     assert clusters is not None
-    assert ClusterScan(clusters, left, 10, nothing, sizes).share() < 0.05
+    assert ClusterScan(clusters, Rescorer(left, right, "cosine"), slice(0, 300), 10, nothing, sizes).share() < 0.05
     found = top_k(left, right, 10, "cosine", settings=sizes)
     assert triples(found.take(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
     noise = clustered(300, 2, 10), clustered(9000, 3, 10)
@@ -128,4 +136,23 @@ def test_a_high_threshold_leaves_few_pairs() -> None:
     thresholds = np.full(300, 0.95)
     clusters = find_clusters(left, right, None, "cosine", thresholds, sizes)
     assert clusters is not None
-    assert ClusterScan(clusters, left, None, thresholds, sizes).share() < 0.025
+    rescore = Rescorer(left, right, "cosine")
+    assert ClusterScan(clusters, rescore, slice(0, 300), None, thresholds, sizes).share() < 0.025
+
+
+def test_both_directions_scan_few_columns_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns without a row in their cluster could match any row."""
+    scanned = 0
+    full = full_scan.top_k
+
+    def counted(left: Matrix, *others: Any) -> tuple[Pairs, Pairs]:
+        nonlocal scanned
+        scanned += len(left)
+        return full(left, *others)
+
+    monkeypatch.setattr(full_scan, "top_k", counted)
+    left, right = clustered(400, 2), clustered(1000, 3)
+    values = scores(left, right, "cosine")
+    forward, backward = top_k_both(left, right, 1, "cosine", settings=replace(always(), cluster_rows=400))
+    assert (triples(forward), triples(backward)) == (best_of(values, 1), best_of(values.T.copy(), 1))
+    assert 0 < scanned < 200

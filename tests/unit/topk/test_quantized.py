@@ -50,13 +50,14 @@ def every_tile(
 ) -> Iterator[tuple[Tiles, slice | Places, slice]]:
     """Yield all tiles of a full scan, of inverted lists, and of rows that all have their own scale."""
     blocks = np.arange(0, 70, 64), np.arange(0, 300, 128)
-    scan = Tiles(*quantize_both(left, right, score, dtype, blocks), both=True)
+    scan = Tiles(*quantize_both(left, right, score, dtype, blocks), row_numbers=np.arange(70))
     for rows in chunks(70, 64):
         yield from ((scan, rows, columns) for columns in chunks(300, 128))
     starts = np.array([0, 7, 130, 131, 290])
     orders = np.arange(70), np.random.default_rng(0).permutation(300)
     for both, blocks_of_columns in ((False, starts), (True, starts), (True, None)):
-        lists = Tiles(*quantize_both(left, right, score, dtype, (None, blocks_of_columns), orders), both=both)
+        sides = quantize_both(left, right, score, dtype, (None, blocks_of_columns), orders)
+        lists = Tiles(*sides, row_numbers=np.arange(70) if both else None)
         for some in np.split(np.random.default_rng(1).permutation(70), [1, 40]):
             for start, stop in zip(starts, [*starts[1:], 300], strict=True):
                 yield lists, some, slice(int(start), min(int(start) + 128, int(stop)))
