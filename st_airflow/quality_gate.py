@@ -29,8 +29,8 @@ class Metric:
     """A number in a job's result.
 
     Attributes:
-        place: The keys to it, joined by dots. If it is a table of numbers, they are added.
-        rows: The place of the number of rows for percentages; "" if a percentage makes no sense.
+        place: Where it is in the result: keys, joined by dots. If it is a table of numbers, they are added.
+        rows: Where the number of rows for percentages is; "" if a percentage makes no sense.
         needs: A field of the job without which the metric is not counted.
         absent: The value if the result does not have it.
     """

@@ -11,7 +11,7 @@ from st_spark.tables.columns import check_columns
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Columns of a prepared corpus, besides those that every join has.
+# Columns of a prepared corpus, in addition to the columns of every join.
 TEXT, LANGUAGE = "_text", "_language"
 
 
@@ -48,10 +48,10 @@ class Corpus:
 
 
 def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePair:
-    """Return both sides as the inputs of a join, which compares rows only within a document if there is its column.
+    """Return both sides as the inputs of a join. With a document column, rows are compared only within a document.
 
     Raises:
-        InputError: A column is missing or has a wrong type; only one side has texts; a language without its column.
+        InputError: A column is missing or has a wrong type; only one side has texts; or a language has no column.
     """
     if (source.text is None) != (target.text is None):
         raise InputError("Only one table has a text column.", "name both source_text and target_text, or none.")

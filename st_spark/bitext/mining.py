@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from st_spark.join.input_stats import InputStats
 
-# One task chooses among so many neighbours, some 100 bytes each.
+# One task chooses among at most this many neighbours, some 100 bytes each.
 _ONE_TASK = 8_000_000
 
 
@@ -170,7 +170,7 @@ def mine(
 
 
 def with_metadata(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
-    """Return the pairs with the facts as metadata of their score column, which JSON can hold."""
+    """Return the pairs with the facts, as JSON values, in the metadata of their score column."""
     kept = {name: value for name, value in facts.items() if value not in (-math.inf, math.inf)}
     return pairs.select(*(described(sf.col(SCORE), kept) if name == SCORE else name for name in pairs.columns))
 

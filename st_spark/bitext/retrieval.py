@@ -135,7 +135,7 @@ def select(forward: Pairs, backward: Pairs, rule: Rule, rejected: tuple[Places, 
 
 
 def one_to_one(source: Places, target: Places) -> Places:
-    """Go through pairs in their order; return the places of those whose two rows are not taken yet."""
+    """Go through pairs in their order, and return the places of the pairs whose two rows are not taken yet."""
     taken, places = [bytearray(int(rows.max(initial=-1)) + 1) for rows in (source, target)], []
     sources, targets = taken
     for place, (one, other) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):

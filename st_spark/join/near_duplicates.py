@@ -32,7 +32,7 @@ _NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class DuplicateGroups:
-    """Groups that are planned, and what is known of them.
+    """Planned groups, and facts about them.
 
     Attributes:
         groups: See near_duplicates().
@@ -48,7 +48,7 @@ class DuplicateGroups:
     facts: dict[str, Any]
 
 
-def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, and what is asked)
+def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, and the options)
     df: "DataFrame",
     threshold: float = 0.9,
     *,
@@ -134,7 +134,7 @@ def checked_threshold(request: Request, linkage: str) -> float:
     if best is not None and threshold > best:
         hint = "; it is minus the distance" if request.score == "euclidean" else ""
         raise InputError(
-            f"No {request.score} score reaches the threshold {threshold}.", f"give one of at most {best}{hint}."
+            f"No {request.score} score reaches the threshold {threshold}.", f"give a threshold of at most {best}{hint}."
         )
     return threshold
 

@@ -1,4 +1,4 @@
-"""What is asked of a join, and how large its tasks may be."""
+"""The options of a join, and the sizes of its tasks."""
 
 import math
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ class Settings:
     """Sizes of tasks. They change memory and speed, and never the result of an exact join.
 
     Attributes:
-        task_bytes: Vectors that a task of an exact join may hold, with their quantised values.
+        task_bytes: Bytes that the vectors of a task of an exact join may take, with their quantised values.
         grid: Left and right blocks of an exact join, and of each large key; None for the cheapest.
-        max_tasks: Spark keeps books on every pair of a task that writes rows and one that reads them.
-        partition_bytes: Vectors of a partition of inverted lists.
-        min_partition_bytes: Fewer are not worth a task.
+        max_tasks: Most tasks of a shuffle. Spark keeps a record for each pair of a writing and a reading task.
+        partition_bytes: Bytes of the vectors in a partition of inverted lists.
+        min_partition_bytes: A smaller partition is not worth a task.
         max_left: Left rows of a task of an approximate join, as a share of the rows of a partition.
     """
 
@@ -35,7 +35,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a join. See similarity_join.similarity_join() for the fields.
+    """The options of a join. See similarity_join.similarity_join() for the fields.
 
     Raises:
         InputError: A value that cannot work.
@@ -51,7 +51,7 @@ class Request:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
+        """Check the fields."""
         if self.k is None and self.threshold is None:
             raise InputError(
                 "Neither k nor a threshold is given.", "give k=10 for neighbours or threshold=0.9 for pairs."
@@ -70,5 +70,5 @@ class Request:
 
 
 def described(score: "Column", facts: dict[str, Any]) -> "Column":
-    """Return the score column with metadata that says how it was made. The number of tasks is of the run alone."""
+    """Return the score column with the facts as metadata, without the number of tasks: it differs between runs."""
     return score.alias("score", metadata=column_metadata(facts | {"tasks": None}))

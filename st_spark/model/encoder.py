@@ -237,7 +237,7 @@ def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _placed(out: Floats, rows: npt.NDArray[np.int64], vectors: Floats) -> Floats:
-    """Return `out` with these vectors in their rows, or the vectors themselves if they are all, in order."""
+    """Write vectors to their rows of `out` and return it; if they are all rows in order, return them uncopied."""
     if len(rows) == len(out) and vectors.flags.c_contiguous and (rows == np.arange(len(out))).all():
         return vectors
     out[rows] = vectors

@@ -127,7 +127,7 @@ def checked_ranges(precision: str, ranges: npt.ArrayLike | None) -> Ranges | Non
     if ranges is None:
         return None
     if precision not in RANGED:
-        raise InputError(f"precision={precision!r} uses no ranges.", "leave ranges= out.")
+        raise InputError(f"precision={precision!r} does not use ranges.", "leave ranges= out.")
     try:
         array = np.asarray(ranges, np.float32)
     except (ValueError, TypeError) as error:

@@ -93,7 +93,7 @@ def _bar(rows: int) -> Iterator[Callable[[int], None]]:
 
         def show(done: int) -> None:
             bar.n = max(done, bar.n)
-            bar.refresh()  # its time goes on also when no task has ended
+            bar.refresh()  # shows the time also if no task has ended
 
         yield show
 

@@ -1,4 +1,4 @@
-"""Rows to the tasks of an approximate join.
+"""Assign rows to the tasks of an approximate join.
 
 Neighbouring inverted lists form a partition, which is searched in one task: a left row, which probes neighbouring
 lists, then goes to few tasks.
@@ -51,14 +51,14 @@ class ListTasks:
         return np.concatenate(([0], np.cumsum(self.left * self.right)))
 
     def of_right(self, lists: Places, row_hash: Places) -> tuple[Places, Places]:
-        """Return for each copy of right rows the row number and the task. [n] lists and hashes of the rows."""
+        """Return the row number and the task of each copy of the right rows. `lists` and `row_hash` are [n]."""
         row, block = _repeated(self.left[self.partition[lists]])
         partition = self.partition[lists[row]]
         right = self.right[partition]
         return row, self.first[partition] + block * right + row_hash[row] % right
 
     def of_left(self, probes: Places, row_hash: Places) -> tuple[Places, Places, Places]:
-        """Return for each list to search the left row number, the task and the list. Probes are [n, nprobe]."""
+        """Return the left row number, the task and the list of each search. `probes` is [n, nprobe]."""
         probe, block = _repeated(self.right[self.partition[probes.ravel()]])
         row, lists = probe // probes.shape[1], probes.ravel()[probe]
         partition = self.partition[lists]

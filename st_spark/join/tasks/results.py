@@ -24,7 +24,7 @@ _BATCH_ROWS = 1 << 20
 
 @dataclass(frozen=True)
 class TopK:
-    """Finds the k best right rows of each left row, of those with a score of at least the threshold.
+    """Finds the k best right rows of each left row, with scores of at least the threshold.
 
     In a self join a row is no neighbour of itself. Pairs are ranked if no other task has pairs of these left rows.
     """

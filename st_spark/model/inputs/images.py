@@ -1,4 +1,4 @@
-"""Recognise and decode the images that a model gets, and collect those that cannot be read."""
+"""Recognise and decode the images that a model gets, and collect the problems of unreadable ones."""
 
 import io
 import os
@@ -117,7 +117,7 @@ class Images:
 
     @property
     def truncated(self) -> npt.NDArray[np.bool_]:
-        """Return False for each image, [n]: nothing is cut off but by the processor's crop."""
+        """Return False for each image, [n]: the processor's crop does not count."""
         return np.zeros(len(self.sources), np.bool_)
 
     def take(self, rows: npt.NDArray[np.int64], device: torch.device) -> ImageBatch:

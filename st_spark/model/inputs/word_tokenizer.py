@@ -34,7 +34,7 @@ _FILES = {
 
 
 class WordTokenizer:
-    """Texts to the ids of their known words.
+    """Turns texts into the ids of their known words.
 
     Args:
         vocab: The words; a word's id is its position.
@@ -79,7 +79,7 @@ class WordTokenizer:
 
 
 class SubwordTokenizer:
-    """Texts to the ids of a transformers tokenizer, with its special tokens; the end is cut off, special or not.
+    """Turns texts into the ids of a transformers tokenizer. Long texts lose their last tokens, special ones too.
 
     Args:
         folder: The folder of the tokenizer.

@@ -54,7 +54,7 @@ def test_in_a_triangular_grid_each_pair_of_rows_is_in_one_task(spark: "SparkSess
 
 @pytest.fixture(params=[False, True], ids=["PySpark 4.1", "PySpark 3.5"])
 def pyspark(spark: "SparkSession", request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DataFrames with and without repartitionById()."""
+    """Run the test with and without repartitionById()."""
     if request.param:
         for kind in type(spark.range(1)).__mro__:
             if "repartitionById" in vars(kind):

@@ -30,7 +30,7 @@ ID_AND_VECTOR = {"left": ("id", "embedding")}
 
 @pytest.fixture(params=[(1, 1), (3, 2)], ids=["one task", "3 x 2"])
 def grid(request: pytest.FixtureRequest) -> Settings:
-    """A grid that no table as small would get."""
+    """A grid of several blocks, which a table this small would not get."""
     return Settings(grid=request.param)
 
 
@@ -112,7 +112,7 @@ def test_several_keys_must_all_be_equal(spark: "SparkSession") -> None:
     assert rows(st_spark.similarity_join(df, k=3, on=["one", "two"])) == expected
 
 
-def test_no_row_gets_invented_neighbours(spark: "SparkSession") -> None:
+def test_a_row_gets_no_more_neighbours_than_there_are(spark: "SparkSession") -> None:
     vectors = random_vectors(11, 4, 3)
     few = frame(spark, range(4), vectors)
     empty = few.where("id < 0")
