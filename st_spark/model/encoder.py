@@ -165,7 +165,7 @@ class SentenceTransformer:
             show_progress_bar=bool(show_progress_bar),
             task=task,
         )
-        images.refuse_unread(encoded.problems)
+        images.raise_for_unreadable(encoded.problems)
         vectors = quantization.quantise(encoded.vectors, precision, ranges)
         return vectors[0] if single else vectors
 

@@ -2,12 +2,11 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psutil
 import pyspark
 
 from tests.support.paths import ROOT
+from tests.support.processes import end
 
 _SPARK = Path(pyspark.__file__).parent
 _SECONDS = 60
@@ -83,7 +83,7 @@ def cluster(folder: Path, workers: int = 2, options: tuple[str, ...] = ()) -> It
         yield Cluster(master, scratch, logs)
     finally:
         for process in reversed(started):
-            _end(process)
+            end(process)
 
 
 def _start(log: Path, settings: list[str], name: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -118,17 +118,3 @@ def _wait_for(log: Path, pattern: str) -> str:
             return match[match.lastindex or 0]
         time.sleep(0.1)
     raise TimeoutError(f"no {pattern!r} in {log}: {log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a daemon and what it started: executors and their Python workers."""
-    try:
-        children = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        children = []
-    for child in children:
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            child.kill()
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

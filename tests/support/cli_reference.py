@@ -1,4 +1,4 @@
-"""Writes the options of each command into docs/reference/cli.md: `make docs` keeps the page as the help texts are.
+"""Write the options of each command into docs/reference/cli.md. `make docs` calls this, so the page matches --help.
 
 python -m tests.support.cli_reference
 """

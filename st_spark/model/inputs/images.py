@@ -73,7 +73,7 @@ def _in_rgb(image: "Image") -> "Image":
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def refuse_unread(problems: Mapping[int, str]) -> None:
+def raise_for_unreadable(problems: Mapping[int, str]) -> None:
     """Raise InputError with the first problem, if there are any (see Images)."""
     if problems:
         first = min(problems)

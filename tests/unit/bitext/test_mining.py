@@ -1,4 +1,4 @@
-"""What mine_bitext and score_pairs reject before any Spark job: a schema is enough to see it."""
+"""mine_bitext and score_pairs reject wrong options before any Spark job: a schema is enough."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,13 @@ for name in ("source_embedding", "target_embedding"):
 
 @dataclass(frozen=True)
 class Table:
-    """A DataFrame that can do nothing but show its schema."""
+    """A stand-in for a DataFrame that has only a schema."""
 
     schema: StructType
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns."""
+        """Return the names of the columns."""
         return list(self.schema.names)
 
 

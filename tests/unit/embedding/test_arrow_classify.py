@@ -91,13 +91,13 @@ def test_a_label_model_with_another_vector_size_is_an_error(
 
 
 class Fixed:
-    """A model whose vectors are given: zeros, NaN and ties, which no checkpoint gives at will."""
+    """A model that gives chosen vectors: zeros, NaN and ties."""
 
     def __init__(self, table: dict[str, list[float]]) -> None:
         self.table = table
 
     def embed(self, texts: list[Any], **options: Any) -> Any:
-        """Their vectors, of length 1."""
+        """Return the vectors of the texts, with length 1."""
         from st_spark.model.encoder import Encoded
 
         vectors = np.array([self.table[text] for text in texts], np.float32)

@@ -111,7 +111,7 @@ def test_values_outside_the_ranges_are_clipped() -> None:
         ("binary", np.zeros((2, 32)), "does not use ranges"),
     ],
 )
-def test_what_cannot_be_quantised_says_why(
+def test_wrong_vectors_and_ranges_are_rejected_with_the_reason(
     model: SentenceTransformer, precision: str, ranges: Any, problem: str
 ) -> None:
     with pytest.raises(InputError, match=problem):
