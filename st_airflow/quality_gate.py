@@ -31,7 +31,7 @@ class Metric:
     Attributes:
         place: Where it is in the result: keys, joined by dots. If it is a table of numbers, they are added.
         rows: Where the number of rows for percentages is; "" if a percentage makes no sense.
-        needs: A field of the job without which the metric is not counted.
+        needs: The field of the job that the metric needs; "" if it needs none.
         absent: The value if the result does not have it.
     """
 

@@ -39,7 +39,7 @@ class Histogram:
         return sum(count for bar, count in self.bars.items() if bar >= first)
 
     def thresholds(self) -> list[float]:
-        """Return about _LINES round numbers over the range of scores, without outliers."""
+        """Return about _LINES round thresholds that cover the scores, except outliers."""
         low, high = self._quantile(_OUTLIERS), self._quantile(1 - _OUTLIERS)
         step = next((size for size in (1, 2, 5, 10, 20) if (high - low) / size <= _LINES), 50)
         return [round(bar * _WIDTH, 4) for bar in range(low // step * step, high + 1, step)]

@@ -59,7 +59,7 @@ class Rule:
             raise InputError("The threshold is NaN.", "give a number, or -inf for all pairs.")
         if self.margin != "ratio" and self.threshold >= 1:
             raise InputError(
-                f"A margin of kind {self.margin!r} is never above {self.threshold:g}.",
+                f"The {self.margin!r} margin is never above {self.threshold:g}.",
                 "give a lower threshold: the default, 1.06, is for ratios.",
             )
 

@@ -112,7 +112,7 @@ def _reads_images(encoded: "DataFrame") -> bool:
 
 
 def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str, "Column"]:
-    """Return the conditions that every such job counts rows by."""
+    """Return the conditions by which embed and classify jobs count rows."""
     null, empty = sf.lit(False), sf.lit(True)
     for name in job.text_columns:
         text, binary = quoted_column(name), isinstance(encoded.schema[name].dataType, BinaryType)

@@ -45,9 +45,9 @@ _LEFT_ROWS, _RIGHT_ROWS = "_left_rows", "_right_rows"
 
 @dataclass(frozen=True)
 class Grid:
-    """Numbers of left and right blocks. Each left block meets each right one.
+    """Numbers of left and right blocks. Each left block is compared with each right one.
 
-    In a triangular grid, for the pairs of one table, each block meets itself and the blocks after it.
+    In a triangular grid, for the pairs of one table, each block is compared with itself and the blocks after it.
     """
 
     left: int

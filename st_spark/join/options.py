@@ -19,7 +19,7 @@ class Settings:
     Attributes:
         task_bytes: Bytes that the vectors of a task of an exact join may take, with their quantised values.
         grid: Left and right blocks of an exact join, and of each large key; None for the cheapest.
-        max_tasks: Most tasks of a shuffle. Spark keeps a record for each pair of a writing and a reading task.
+        max_tasks: Maximum number of tasks of a shuffle. Spark keeps a record for each pair of writing and reading task.
         partition_bytes: Bytes of the vectors in a partition of inverted lists.
         min_partition_bytes: A smaller partition is not worth a task.
         max_left: Left rows of a task of an approximate join, as a share of the rows of a partition.

@@ -67,7 +67,7 @@ def run_tasks(
         reader: Reads the blocks.
         work: Called once for each task and key, in no order, on the workers. It is pickled.
         schema: The columns that the work returns.
-        max_tasks: Most Spark tasks. If there are more tasks, a Spark task does several, one after the other.
+        max_tasks: Maximum number of Spark tasks. With more tasks, a Spark task does several, one after the other.
     """
     spark_tasks = min(tasks, max_tasks)
     placed = repartition_tasks(rows, spark_tasks)

@@ -50,7 +50,9 @@ class ClassifyJob(DefaultEncoding, InputTable, OutputTable, NewColumn):
     output_column: str = option("name of the new column: label, score and all scores", "classification")
     prompt: str | None = option("text to put before every text, but not before labels", None)
     labels: str | None = option("labels, separated by commas", None)
-    labels_table: str | None = option("path or catalog name of a table of labels (not --labels)", None, table=True)
+    labels_table: str | None = option(
+        "path or catalog name of a table of labels (instead of --labels)", None, table=True
+    )
     label_column: str = option("column of --labels-table with the labels", "label")
     template: str = option("text that the model reads for a label; {} is the label: 'a photo of a {}'", "{}")
     label_model: str | None = option("model for the labels (default: --model), such as one for another language", None)
@@ -109,7 +111,9 @@ class DedupJob(InputTable, OutputTable, PairOptions):
     kind: ClassVar[str] = "dedup"
 
     threshold: float = option("lowest score of a pair", 0.9)
-    linkage: str = option("group rows by chains of pairs, or around a leader row", "components", choices=LINKAGES)
+    linkage: str = option(
+        "group all rows that pairs connect, or only rows near a leader row", "components", choices=LINKAGES
+    )
     max_pairs: int = option("limit on the number of pairs, with --linkage leader", 100_000_000)
 
 
@@ -126,19 +130,21 @@ class MineJob(OutputTable, VectorOptions):
     target_id_column: str | None = option("ID column of the target table (default: --id-column)", None)
     target_column: str | None = option("vector column of the target table (default: the only one)", None)
     target_text_column: str | None = option("text column of the target table (default: --text-column)", None)
-    text_column: str | None = option("text column; the texts are embedded, filtered or written", None)
+    text_column: str | None = option("text column, to embed, filter or write the texts", None)
     model: str | None = option("hub name, folder, or package:NAME (default: LaBSE if there are no vectors)", None)
     k: int = option("neighbours per row for the margin", 4, short="-k", least=1)
-    margin: str = option("cosine alone, minus its neighbours' mean, or divided by it", "ratio", choices=MARGINS)
-    retrieval: str = option("which best pairs to keep; max: one to one, best first", "max", choices=RETRIEVALS)
+    margin: str = option(
+        "score: the cosine, the cosine minus the neighbours' mean, or divided by it", "ratio", choices=MARGINS
+    )
+    retrieval: str = option("pairs to keep; max is one to one, the best scores first", "max", choices=RETRIEVALS)
     candidates: str = option("pairs of a row to choose from: the best one, or all k", "best", choices=CANDIDATES)
     threshold: float = option("keep pairs with a score above this", 1.06)
     document_column: str | None = option("document column; rows are only paired within a document", None)
     language_column: str | None = option("language column; rows in other languages are skipped", None)
     source_language: str | None = option("language of the source, such as de", None)
     target_language: str | None = option("language of the target", None)
-    min_chars: int = option("shortest text", 10)
-    max_chars: int = option("longest text", 500)
+    min_chars: int = option("shortest text to use, in characters", 10)
+    max_chars: int = option("longest text to use, in characters", 500)
     max_symbols: float = option("largest share of digits and punctuation in a text", 0.5)
     max_ratio: float = option("largest ratio of the two text lengths", 3.0)
     max_alike: float = option("largest share of equal letters; above it, a pair counts as a copy", 0.9)

@@ -15,7 +15,7 @@ MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
 def main() -> None:
-    """Replace what follows the mark."""
+    """Replace the part of the page below MARK."""
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(text[: text.index(MARK)] + MARK + "".join(map(section, JOBS.values())), encoding="utf-8")
 

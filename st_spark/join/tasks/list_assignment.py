@@ -31,7 +31,7 @@ _POWER_ROUNDS = 8
 class ListTasks:
     """Which tasks the rows of a list go to.
 
-    A partition is divided into blocks as an exact join is: each left block meets each right block in a task. Most
+    A partition is divided into blocks as in an exact join: a task compares a left block with a right block. Most
     partitions are one task. A list larger than a partition has several right blocks, and one that many left rows probe
     has several left blocks.
 
@@ -146,7 +146,7 @@ class ListAssignment:
 
 
 def _bisect(lists: Places, centroids: Matrix, weights: Weights, target: float) -> list[Places]:
-    """Halve lists along their longest direction until no part is heavier than the target, or has one list."""
+    """Halve lists along their longest direction until each part has at most the target weight, or one list."""
     done, waiting = [], [lists] if len(lists) else []
     while waiting:
         group = waiting.pop()

@@ -100,7 +100,7 @@ def pair_batches(
 
 
 def list_batch(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs) -> pa.RecordBatch:
-    """Return sorted pairs as a row for each left row: left_id, right_id (a list, the best first), score (a list).
+    """Return sorted pairs as one row for each left row: left_id, right_id (list, best first), score (list).
 
     Lists of pairs are shuffled many times faster than pairs.
     """

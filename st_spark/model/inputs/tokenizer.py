@@ -64,7 +64,7 @@ class Tokenizer:
 
     Args:
         folder: The checkpoint.
-        max_length: Most tokens of a text, special ones included. None for the limit in the tokenizer's files.
+        max_length: Maximum number of tokens of a text, special ones included. None for the limit in its files.
         lower_case: Lower-case texts first (do_lower_case of sentence_bert_config.json).
         options: Further arguments of AutoTokenizer (tokenizer_args), except trust_remote_code.
     """

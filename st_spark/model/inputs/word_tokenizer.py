@@ -41,7 +41,7 @@ class WordTokenizer:
         stop_words: Words that are dropped.
         spellings: Functions for a word that is not in the vocabulary, each applied to the result of the one before.
         split: Splits texts into words.
-        max_length: Most words of a text; the rest is cut off. None for no limit.
+        max_length: Maximum number of words of a text; the rest is cut off. None for no limit.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class SubwordTokenizer:
 
     Args:
         folder: The folder of the tokenizer.
-        max_length: Most tokens of a text; None for no limit.
+        max_length: Maximum number of tokens of a text; None for no limit.
     """
 
     def __init__(self, folder: Path, max_length: int | None) -> None:
@@ -146,7 +146,7 @@ class PhraseSplitter:
     Args:
         vocab: The words and phrases.
         separator: Text between the words of a phrase; None for no phrases.
-        longest: Most words of a phrase.
+        longest: Maximum number of words of a phrase.
 
     Raises:
         ModelError: NLTK is not installed.
@@ -199,7 +199,7 @@ def load(folder: Path, class_path: object, max_length: int | None) -> WordTokeni
     Args:
         folder: The module's folder.
         class_path: tokenizer_class in the module's config.
-        max_length: Most words of a text.
+        max_length: Maximum number of words of a text.
 
     Raises:
         ModelError: An unknown class, or a broken file.
