@@ -110,12 +110,12 @@ def _condition(name: str, text: str, job: Job) -> Condition:
 
 
 def _number(result: Mapping[str, Any], place: str, absent: float) -> float:
-    found: Any = result
+    value: Any = result
     for key in place.split("."):
-        found = found.get(key, {}) if isinstance(found, Mapping) else {}
-    if isinstance(found, Mapping):
-        return float(sum(found.values())) if found else absent
-    return absent if found is None else float(found)
+        value = value.get(key, {}) if isinstance(value, Mapping) else {}
+    if isinstance(value, Mapping):
+        return float(sum(value.values())) if value else absent
+    return absent if value is None else float(value)
 
 
 def _counts(names: str, place: str, rows: str) -> dict[str, Metric]:

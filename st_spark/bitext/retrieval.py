@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from st_spark.bitext.margins import margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Scores
 
@@ -53,8 +53,7 @@ class Rule:
         if self.k < 1:
             raise InputError(f"k is {self.k}.", "ask for 1 neighbour or more.")
         for name, allowed in (("margin", MARGINS), ("retrieval", RETRIEVALS), ("candidates", CANDIDATES)):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)!r} is unknown.", f"choose one of {', '.join(allowed)}.")
+            check_choice(name, getattr(self, name), allowed)
         if math.isnan(self.threshold):
             raise InputError("The threshold is NaN.", "give a number, or -inf for all pairs.")
         if self.margin != "ratio" and self.threshold >= 1:

@@ -124,9 +124,9 @@ def collect_stats(
             _check_duplicates(df.where(reasons[side].isNull()), names[side])
     copied = {side for side, what in repeated if what != row_stats.IDS}
     left, *right = (_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both)))
-    found = InputStats(left, right[0] if right else None, counts[_CORE].total())
-    _check_dimensions(found, names)
-    return found
+    result = InputStats(left, right[0] if right else None, counts[_CORE].total())
+    _check_dimensions(result, names)
+    return result
 
 
 def _columns(

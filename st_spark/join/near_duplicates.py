@@ -9,7 +9,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DoubleType, StructField, StructType
 
 from st_spark.choices import LINKAGES
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.join import exact, ivf
 from st_spark.join.exact_copies import SELF_SCORE, drop_rows, find_copies, hash_vectors
 from st_spark.join.grouping import components, leaders
@@ -127,8 +127,7 @@ def find_groups(
 
 def checked_threshold(request: Request, linkage: str) -> float:
     """Return the threshold. Raise InputError if no score can reach it, or the linkage is unknown."""
-    if linkage not in LINKAGES:
-        raise InputError(f"linkage={linkage!r} is unknown.", f"choose one of {', '.join(LINKAGES)}.")
+    check_choice("linkage", linkage, LINKAGES)
     threshold, best = request.threshold, _BEST.get(request.score)
     assert threshold is not None
     if best is not None and threshold > best:

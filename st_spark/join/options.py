@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from st_spark.choices import METHODS, OVERFLOWS, SCORES
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.tables.metadata import column_metadata
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class Request:
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise InputError(f"The threshold is {self.threshold}.", "give a number.")
         for name, allowed in (("score", SCORES), ("method", METHODS), ("overflow", OVERFLOWS)):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)!r} is unknown.", f"choose one of {', '.join(allowed)}.")
+            check_choice(name, getattr(self, name), allowed)
         if not 0 < self.recall <= 1:
             raise InputError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
         if self.max_pairs < 1:

@@ -46,7 +46,7 @@ def mine(**options: Any) -> None:
         ({"source_text": "id", "target_text": "id"}, "holds bigint, not strings"),
         ({"document_id": "doc"}, "no column 'doc'"),
         ({"languages": ("de", "en")}, "Languages and a language column"),
-        ({"languages": ("de", "en"), "language_column": "text"}, "only with texts"),
+        ({"languages": ("de", "en"), "language_column": "text"}, "needs text columns"),
         ({"source_vector": "id"}, "holds bigint"),
     ],
 )
