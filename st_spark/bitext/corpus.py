@@ -1,4 +1,4 @@
-"""Corpus: one side of a bitext, a table and the names of its columns."""
+"""One side of a bitext: a table, and the names of its columns."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

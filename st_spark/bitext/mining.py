@@ -140,7 +140,7 @@ def mine(
 ) -> Mined:
     """Mine as mine_bitext() does, with the same arguments, and also return counts and measurements.
 
-    Up to `one_task` neighbours, one task chooses the pairs; above, all tasks do.
+    One task chooses among at most `one_task` neighbours. All tasks share the work if there are more.
     """
     Request(method=method)
     with_texts = source.text is not None

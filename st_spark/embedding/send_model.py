@@ -33,7 +33,7 @@ class ModelBundle:
     Attributes:
         transport: "path", "hub", "broadcast" or "artifact".
         fingerprint: The content key of the model.
-        name: The folder for "path", the hub's name for "hub"; for messages otherwise.
+        name: The folder for "path", the hub name for "hub", else a name for messages.
         revision: The commit on the hub, for "hub".
         pieces: The files: relative name, and a broadcast variable or the name of an artifact. A large file has several
             pieces, one after another.

@@ -23,7 +23,7 @@ Stages = Iterable[tuple[int, int, int]]
 
 @contextmanager
 def follow(spark: "SparkSession", rows: int, tasks: int) -> Iterator[None]:
-    """Show how many rows are done while the action inside runs.
+    """Show how many rows are done while a Spark action runs inside `with`.
 
     Args:
         spark: The session of the action. This thread must start the action.

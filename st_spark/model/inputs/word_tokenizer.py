@@ -141,7 +141,7 @@ def _is_ascii(strings: pa.Array) -> bool:
 
 
 class PhraseSplitter:
-    """Splits with NLTK's word_tokenize, then joins words that are a phrase of the vocabulary: "New_York".
+    """Splits with NLTK's word_tokenize, then joins words that form a phrase in the vocabulary: "New_York".
 
     Args:
         vocab: The words and phrases.

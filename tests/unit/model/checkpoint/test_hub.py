@@ -209,7 +209,7 @@ def test_folder_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_revision_of_a_folder_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="has no revisions, but revision 'v1'"):
+    with pytest.raises(ModelError, match="without revisions, but revision 'v1'"):
         hub.resolve(tmp_path, "v1")
 
 
