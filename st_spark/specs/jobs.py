@@ -49,10 +49,8 @@ class ClassifyJob(DefaultEncoding, InputTable, OutputTable, NewColumn):
     text_column: str = option("text column, or image column for a CLIP model")
     output_column: str = option("name of the new column: label, score and all scores", "classification")
     prompt: str | None = option("text to put before every text, but not before labels", None)
-    labels: str | None = option("labels, separated by commas", None)
-    labels_table: str | None = option(
-        "path or catalog name of a table of labels (instead of --labels)", None, table=True
-    )
+    labels: str | None = option("labels, separated by commas; or use --labels-table", None)
+    labels_table: str | None = option("path or catalog name of a table of labels", None, table=True)
     label_column: str = option("column of --labels-table with the labels", "label")
     template: str = option("text that the model reads for a label; {} is the label: 'a photo of a {}'", "{}")
     label_model: str | None = option("model for the labels (default: --model), such as one for another language", None)
@@ -111,9 +109,7 @@ class DedupJob(InputTable, OutputTable, PairOptions):
     kind: ClassVar[str] = "dedup"
 
     threshold: float = option("lowest score of a pair", 0.9)
-    linkage: str = option(
-        "group all rows that pairs connect, or only rows near a leader row", "components", choices=LINKAGES
-    )
+    linkage: str = option("group all rows that pairs connect, or rows near a leader", "components", choices=LINKAGES)
     max_pairs: int = option("limit on the number of pairs, with --linkage leader", 100_000_000)
 
 
@@ -133,9 +129,7 @@ class MineJob(OutputTable, VectorOptions):
     text_column: str | None = option("text column, to embed, filter or write the texts", None)
     model: str | None = option("hub name, folder, or package:NAME (default: LaBSE if there are no vectors)", None)
     k: int = option("neighbours per row for the margin", 4, short="-k", least=1)
-    margin: str = option(
-        "score: the cosine, the cosine minus the neighbours' mean, or divided by it", "ratio", choices=MARGINS
-    )
+    margin: str = option("score: cosine, cosine minus the neighbours' mean, or ratio to it", "ratio", choices=MARGINS)
     retrieval: str = option("pairs to keep; max is one to one, the best scores first", "max", choices=RETRIEVALS)
     candidates: str = option("pairs of a row to choose from: the best one, or all k", "best", choices=CANDIDATES)
     threshold: float = option("keep pairs with a score above this", 1.06)

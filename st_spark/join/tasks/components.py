@@ -20,8 +20,7 @@ from st_spark.topk.scores import Places
 
 IdPairs = tuple[pa.Array, pa.Array]
 
-# Pairs are collected until there are this many, or as many as edges. Then they are merged. So each edge takes part in
-# few merges.
+# Pairs are merged when there are this many, and as many as edges of the forest. So each edge is merged few times.
 _HELD = 1 << 21
 
 

@@ -14,9 +14,8 @@ from st_spark.join.tasks.vector_column import read_vectors
 
 Hashes = npt.NDArray[np.uint64]
 
-# A row of the statistics is one of three. A count: the number of rows by the size of their vectors (-1 for null) and
-# by the reason to set them aside ("" for none). The hashes of a bucket, 8 bytes each. Or, without hashes, what is
-# repeated.
+# A row of the statistics is a count of rows by the size of their vectors (-1 for null) and by the reason to set them
+# aside ("" for none); or the hashes of a bucket, 8 bytes each; or, without hashes, what is repeated.
 SIDE, SIZE, REASON, ROWS, WHAT, BUCKET, HASHES = "side", "size", "reason", "rows", "what", "bucket", "hashes"
 SCHEMA = pa.schema(
     {SIDE: pa.int32(), SIZE: pa.int32(), REASON: pa.string(), ROWS: pa.int64(), WHAT: pa.string()}

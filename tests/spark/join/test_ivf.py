@@ -1,4 +1,4 @@
-"""method="ivf": the result reaches the wanted recall and reports its interval. Searching all lists gives the exact result."""
+"""method="ivf": the result reaches the wanted recall and reports its interval. Searching all lists is exact."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
