@@ -35,7 +35,7 @@ _TASKS_PER_CORE = 4
 
 @dataclass(frozen=True)
 class TunedIvf:
-    """Inverted lists that give the recall.
+    """Inverted lists, tuned for the wanted recall.
 
     Attributes:
         quantizer: Assigns rows to lists.

@@ -1,4 +1,4 @@
-"""near_duplicates: the groups of a float64 comparison of every pair."""
+"""near_duplicates gives the same groups as comparing every pair in float64."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

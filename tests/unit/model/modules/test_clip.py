@@ -131,8 +131,8 @@ def test_a_text_that_looks_like_an_image_is_a_text(
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        (lambda image: [image, "a cat"], "input 1 is 'a cat' (str), input 0 a Image"),
-        (lambda image: ["a cat", image], "input 1 is an image (Image), input 0 a str"),
+        (lambda image: [image, "a cat"], "input 1 is 'a cat' (str), but input 0 is of type Image"),
+        (lambda image: ["a cat", image], "input 1 is an image (Image), but input 0 is of type str"),
         (lambda image: [["a cat", "a dog"]], "input 0 is ['a cat', 'a dog'] (list)"),
         (lambda image: ["a cat", 3], "input 1 is 3 (int)"),
         (lambda image: [None], "input 0 is None (NoneType)"),
