@@ -95,7 +95,7 @@ def embed_sentences(data: Path) -> None:
 
 
 def _sentences(data: Path) -> Iterator[str]:
-    """Yield the English sentences, then those of other languages in Latin script, which the model can read."""
+    """Yield the English sentences, then sentences of other languages in Latin script, which the model can read."""
     sts, tatoeba = pq.read_table(data / "sts.parquet"), pq.read_table(data / "tatoeba.parquet")
     for column in (sts.column("sentence1"), sts.column("sentence2"), tatoeba.column("english")):
         yield from column.to_pylist()

@@ -122,11 +122,11 @@ class JobOperator(SparkSubmitOperator):
         """Return the result of an earlier try whose job finished although its worker was lost."""
         ti: Any = context["ti"]
         first = ti.max_tries - (self.retries or 0) + 1  # after the task was cleared, Airflow goes on counting tries
-        found = self._read() if ti.try_number > first else None
-        if found is None or "error" in found:
+        result = self._read() if ti.try_number > first else None
+        if result is None or "error" in result:
             return None
         self.log.info("An earlier try has finished this job: %s", self.result_path)
-        return self._set_report(found)
+        return self._set_report(result)
 
     def _run(self, context: "Context") -> dict[str, Any]:
         try:
@@ -134,15 +134,15 @@ class JobOperator(SparkSubmitOperator):
         except AirflowException as error:
             raise failures.explain(error, self._read()) from None
         # The return value of super() is not the result: it is None, or the state of a job that was found again.
-        found = self._read()
-        if found is None:
+        result = self._read()
+        if result is None:
             raise PlatformError(
                 f"The job has finished, but there is no result at {self.result_path}.",
                 "set `results` in the section [st_spark] to a folder that the Spark driver and this worker both reach.",
             )
-        if "error" in found:
-            raise failures.from_result(found)
-        return self._set_report(found)
+        if "error" in result:
+            raise failures.from_result(result)
+        return self._set_report(result)
 
     def _get_hook(self) -> "SparkSubmitHook":
         """Return the provider's hook. Its spark-submit ends with this task, and starts without an older result."""

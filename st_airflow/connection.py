@@ -1,4 +1,4 @@
-"""Checks of the Spark connection. Without them, spark-submit waits a minute for its master, or takes another one."""
+"""Check the Spark connection. Otherwise spark-submit waits a minute for its master, or uses another master."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def check(conn_id: str, settings: Mapping[str, Any], env: Mapping[str, Any] | No
     if shutil.which(program, path=(env or {}).get("PATH", os.environ.get("PATH"))) is None:
         raise PlatformError(
             f"There is no {program} on the PATH of this worker.",
-            "add the bin folder of a Spark, or pip install pyspark in a separate environment and add its bin folder.",
+            "add Spark's bin folder to it, or pip install pyspark in a separate environment and add its bin folder.",
         )
     master = str(settings["master"])
     addresses = re.findall(r"([^,/:]+):(\d+)", master.removeprefix("spark://")) if master.startswith("spark://") else []

@@ -52,8 +52,8 @@ def address(where: str) -> tuple[str, str]:
 
 def columns(job: Job) -> dict[str, list[tuple[str, str]]]:
     """Return the origins of each new column, as far as the job names them (a vector column may be found later)."""
-    found = {name: [(where, column) for where, column in origins if column] for name, origins in _origins(job).items()}
-    return {name: list(dict.fromkeys(origins)) for name, origins in found.items()}
+    pairs = {name: [(where, column) for where, column in origins if column] for name, origins in _origins(job).items()}
+    return {name: list(dict.fromkeys(origins)) for name, origins in pairs.items()}
 
 
 def _origins(job: Job) -> dict[str, Origins]:

@@ -1,4 +1,4 @@
-"""Ends spark-submit together with the task that started it."""
+"""End spark-submit together with the task that started it."""
 
 import ctypes
 import signal

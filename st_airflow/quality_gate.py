@@ -29,9 +29,9 @@ class Metric:
     """A number in a job's result.
 
     Attributes:
-        place: The keys to it, joined by dots. If it is a table of numbers, they are added.
-        rows: The place of the number of rows for percentages; "" if a percentage makes no sense.
-        needs: A field of the job without which the metric is not counted.
+        place: Where it is in the result: keys, joined by dots. If it is a table of numbers, they are added.
+        rows: Where the number of rows for percentages is; "" if a percentage makes no sense.
+        needs: The field of the job that the metric needs; "" if it needs none.
         absent: The value if the result does not have it.
     """
 
@@ -110,12 +110,12 @@ def _condition(name: str, text: str, job: Job) -> Condition:
 
 
 def _number(result: Mapping[str, Any], place: str, absent: float) -> float:
-    found: Any = result
+    value: Any = result
     for key in place.split("."):
-        found = found.get(key, {}) if isinstance(found, Mapping) else {}
-    if isinstance(found, Mapping):
-        return float(sum(found.values())) if found else absent
-    return absent if found is None else float(found)
+        value = value.get(key, {}) if isinstance(value, Mapping) else {}
+    if isinstance(value, Mapping):
+        return float(sum(value.values())) if value else absent
+    return absent if value is None else float(value)
 
 
 def _counts(names: str, place: str, rows: str) -> dict[str, Metric]:

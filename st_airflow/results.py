@@ -35,7 +35,7 @@ def default_folder(remote: bool) -> str:
 
 
 def name(keys: Sequence[str], job: str) -> str:
-    """Return the file name of a task's result: the same at each try, another for another job."""
+    """Return the file name of a task's result: the same for each try, different for different jobs."""
     plain = "/".join(re.sub(r"[^\w.=-]", "_", key) for key in keys)
     digest = hashlib.sha256("\0".join([*keys, job]).encode()).hexdigest()[:8]
     return f"{plain}-{digest}.json"

@@ -9,7 +9,7 @@ PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Precisions that need the range of each dimension.
 RANGED = ("int8", "uint8")
 
-# SIMILARITIES are those that models name; joins support SCORES.
+# Models name one of SIMILARITIES; joins support SCORES.
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
 SCORES = ("cosine", "dot", "euclidean")
 METHODS = ("exact", "ivf")

@@ -1,7 +1,7 @@
 """The errors of st-spark. Each message names the problem, the value, and the fix."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class StSparkError(Exception):
@@ -40,6 +40,12 @@ class SpecError(StSparkError, ValueError):
 
 class PlatformError(StSparkError):
     """A missing part of the system: Java, a package of the workers, a jar, a device."""
+
+
+def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
+    """Check that an option has one of its allowed values; InputError if not."""
+    if value not in allowed:
+        raise InputError(f"{name}={value!r} is unknown.", f"choose one of {', '.join(allowed)}.")
 
 
 def close(name: str, known: Iterable[str]) -> str | None:

@@ -1,1 +1,1 @@
-"""Tests: one module per room of the package, end-to-end runs in their own folder."""
+"""Tests: unit and Spark tests in the folders of the package, end-to-end runs in their own folder."""

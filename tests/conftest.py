@@ -31,7 +31,7 @@ _LIBRARIES = {"airflow", "pyspark", "sentence_transformers", "torch", "transform
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts Spark as slow: the tests with the fixture `spark`, and those of whole systems."""
+    """Mark tests that start Spark as slow: tests with the fixture `spark`, and end-to-end tests."""
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()) or "end_to_end" in item.path.parts:
             item.add_marker(pytest.mark.slow)
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fail a test that is slow and not marked so."""
+    """Fail a slow test that is not marked as slow."""
     loaded, start = set(sys.modules), sum(os.times()[:4])
     yield
     seconds = sum(os.times()[:4]) - start
@@ -62,7 +62,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 handwritten digits of 8 x 8 pixels as PNG files, and two files that are none, whose names begin with bad."""
+    """60 handwritten digits of 8 x 8 pixels as PNG files, and two files named bad... that are not images."""
     return clip_checkpoints.write_digits(tmp_path_factory.mktemp("digits"))
 
 
@@ -77,7 +77,7 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="session")
 def mpnet() -> Path:
-    """The real all-mpnet-base-v2, which tests/support/fetch_mpnet.py has put beside the code."""
+    """The real all-mpnet-base-v2, which tests/support/fetch_mpnet.py has downloaded."""
     folder = ROOT / ".cache" / "all-mpnet-base-v2"
     if not (folder / "model.safetensors").is_file():
         pytest.skip(f"no {folder.name} in .cache: run `make test`, which fetches it (405 MB)")

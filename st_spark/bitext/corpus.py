@@ -1,4 +1,4 @@
-"""Corpus: one side of a bitext, a table and the names of its columns."""
+"""One side of a bitext: a table, and the names of its columns."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from st_spark.tables.columns import check_columns
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Columns of a prepared corpus, besides those that every join has.
+# Columns of a prepared corpus, in addition to the columns of every join.
 TEXT, LANGUAGE = "_text", "_language"
 
 
@@ -48,10 +48,10 @@ class Corpus:
 
 
 def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePair:
-    """Return both sides as the inputs of a join, which compares rows only within a document if there is its column.
+    """Return both sides as the inputs of a join. With a document column, rows are compared only within a document.
 
     Raises:
-        InputError: A column is missing or has a wrong type; only one side has texts; a language without its column.
+        InputError: A column is missing or has a wrong type; only one side has texts; or a language has no column.
     """
     if (source.text is None) != (target.text is None):
         raise InputError("Only one table has a text column.", "name both source_text and target_text, or none.")
@@ -60,7 +60,7 @@ def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePai
             raise InputError("Languages and a language column are needed together.", "give both, or none of them.")
         if each.language_column is not None and each.text is None:
             raise InputError(
-                "Rows are selected by language only with texts.", "name source_text and target_text, or filter first."
+                "A language filter needs text columns.", "name source_text and target_text, or filter first."
             )
     keys = () if document is None else (key_name(0),)
     one, other = source.select("the source table", document), target.select("the target table", document)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from st_spark.join.input_stats import InputStats
 
-# One task chooses among so many neighbours, some 100 bytes each.
+# One task chooses among at most this many neighbours, some 100 bytes each.
 _ONE_TASK = 8_000_000
 
 
@@ -140,7 +140,7 @@ def mine(
 ) -> Mined:
     """Mine as mine_bitext() does, with the same arguments, and also return counts and measurements.
 
-    Up to `one_task` neighbours, one task chooses the pairs; above, all tasks do.
+    One task chooses among at most `one_task` neighbours. All tasks share the work if there are more.
     """
     Request(method=method)
     with_texts = source.text is not None
@@ -148,19 +148,19 @@ def mine(
         raise InputError("texts=True needs the text columns.", "name source_text and target_text.")
     filters = filters or TextFilters()
     sides, stats = prepare(table_pair(source, target, document_id), filters, (source.language, target.language))
-    found, limit, measured = find_nearest(sides, stats, rule.k, method, recall)
+    near, limit, measured = find_nearest(sides, stats, rule.k, method, recall)
     persisted: list[DataFrame] = []
     rejected: dict[str, int] = {}
     if with_texts or limit > one_task:
-        found = merge_directions(found, rule.k)
-        found = (_with_reasons(found, sides, filters) if with_texts else found).persist(StorageLevel.DISK_ONLY)
-        persisted.append(found)
-        counts = found.where(sf.col(REJECTED).isNotNull()).groupBy(REJECTED).agg(sf.count(sf.lit(1)))
+        near = merge_directions(near, rule.k)
+        near = (_with_reasons(near, sides, filters) if with_texts else near).persist(StorageLevel.DISK_ONLY)
+        persisted.append(near)
+        counts = near.where(sf.col(REJECTED).isNotNull()).groupBy(REJECTED).agg(sf.count(sf.lit(1)))
         rejected = dict(sorted(counts.collect())) if with_texts else {}
     if limit <= one_task:
-        pairs = choose_in_one_task(found, rule)
+        pairs = choose_in_one_task(near, rule)
     else:
-        pairs = retrieve(found, rule)
+        pairs = retrieve(near, rule)
         pairs = one_to_one(pairs, persisted, one_task // 4) if rule.retrieval == "max" else pairs
     if texts:
         both = [[sf.col(TEXT).alias(name)] for name in ("source_text", "target_text")]
@@ -170,7 +170,7 @@ def mine(
 
 
 def with_metadata(pairs: "DataFrame", facts: dict[str, Any]) -> "DataFrame":
-    """Return the pairs with the facts as metadata of their score column, which JSON can hold."""
+    """Return the pairs with the facts, as JSON values, in the metadata of their score column."""
     kept = {name: value for name, value in facts.items() if value not in (-math.inf, math.inf)}
     return pairs.select(*(described(sf.col(SCORE), kept) if name == SCORE else name for name in pairs.columns))
 

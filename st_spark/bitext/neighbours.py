@@ -60,9 +60,9 @@ def find_nearest(
         recall: With "ivf", the share of the true neighbours to find.
 
     Returns:
-        FORWARD, SOURCE, TARGET, COSINE: at least the k nearest of each row, in no order, as an exact search gives the k
-            nearest of each task that the row goes to;
-        the largest number of rows that there can be;
+        FORWARD, SOURCE, TARGET, COSINE, in no order: at least the k nearest of each row (an exact search gives the k
+            nearest in each task);
+        an upper limit on the number of these rows;
         how they were found: the number of "tasks", or the measured recall of each direction.
     """
     assert stats.right is not None

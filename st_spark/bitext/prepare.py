@@ -23,7 +23,7 @@ _NORMALIZED, _REASON = "_normalized_text", "_reason"
 def prepare(
     sides: TablePair, filters: TextFilters, languages: Sequence[str | None] = (None, None)
 ) -> tuple[TablePair, InputStats]:
-    """Count the rows and drop those that cannot be mined. Spark reads the inputs here.
+    """Count the rows, and drop rows that cannot be mined. Spark reads the inputs here.
 
     Args:
         sides: The rows; TEXT and LANGUAGE are optional.
@@ -85,7 +85,7 @@ def _same_vectors(hashed: "DataFrame", keys: tuple[str, ...]) -> "DataFrame":
 
 
 def _count_by_reason(source: "DataFrame", target: "DataFrame") -> list[dict[str, int]]:
-    """Count the rows of both by _REASON, in one Spark job."""
+    """Count the rows of both sides by _REASON, in one Spark job."""
     rows = source.select(sf.lit(0).alias("side"), _REASON).unionByName(target.select(sf.lit(1).alias("side"), _REASON))
     counts: list[dict[str, int]] = [{}, {}]
     for side, reason, count in sorted(rows.groupBy("side", _REASON).agg(sf.count(sf.lit(1))).collect()):

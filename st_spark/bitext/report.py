@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FIGURE, TEXT = "scores.png", "report.md"
 # Width of a bar of the histogram, and its range: the first and the last bar also count the scores beyond them.
 _WIDTH, _LOWEST, _HIGHEST = 0.01, -2.0, 4.0
-# The table of thresholds has about so many lines, and leaves out this share of scores at each end.
+# The table of thresholds has about _LINES lines, and leaves out the share _OUTLIERS of scores at each end.
 _LINES, _OUTLIERS = 20, 0.002
 # Pairs shown on each side of the threshold.
 _EXAMPLES = 12
@@ -39,13 +39,13 @@ class Histogram:
         return sum(count for bar, count in self.bars.items() if bar >= first)
 
     def thresholds(self) -> list[float]:
-        """Return about _LINES round numbers over the range of scores, without outliers."""
+        """Return about _LINES round thresholds that cover the scores, except outliers."""
         low, high = self._quantile(_OUTLIERS), self._quantile(1 - _OUTLIERS)
         step = next((size for size in (1, 2, 5, 10, 20) if (high - low) / size <= _LINES), 50)
         return [round(bar * _WIDTH, 4) for bar in range(low // step * step, high + 1, step)]
 
     def _quantile(self, share: float) -> int:
-        """Return the bar of the first score with more than this share of the scores below or in its bar."""
+        """Return the first bar at which the running count exceeds this share of all scores."""
         wanted, count = share * sum(self.bars.values()), 0
         for bar in sorted(self.bars):
             count += self.bars[bar]

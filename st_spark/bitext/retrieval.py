@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from st_spark.bitext.margins import margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Scores
 
@@ -53,13 +53,12 @@ class Rule:
         if self.k < 1:
             raise InputError(f"k is {self.k}.", "ask for 1 neighbour or more.")
         for name, allowed in (("margin", MARGINS), ("retrieval", RETRIEVALS), ("candidates", CANDIDATES)):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)!r} is unknown.", f"choose one of {', '.join(allowed)}.")
+            check_choice(name, getattr(self, name), allowed)
         if math.isnan(self.threshold):
             raise InputError("The threshold is NaN.", "give a number, or -inf for all pairs.")
         if self.margin != "ratio" and self.threshold >= 1:
             raise InputError(
-                f"A margin of kind {self.margin!r} is never above {self.threshold:g}.",
+                f"The {self.margin!r} margin is never above {self.threshold:g}.",
                 "give a lower threshold: the default, 1.06, is for ratios.",
             )
 
@@ -135,7 +134,7 @@ def select(forward: Pairs, backward: Pairs, rule: Rule, rejected: tuple[Places, 
 
 
 def one_to_one(source: Places, target: Places) -> Places:
-    """Go through pairs in their order; return the places of those whose two rows are not taken yet."""
+    """Go through pairs in their order, and return the places of the pairs whose two rows are not taken yet."""
     taken, places = [bytearray(int(rows.max(initial=-1)) + 1) for rows in (source, target)], []
     sources, targets = taken
     for place, (one, other) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):

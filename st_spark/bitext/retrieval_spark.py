@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 RANK, MEAN, SOURCE_MEAN, TARGET_MEAN = "_rank", "_mean", "_source_mean", "_target_mean"
-# One task matches so many pairs in less time than a round takes.
+# One task matches this many pairs in less time than a round takes.
 _ONE_TASK = 2_000_000
 # The smallest share of pairs that a round must remove. Long chains of scores need many rounds: one task does the rest.
 _USEFUL_SHARE = 0.2
@@ -131,7 +131,7 @@ def one_to_one(pairs: "DataFrame", persisted: "list[DataFrame]", one_task: int =
     Args:
         pairs: SOURCE, TARGET, SCORE and more columns; each pair once, no score NaN.
         persisted: The DataFrames that are persisted for the result are appended here.
-        one_task: So many pairs are matched by one task. It holds the ids that it has taken, and no pairs.
+        one_task: Up to this many pairs are matched in one task, which keeps only the ids that are taken.
     """
     taken: list[DataFrame] = []
     rest = pairs.persist(StorageLevel.DISK_ONLY)

@@ -1,4 +1,4 @@
-"""`st-spark doctor`: checks what jobs need. Each line says what was found and, if it is not ok, the fix."""
+"""`st-spark doctor`: check what jobs need. Each line says what was found and, if it is not ok, the fix."""
 
 import json
 import os

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], Non
     """Run a command and return the exit code: 0, 2 for an error that the user can fix, 1 for any other failure.
 
     Args:
-        argv: The arguments after `st-spark`; by default those of this process.
+        argv: The arguments after `st-spark`; by default sys.argv[1:].
         failed: Called with the error if the command fails.
     """
     try:

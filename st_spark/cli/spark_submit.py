@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def write_error(error: StSparkError) -> None:
         if path is not None:
-            with suppress(Exception):  # the error is printed anyway, and matters more than a failed write
+            with suppress(Exception):  # the error is printed anyway
                 result_file.write(path, result_file.failure(words[0], error))
 
     return run(words, write_error)

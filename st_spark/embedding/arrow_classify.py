@@ -24,7 +24,7 @@ class Labels:
         template: The text that the model reads for a label; "{}" is replaced by the label.
 
     Raises:
-        InputError: There are no labels, one is blank, repeated or no str, or the template has no "{}".
+        InputError: There are no labels; a label is blank, repeated or not a str; or the template has no "{}".
     """
 
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Labels:
             raise InputError("There are no labels.", "give one or more, as a list of str.")
         for place, name in enumerate(self.names):
             if not isinstance(name, str):
-                raise InputError(f"Label {name!r} is no str.", "give each label as a str.")
+                raise InputError(f"Label {name!r} is not a str.", "give each label as a str.")
             if not name.strip():
                 raise InputError(f"Label {name!r} is blank.", "give each label as a str with a word in it.")
             if name in self.names[:place]:
@@ -75,7 +75,7 @@ class Classifier:
         """Return the cosine of each vector, [n, dim] of length 1, with each label: [n, labels]."""
         if vectors.shape[1] != self.label_vectors.shape[1]:
             raise InputError(
-                f"The vectors of labels have {self.label_vectors.shape[1]} values, those of inputs {vectors.shape[1]}.",
+                f"Label vectors have {self.label_vectors.shape[1]} values, input vectors {vectors.shape[1]}.",
                 "choose a label_model with the same vector space as the model.",
             )
         return vectors @ self.label_vectors.T

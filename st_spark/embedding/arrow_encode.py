@@ -63,7 +63,7 @@ class Embedder(Protocol):
 
     @property
     def embed(self) -> "Callable[..., Encoded]":
-        """The method of SentenceTransformer: texts and options in, vectors out."""
+        """Encode texts; see SentenceTransformer.embed()."""
         ...
 
 

@@ -76,7 +76,7 @@ def calibrate(
 
 
 def _sample(df: "DataFrame", names: tuple[str, ...], rows: int) -> "DataFrame":
-    """Return this many different texts (or pairs): those with the lowest hashes."""
+    """Return the `rows` different texts (or pairs) with the lowest hashes."""
     columns = [quoted_column(name) for name in names]
     texts = df.where(readable(df)).select(*columns).dropna()
     key = sf.xxhash64(*columns)

@@ -10,7 +10,7 @@ from st_spark.choices import DTYPES, RANGED
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions, output_type
 from st_spark.embedding.send_model import send
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.model import quantization
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.model.inputs import prompts
@@ -129,8 +129,7 @@ def prepare(
     model: "str | os.PathLike[str]", options: EncodeOptions, revision: str | None, dtype: str
 ) -> tuple[hub.Snapshot, EncodeOptions]:
     """Find a model, check the options against it, and complete them: ranges as lists, whether it reads images."""
-    if dtype not in DTYPES:
-        raise InputError(f"dtype={dtype!r} is unknown.", f"choose one of {', '.join(DTYPES)}")
+    check_choice("dtype", dtype, DTYPES)
     if options.truncate_dim is not None and options.truncate_dim < 1:
         raise InputError(f"truncate_dim={options.truncate_dim} is too small.", "give a number of dimensions from 1")
     ranges = _ranges(options)

@@ -1,4 +1,4 @@
-"""Load a job's model on the executors before the work, and report what it is there: size, precision, device.
+"""Load a job's model on the executors before the work, and report its size, precision and device there.
 
 A model that cannot be loaded then fails the job in its first seconds, and the result reports the precision that was
 used, not only the one that was requested. The workers keep the model for the work, so it is loaded once.

@@ -80,7 +80,7 @@ def scratch() -> Path:
 
 
 def _verified(folder: Path, bundle: ModelBundle) -> Path:
-    """Return the folder if its files are those of the driver."""
+    """Return the folder; ModelError if its files differ from the driver's."""
     fingerprint = checkpoint.fingerprint(folder)
     if fingerprint != bundle.fingerprint:
         raise ModelError(

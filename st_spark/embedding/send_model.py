@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from st_spark.choices import TRANSPORTS
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.spark.cluster import is_connect, use_this_python
 
@@ -33,7 +33,7 @@ class ModelBundle:
     Attributes:
         transport: "path", "hub", "broadcast" or "artifact".
         fingerprint: The content key of the model.
-        name: The folder for "path", the hub's name for "hub"; for messages otherwise.
+        name: The folder for "path", the hub name for "hub", else a name for messages.
         revision: The commit on the hub, for "hub".
         pieces: The files: relative name, and a broadcast variable or the name of an artifact. A large file has several
             pieces, one after another.
@@ -82,8 +82,7 @@ def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto
 
 def _resolved(transport: str, session: "SparkSession", connect: bool) -> str:
     """Return the transport that "auto" means in this session; check that the session has it."""
-    if transport not in TRANSPORTS:
-        raise InputError(f"shipping={transport!r} is unknown.", f"choose one of {', '.join(TRANSPORTS)}")
+    check_choice("shipping", transport, TRANSPORTS)
     if transport == "auto":
         if connect:
             return "artifact"

@@ -56,8 +56,8 @@ def flavour() -> str:
 def worker_function(name: str, payload: Mapping[str, Any]) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Return a function that calls a function of st_spark.embedding.worker on a Spark worker.
 
-    It is nested, so that Spark sends it by value. So a worker without st-spark can say what is missing. A reference to
-    a module would end in a bare ModuleNotFoundError there.
+    It is nested, so Spark sends its code, not a reference to this module. A worker without st-spark can then say what
+    is missing, instead of failing with a bare ModuleNotFoundError.
     """
     missing = MISSING_MODULE
 

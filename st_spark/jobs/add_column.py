@@ -74,14 +74,14 @@ def run(
     out = _output(_observed(encoded, counts, conditions), job, builder, model)
     output.check_append(out.schema, job.output_column)
     text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
-    found = output.write(out, counts, timings, "encode_and_write", text, size.rows, size.tasks)
-    rows = {"in": found["in"], "out": found["in"] - found["corrupt"]}
-    rows |= {name: found[name] for name in conditions if name != "duplicates"} | id_counts
+    totals = output.write(out, counts, timings, "encode_and_write", text, size.rows, size.tasks)
+    rows = {"in": totals["in"], "out": totals["in"] - totals["corrupt"]}
+    rows |= {name: totals[name] for name in conditions if name != "duplicates"} | id_counts
     return {
         "rows": rows,
         "rows_per_second": timings.rate(rows["out"], "encode_and_write"),
-        "duplicates": found["duplicates"],
-        "tokens": found["tokens"],
+        "duplicates": totals["duplicates"],
+        "tokens": totals["tokens"],
         "model": model,
         "input": {"path": job.input, "format": table_format},
         "output": output.describe(column=job.output_column),
@@ -112,7 +112,7 @@ def _reads_images(encoded: "DataFrame") -> bool:
 
 
 def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str, "Column"]:
-    """Return the conditions that every such job counts rows by."""
+    """Return the conditions by which embed and classify jobs count rows."""
     null, empty = sf.lit(False), sf.lit(True)
     for name in job.text_columns:
         text, binary = quoted_column(name), isinstance(encoded.schema[name].dataType, BinaryType)

@@ -35,25 +35,25 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
     names = (job.id_column, *job.keys)
     with open_vectors(spark, job, timings, job.input, job.input_format, names, job.column, job.text_column) as table:
         with timings("survey", "Counting rows and copies"):
-            found = _find(job, table)
-        output.check_append(found.groups.schema, "score")
+            planned = _find(job, table)
+        output.check_append(planned.groups.schema, "score")
         counts = Observation("st_spark")
-        groups = found.groups.observe(
+        groups = planned.groups.observe(
             counts,
             sf.count(sf.lit(1)).alias("rows"),
             sf.count_if("representative").alias("all"),
             sf.count_if(sf.col("representative") & (sf.col("size") > 1)).alias("of_several"),
             sf.max("size").alias("largest"),
         )
-        kept, tasks = found.stats.kept, found.facts.get("tasks", 1)
-        text = f"Comparing {kept - found.copies:,} rows"
+        kept, tasks = planned.stats.kept, planned.facts.get("tasks", 1)
+        text = f"Comparing {kept - planned.copies:,} rows"
         counted = output.write(groups, counts, timings, "group_and_write", text, kept, tasks)
     return {
-        "input": table.describe(found.stats),
+        "input": table.describe(planned.stats),
         "groups": {name: counted[name] for name in ("all", "of_several", "largest")},
         "duplicates": counted["rows"] - counted["all"],
-        "copies": found.copies,
-        **found.facts,
+        "copies": planned.copies,
+        **planned.facts,
         "model": table.model,
         "output": output.describe(),
     }

@@ -123,7 +123,7 @@ def _open(
 def _needs_encoding(
     spark: "SparkSession", job: "MineJob", where: str, table_format: str | None, column: str | None, text: str | None
 ) -> bool:
-    """Return whether the job encodes the texts of a table: a model is given, or the table has no vectors."""
+    """Return whether the job encodes the texts of a table: if a model is given, or the table has no vectors."""
     if job.model is not None or column is not None or text is None:
         return job.model is not None
     schema = io.read(spark, where, table_format).schema

@@ -18,7 +18,7 @@ def prepare(path: str) -> None:
 
 
 def write(path: str, result: Mapping[str, Any]) -> None:
-    """Write a result. Readers never see a part of it, also on object stores, where a file appears when it is closed."""
+    """Write a result. Readers never see a partial file; on object stores a file appears when it is closed."""
     text = json.dumps(result, indent=2, default=str) + "\n"
     if "://" in path:
         _write_by_spark(path, text)

@@ -56,7 +56,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         if form.width != size:
             raise InputError(
                 f"The vectors in {job.table} have {size} values, but vectors of the model {name} have {form.width}.",
-                "search with the model that made the table: leave out --model if the table says it.",
+                "search with the model that made the table, or leave out --model if the table names its model.",
             )
     similarity = similarity if precision in ("float32", *RANGED) else "cosine"
     with timings("search", f"Searching {job.table}"):
@@ -155,7 +155,7 @@ def top_k(
 def _scorer(
     query: Floats, k: int, similarity: str, order: list[str], form: Form
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the function that finds the best k rows of a partition. A last row without a score has its counts."""
+    """Return the function that finds the best k rows of a partition. Its last row has no score, only the counts."""
     keys = [(_SCORE, "descending"), *((name, "ascending") for name in order)]
 
     def best(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -178,14 +178,14 @@ def _scorer(
 def score_batch(
     batch: pa.RecordBatch, query: Floats, similarity: str, counts: dict[str, int], form: Form | None = None
 ) -> pa.Table:
-    """Replace the vectors of a batch, its last column, by scores. Rows without a score are left out and counted."""
+    """Replace the vectors of a batch, its last column, with scores. Rows without a score are left out and counted."""
     vectors = batch.column(batch.num_columns - 1)
     present = vectors.is_valid().to_numpy(zero_copy_only=False)
     sizes = vectors.value_lengths().to_numpy(zero_copy_only=False)[present]
     form = form or Form("float32", len(query))
     if (others := sizes[sizes != form.width]).size:
         raise InputError(
-            f"A vector has {int(others[0])} values, others {form.width}.", "embed the table with one model."
+            f"Some vectors have {form.width} values, others {int(others[0])}.", "embed the table with one model."
         )
     matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, form.width)
     scores = score(form.floats(matrix), query, similarity)

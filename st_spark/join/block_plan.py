@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 _DEFAULTS = Settings()
 # A float32 and its quantised value of one byte.
 _BYTES_PER_VALUE = 5
-# Rough speeds of one core, and seconds that a task takes from its core and from the driver. A plan stays good while
-# these are right within a factor of a few.
+# Rough speeds of one core, and seconds that a task takes from its core and from the driver. Plans stay good if these
+# are wrong by a small factor.
 _FLOPS, _BYTES_MOVED, _ROWS_MERGED = 3e11, 1e8, 5e5
 _TASK_SECONDS, _DRIVER_SECONDS = 0.05, 0.002
-# Seconds that a key costs beside its products, and that a task with many keys should last at least.
+# Seconds that a key costs in addition to its products, and seconds that a task with many keys should last at least.
 _KEY_SECONDS, _MIN_SECONDS = 0.002, 0.5
 _TASKS_PER_CORE = 4
 # Rows that a task sorts by key without spilling much.
@@ -45,9 +45,9 @@ _LEFT_ROWS, _RIGHT_ROWS = "_left_rows", "_right_rows"
 
 @dataclass(frozen=True)
 class Grid:
-    """Numbers of left and right blocks. Each left block meets each right one.
+    """Numbers of left and right blocks. Each left block is compared with each right one.
 
-    In a triangular grid, for the pairs of one table, each block meets itself and the blocks after it.
+    In a triangular grid, for the pairs of one table, each block is compared with itself and the blocks after it.
     """
 
     left: int
@@ -62,7 +62,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """The tasks of a join, numbered from 0: first the shared ones, then those of each grid.
+    """The tasks of a join, numbered from 0: first the shared tasks, then the tasks of each grid.
 
     Attributes:
         grids: For each large key its values and its grid. Without keys one grid of all rows, with no values.
@@ -93,7 +93,7 @@ class BlockPlan:
     def run(
         self, tables: "TablePair", dimension: int, score: str, work: Work, schema: "StructType | str"
     ) -> "DataFrame":
-        """Do the work of all tasks on vectors of so many values; see shuffle.run_tasks()."""
+        """Run all tasks on vectors with `dimension` values; see shuffle.run_tasks()."""
         reader = BlockReader(dimension, score, self.keys)
         return run_tasks(self.assign(tables), self.tasks, reader, work, schema, self.settings.max_tasks)
 
@@ -175,7 +175,7 @@ def choose_grid(
     Args:
         left: Left rows.
         right: Right rows.
-        dimension: Values of a vector.
+        dimension: Number of values in a vector.
         cores: Tasks that run at once.
         k: Neighbours of a left row, to be merged if there are several right blocks. None for all pairs.
         triangular: Whether the grid is for the pairs of one table.
@@ -239,6 +239,6 @@ def _block(count: "int | Column") -> "Column":
 
 
 def _copied(rows: "DataFrame", count: "int | Column") -> "DataFrame":
-    """Return so many copies of each row, numbered from 0 by _COPY."""
+    """Return `count` copies of each row, numbered from 0 by _COPY."""
     single = isinstance(count, int) and count == 1
     return rows.withColumn(_COPY, sf.lit(0) if single else sf.explode(sf.sequence(sf.lit(0), sf.lit(count) - 1)))

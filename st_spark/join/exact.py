@@ -1,4 +1,4 @@
-"""The exact join: every left row is compared with every right row, of its key if there are keys."""
+"""The exact join: every left row is compared with every right row, within equal keys if there are keys."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,9 +40,9 @@ def above(
     reducer: PairReducer | None = None,
     schema: StructType | None = None,
 ) -> "tuple[DataFrame, dict[str, Any]]":
-    """Return all pairs above the threshold (left_id, right_id, score), and what is known of how they are made.
+    """Return all pairs above the threshold (left_id, right_id, score), and facts about how they are found.
 
-    A reducer makes other rows, with its schema, from any number of pairs.
+    With a reducer, return its rows instead, with its schema. Then there may be any number of pairs.
 
     Raises:
         InputError: More pairs than max_pairs are expected.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VECTOR_HASH, SELF_SCORE = "_vector_hash", "_self_score"
 _HASH_BYTES = 16  # different vectors have different hashes
-# Ids that are broadcast, so that the vectors need not be sorted by id.
+# Up to this many ids are broadcast, so that the vectors need not be sorted by id.
 _BROADCAST = 1_000_000
 
 
@@ -44,7 +44,7 @@ def hash_vectors(rows: "DataFrame", keys: tuple[str, ...], dimension: int, score
 def find_copies(hashes: "DataFrame", keys: tuple[str, ...], threshold: float) -> "DataFrame":
     """Return the rows that have a copy with a smaller id and the same keys: left_id (the smallest), right_id.
 
-    Copies whose score is below the threshold are no pairs: inner products of short vectors may be.
+    Copies with a score below the threshold are not pairs. Inner products of short vectors can be that low.
     """
     possible = sf.col(SELF_SCORE) >= threshold
     for key in keys:

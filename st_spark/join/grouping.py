@@ -1,4 +1,4 @@
-"""Pairs to groups on Spark: connected components, or the followers of a leader."""
+"""Turn pairs into groups on Spark: connected components, or the followers of a leader."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -63,7 +63,7 @@ def _leader_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 
 
 def _id_pairs(batch: pa.RecordBatch) -> IdPairs:
-    """Return both ids. Strings get offsets of 64 bits, which hold the ids of all batches."""
+    """Return both ids. Strings become large_string: 32-bit offsets cannot address the ids of all batches."""
     left, right = (
         column.cast(pa.large_string()) if pa.types.is_string(column.type) else column for column in batch.columns[:2]
     )

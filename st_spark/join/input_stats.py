@@ -39,7 +39,7 @@ class TableStats:
     Attributes:
         rows: All rows.
         set_aside: Rows that are not joined, by reason: "null id", "null key" and choices.REASONS.
-        dimension: Values of most vectors (of the longer ones in a draw); 0 if there is no vector.
+        dimension: Number of values of most vectors (the larger number in a draw); 0 if there is no vector.
         may_have_copies: Whether two rows may have the same vector or the same text, if that was asked.
     """
 
@@ -70,7 +70,7 @@ class InputStats:
 
     @property
     def dimension(self) -> int:
-        """Values of a vector, 1 if there are none."""
+        """Number of values in a vector, 1 if there are no vectors."""
         return max(self.left.dimension, self.right.dimension if self.right else 0, 1)
 
     @property
@@ -124,9 +124,9 @@ def collect_stats(
             _check_duplicates(df.where(reasons[side].isNull()), names[side])
     copied = {side for side, what in repeated if what != row_stats.IDS}
     left, *right = (_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both)))
-    found = InputStats(left, right[0] if right else None, counts[_CORE].total())
-    _check_dimensions(found, names)
-    return found
+    result = InputStats(left, right[0] if right else None, counts[_CORE].total())
+    _check_dimensions(result, names)
+    return result
 
 
 def _columns(
@@ -152,7 +152,7 @@ def _columns(
 
 
 def _is_valid(df: "DataFrame") -> "Column":
-    """Return true if Spark itself finds that a vector can be joined: to send it to Python takes many times as long."""
+    """Return a condition: Spark itself finds that the vector is valid. Python takes many times as long to find it."""
     version = tuple(map(int, re.findall(r"\d+", df.sparkSession.version)[:2]))
     if version < _VECTOR_NORM or df.schema[VECTOR].dataType.simpleString() != "array<float>":
         return sf.lit(False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
-    """Return the best right rows of each left row, among those in the lists that it probes.
+    """Return the k best right rows of each left row, in the lists that it probes.
 
     Returns:
         left_id, right_id, score, rank; and facts: recall (measured), recall_low and recall_high (its 95% interval),
@@ -35,9 +35,7 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
         InputError: The request has no k.
     """
     if request.k is None:
-        raise InputError(
-            "method='ivf' finds the k best of each row, and no k is given.", "give k, or use method='exact'."
-        )
+        raise InputError("method='ivf' needs k.", "give k, or use method='exact'.")
     tuned = tune(tables, stats, request, request.k)
     if tuned is None:
         return exact.top_k(tables, stats, request, request.k)

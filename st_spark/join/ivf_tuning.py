@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from st_spark.join.inputs import TablePair
     from st_spark.join.options import Request
 
-# Right rows that the centroids are means of.
+# Right rows in the sample that the centroids are computed from.
 _SAMPLE = 100_000
 # Left rows with exact neighbours (half of them choose nprobe, half measure the recall), and left rows that estimate how
 # many probe each list.
 _QUERIES, _PROBING = 1_000, 5_000
-# What comes to the driver, in bytes: Spark lets a job bring a gigabyte.
+# Limit of the bytes that come to the driver: by default Spark allows a job one gigabyte.
 _DRIVER_BYTES = 1 << 28
 _TASKS_PER_CORE = 4
 
 
 @dataclass(frozen=True)
 class TunedIvf:
-    """Inverted lists that give the recall.
+    """Inverted lists, tuned for the wanted recall.
 
     Attributes:
         quantizer: Assigns rows to lists.
@@ -86,7 +86,7 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
 
 
 def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
-    """Return `count` of so many rows: those whose ids have the smallest hashes, so any partitions give the same."""
+    """Return a sample of `count` rows, the ones whose ids have the smallest hashes. Partitions do not matter."""
     share = min(1.0, (count + 5 * count**0.5 + 20) / max(rows, 1))
     limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
     drawn = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
@@ -102,7 +102,7 @@ def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimen
 def _choose_nprobe(
     right: "DataFrame", queries: Block, quantizer: CoarseQuantizer, request: "Request", k: int, tables: "TablePair"
 ) -> tuple[int, Recall]:
-    """Return how many lists to search, and the recall."""
+    """Return how many lists to search, and the measured recall."""
     lists, rows = len(quantizer), len(queries)
     everything = lists, Recall(1.0, 1.0, 1.0)
     if request.recall == 1.0 or not rows:
@@ -139,7 +139,7 @@ def _key_hash(keys: tuple[str, ...]) -> "Column":
 
 
 def _partition_rows(rows: int, stats: "InputStats", request: "Request") -> float:
-    """Return the rows of a partition: as many as memory holds, if that gives all cores work."""
+    """Return the number of rows in a partition: as many as memory holds, or fewer to keep all cores busy."""
     size, settings = rows * 4 * stats.dimension, request.settings
     busy = min(_TASKS_PER_CORE * stats.cores, size / settings.min_partition_bytes)
     return rows / max(size / settings.partition_bytes, busy, 1.0)

@@ -9,7 +9,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DoubleType, StructField, StructType
 
 from st_spark.choices import LINKAGES
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.join import exact, ivf
 from st_spark.join.exact_copies import SELF_SCORE, drop_rows, find_copies, hash_vectors
 from st_spark.join.grouping import components, leaders
@@ -32,7 +32,7 @@ _NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class DuplicateGroups:
-    """Groups that are planned, and what is known of them.
+    """Planned groups, and facts about them.
 
     Attributes:
         groups: See near_duplicates().
@@ -48,7 +48,7 @@ class DuplicateGroups:
     facts: dict[str, Any]
 
 
-def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, and what is asked)
+def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, and the options)
     df: "DataFrame",
     threshold: float = 0.9,
     *,
@@ -127,14 +127,13 @@ def find_groups(
 
 def checked_threshold(request: Request, linkage: str) -> float:
     """Return the threshold. Raise InputError if no score can reach it, or the linkage is unknown."""
-    if linkage not in LINKAGES:
-        raise InputError(f"linkage={linkage!r} is unknown.", f"choose one of {', '.join(LINKAGES)}.")
+    check_choice("linkage", linkage, LINKAGES)
     threshold, best = request.threshold, _BEST.get(request.score)
     assert threshold is not None
     if best is not None and threshold > best:
         hint = "; it is minus the distance" if request.score == "euclidean" else ""
         raise InputError(
-            f"No {request.score} score reaches the threshold {threshold}.", f"give one of at most {best}{hint}."
+            f"No {request.score} score reaches the threshold {threshold}.", f"give a threshold of at most {best}{hint}."
         )
     return threshold
 

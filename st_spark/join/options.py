@@ -1,11 +1,11 @@
-"""What is asked of a join, and how large its tasks may be."""
+"""The options of a join, and the sizes of its tasks."""
 
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from st_spark.choices import METHODS, OVERFLOWS, SCORES
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.tables.metadata import column_metadata
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ class Settings:
     """Sizes of tasks. They change memory and speed, and never the result of an exact join.
 
     Attributes:
-        task_bytes: Vectors that a task of an exact join may hold, with their quantised values.
+        task_bytes: Bytes that the vectors of a task of an exact join may take, with their quantised values.
         grid: Left and right blocks of an exact join, and of each large key; None for the cheapest.
-        max_tasks: Spark keeps books on every pair of a task that writes rows and one that reads them.
-        partition_bytes: Vectors of a partition of inverted lists.
-        min_partition_bytes: Fewer are not worth a task.
+        max_tasks: Maximum number of tasks of a shuffle. Spark keeps a record for each pair of writing and reading task.
+        partition_bytes: Bytes of the vectors in a partition of inverted lists.
+        min_partition_bytes: A smaller partition is not worth a task.
         max_left: Left rows of a task of an approximate join, as a share of the rows of a partition.
     """
 
@@ -35,7 +35,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a join. See similarity_join.similarity_join() for the fields.
+    """The options of a join. See similarity_join.similarity_join() for the fields.
 
     Raises:
         InputError: A value that cannot work.
@@ -51,7 +51,7 @@ class Request:
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
+        """Check the fields."""
         if self.k is None and self.threshold is None:
             raise InputError(
                 "Neither k nor a threshold is given.", "give k=10 for neighbours or threshold=0.9 for pairs."
@@ -61,8 +61,7 @@ class Request:
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise InputError(f"The threshold is {self.threshold}.", "give a number.")
         for name, allowed in (("score", SCORES), ("method", METHODS), ("overflow", OVERFLOWS)):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)!r} is unknown.", f"choose one of {', '.join(allowed)}.")
+            check_choice(name, getattr(self, name), allowed)
         if not 0 < self.recall <= 1:
             raise InputError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
         if self.max_pairs < 1:
@@ -70,5 +69,5 @@ class Request:
 
 
 def described(score: "Column", facts: dict[str, Any]) -> "Column":
-    """Return the score column with metadata that says how it was made. The number of tasks is of the run alone."""
+    """Return the score column with the facts as metadata, without the number of tasks: it differs between runs."""
     return score.alias("score", metadata=column_metadata(facts | {"tasks": None}))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
     from pyspark.sql.types import StructType
 
-# Columns of an input table; the keys follow as key_name() has them.
+# Columns of an input table; the keys follow, named by key_name().
 ID, VECTOR = "_id", "_vector"
 
 Work = Callable[[TaskInput], Iterator[pa.RecordBatch]]
@@ -63,11 +63,11 @@ def run_tasks(
 
     Args:
         rows: Rows from to_sides() or union_sides().
-        tasks: Number of tasks, counted from 0.
+        tasks: Number of tasks; TASK counts from 0.
         reader: Reads the blocks.
         work: Called once for each task and key, in no order, on the workers. It is pickled.
         schema: The columns that the work returns.
-        max_tasks: Spark tasks at most. If there are more tasks, a Spark task does several, one after the other.
+        max_tasks: Maximum number of Spark tasks. With more tasks, a Spark task does several, one after the other.
     """
     spark_tasks = min(tasks, max_tasks)
     placed = repartition_tasks(rows, spark_tasks)
@@ -96,11 +96,11 @@ def best_k(pairs: DataFrame, k: int) -> DataFrame:
 
 
 def repartition_tasks(rows: DataFrame, spark_tasks: int) -> DataFrame:
-    """Return so many partitions. A task is in the partition of its number, modulo the number of partitions."""
+    """Move the rows of each task to the partition TASK modulo `spark_tasks`."""
     place = sf.pmod(TASK, sf.lit(spark_tasks)).cast("int")
     if hasattr(rows, "repartitionById"):  # PySpark 4.1
         return rows.repartitionById(spark_tasks, place)
-    # Before, Spark places rows by a hash alone: here by numbers with the right hashes, of which a few are enough.
+    # Older versions place rows by a hash alone: find, for each partition, a number whose hash leads to it.
     number = sf.col("id").cast("int")
     hashed = rows.sparkSession.range(64 * spark_tasks).groupBy(sf.pmod(sf.hash(number), sf.lit(spark_tasks)))
     numbers = [row[1] for row in sorted(hashed.agg(sf.min(number)).collect())]

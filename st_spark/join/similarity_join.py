@@ -34,7 +34,7 @@ class PlannedJoin:
     facts: dict[str, Any]
 
 
-def similarity_join(  # noqa: PLR0913  (two tables with the names of their columns, and what is asked)
+def similarity_join(  # noqa: PLR0913  (two tables with the names of their columns, and the options)
     left: "DataFrame",
     right: "DataFrame | None" = None,
     *,
@@ -97,7 +97,7 @@ def plan_join(
 
     Args:
         tables: The inputs; see inputs.table_pair().
-        request: What is asked.
+        request: The options.
         reducer: With k=None, makes other rows from the pairs of each task. Then there may be any number of pairs.
         schema: The columns that the reducer returns.
     """

@@ -106,7 +106,7 @@ class CatalogModel:
         task: A key of TASKS.
         kind: Architecture, with "+Dense" if a projection follows the pooling.
         dim: Dimensions of the vectors.
-        max_length: Most tokens of a text, special ones included.
+        max_length: Maximum number of tokens of a text, special ones included.
         score: The function that the model was trained for, "cosine" or "dot". A model that stores none compares by
             cosine, even if it was trained for dot: give score="dot" for such a model.
         unit_length: Whether the vectors have length 1.
@@ -183,7 +183,7 @@ def close_matches(name: str, most: int = 3) -> list[str]:
 
     Args:
         name: The mistyped name; its organisation is ignored.
-        most: Most names to return.
+        most: Maximum number of names.
     """
     known = {model.name.rpartition("/")[2].lower(): model.name for model in MODELS}
     near = difflib.get_close_matches(name.rpartition("/")[2].lower(), list(known), n=most, cutoff=0.7)

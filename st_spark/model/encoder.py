@@ -93,7 +93,7 @@ class SentenceTransformer:
 
     @property
     def max_seq_length(self) -> int | None:
-        """Return the most tokens of a text, special ones included; the rest is cut off. None for no limit."""
+        """Return the maximum number of tokens of a text, special ones included. None for no limit."""
         limits = [module.max_length for module in self._assembly.inputs]
         return None if None in limits else max(limit for limit in limits if limit is not None)
 
@@ -134,7 +134,7 @@ class SentenceTransformer:
                 no prompt.
             prompt_name: Name of one of the model's prompts.
             prompt: Text put before every sentence; takes precedence over prompt_name.
-            batch_size: Most texts in one micro-batch; by default only its tokens are limited.
+            batch_size: Maximum number of texts in one micro-batch; by default only its tokens are limited.
             show_progress_bar: Whether to show a progress bar; default off.
             normalize_embeddings: Whether to scale vectors to length 1.
             truncate_dim: How many leading dimensions to keep; by default the model's truncate_dim.
@@ -165,7 +165,7 @@ class SentenceTransformer:
             show_progress_bar=bool(show_progress_bar),
             task=task,
         )
-        images.refuse_unread(encoded.problems)
+        images.raise_for_unreadable(encoded.problems)
         vectors = quantization.quantise(encoded.vectors, precision, ranges)
         return vectors[0] if single else vectors
 
@@ -237,7 +237,7 @@ def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _placed(out: Floats, rows: npt.NDArray[np.int64], vectors: Floats) -> Floats:
-    """Return `out` with these vectors in their rows, or the vectors themselves if they are all, in order."""
+    """Write vectors to their rows of `out` and return it; if they are all rows in order, return them uncopied."""
     if len(rows) == len(out) and vectors.flags.c_contiguous and (rows == np.arange(len(out))).all():
         return vectors
     out[rows] = vectors

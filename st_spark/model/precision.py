@@ -8,7 +8,7 @@ Zen 5, which have avx512_bf16, and 0.25x on Intel Cascade Lake, which does not.
 from typing import TYPE_CHECKING
 
 from st_spark.choices import DTYPES
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 from st_spark.hardware import cpu_flags
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def choose(dtype: str, device: "torch.device") -> "torch.dtype":
     """
     import torch
 
-    if dtype not in DTYPES:
-        raise InputError(f"dtype={dtype!r} is unknown.", f"choose one of {', '.join(DTYPES)}.")
+    check_choice("dtype", dtype, DTYPES)
     if dtype == "float16" and device.type == "cpu":
         raise InputError("dtype='float16' has no fast arithmetic on a CPU.", "use 'auto', 'bfloat16' or 'float32'.")
     if dtype != "auto":

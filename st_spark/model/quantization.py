@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from st_spark.choices import PRECISIONS, RANGED
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_choice
 
 Floats = npt.NDArray[np.floating[Any]]
 Ranges = npt.NDArray[np.float32]
@@ -122,12 +122,11 @@ def checked_ranges(precision: str, ranges: npt.ArrayLike | None) -> Ranges | Non
     Raises:
         InputError: An unknown precision, ranges for a precision that does not use them, or invalid ranges.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r} is unknown.", f"choose one of {', '.join(PRECISIONS)}.")
+    check_choice("precision", precision, PRECISIONS)
     if ranges is None:
         return None
     if precision not in RANGED:
-        raise InputError(f"precision={precision!r} uses no ranges.", "leave ranges= out.")
+        raise InputError(f"precision={precision!r} does not use ranges.", "leave ranges= out.")
     try:
         array = np.asarray(ranges, np.float32)
     except (ValueError, TypeError) as error:

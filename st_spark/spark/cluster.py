@@ -37,5 +37,5 @@ def use_this_python(spark: "SparkSession") -> None:
     if is_connect(spark) or "PYSPARK_PYTHON" in os.environ:
         return
     context = spark.sparkContext
-    if str(context.master).startswith("local") and context.pythonExec == "python3":  # what Spark takes without a choice
+    if str(context.master).startswith("local") and context.pythonExec == "python3":  # PySpark's default
         context.pythonExec = sys.executable

@@ -1,4 +1,4 @@
-"""Turn an error of Spark into one of ours: one line with a fix instead of pages of stack traces."""
+"""Turn an error of Spark into a StSparkError: one line with a fix instead of pages of stack traces."""
 
 import os
 import re
@@ -42,7 +42,7 @@ class JobError(StSparkError):
 
 
 def explain(error: BaseException) -> StSparkError:
-    """Return the error itself if it is ours, else one of ours that says in one line what happened."""
+    """Return a StSparkError as it is, and any other error as a StSparkError of one line."""
     if isinstance(error, StSparkError):
         return error
     text = str(error)

@@ -70,10 +70,7 @@ class ArrowFiles:
 
         if path.startswith("file:"):
             path = "/" + path.removeprefix("file:").lstrip("/")
-        if "://" in path:
-            system, place = FileSystem.from_uri(path)
-        else:
-            system, place = FileSystem.from_uri(str(Path(path).absolute()))
+        system, place = FileSystem.from_uri(path if "://" in path else str(Path(path).absolute()))
         return system, place
 
     def exists(self, path: str) -> bool:

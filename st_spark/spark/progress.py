@@ -23,7 +23,7 @@ Stages = Iterable[tuple[int, int, int]]
 
 @contextmanager
 def follow(spark: "SparkSession", rows: int, tasks: int) -> Iterator[None]:
-    """Show how many rows are done while the action inside runs.
+    """Show how many rows are done while a Spark action runs inside `with`.
 
     Args:
         spark: The session of the action. This thread must start the action.
@@ -93,7 +93,7 @@ def _bar(rows: int) -> Iterator[Callable[[int], None]]:
 
         def show(done: int) -> None:
             bar.n = max(done, bar.n)
-            bar.refresh()  # its time goes on also when no task has ended
+            bar.refresh()  # shows the time also if no task has ended
 
         yield show
 

@@ -42,7 +42,7 @@ def start(delta: bool = False) -> "SparkSession":
     if active is not None:
         return active
     if "PYSPARK_GATEWAY_PORT" in os.environ:
-        return SparkSession.builder.getOrCreate()  # spark-submit has named the application
+        return SparkSession.builder.getOrCreate()  # keeps the name that spark-submit has set
     if "SPARK_REMOTE" in os.environ:
         return SparkSession.builder.appName("st-spark").getOrCreate()
     check_java()

@@ -173,7 +173,7 @@ class Job:
 
     @classmethod
     def parser(cls) -> Parser:
-        """Return a parser of the job's flags. Arguments that are not given stay out of its result."""
+        """Return a parser of the job's flags. Its result contains only the arguments that are given."""
         parser = Parser(prog=f"st-spark {cls.kind}", description=cls.summary(), allow_abbrev=False)
         for title, group in cls.groups():
             section = parser.add_argument_group(title)

@@ -96,7 +96,7 @@ def recover(store: Store, target: str) -> None:
 
 
 def replace(store: Store, target: str) -> None:
-    """Replace the target by the new table."""
+    """Replace the target with the new table."""
     new, old = store.beside(target, "new"), store.beside(target, "old")
     if store.exists(target):
         store.move(target, old)

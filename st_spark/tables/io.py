@@ -79,7 +79,7 @@ def prepare(spark: "SparkSession", where: str, table_format: str) -> bool:
     """Clean up after a crashed run, and return whether the output exists; TableError if its name is not valid."""
     if table_format == "table" and not _TABLE_NAME.fullmatch(where):
         raise TableError(
-            f"{where} is no valid name of a catalog table.", "name it table, schema.table or `quoted name`."
+            f"{where} is not a valid name of a catalog table.", "name it table, schema.table or `quoted name`."
         )
     store = _store(spark, where, table_format)
     if store is not None:

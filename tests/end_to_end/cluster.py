@@ -1,13 +1,12 @@
-"""A real standalone cluster on this machine: one master, workers with folders of their own, always taken down again."""
+"""A real standalone cluster on this machine: one master, and workers with separate folders. It always shuts down."""
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import psutil
 import pyspark
 
 from tests.support.paths import ROOT
+from tests.support.processes import end
 
 _SPARK = Path(pyspark.__file__).parent
 _SECONDS = 60
@@ -35,7 +35,7 @@ class Cluster:
     logs: Path
 
     def executors(self) -> list[psutil.Process]:
-        """The executors' Java processes."""
+        """Return the executors' Java processes."""
         found = []
         for process in psutil.process_iter(["cmdline"]):
             line = process.info["cmdline"] or []
@@ -44,12 +44,12 @@ class Cluster:
         return found
 
     def python_workers(self) -> list[psutil.Process]:
-        """The Python workers that tasks run in: children of each executor's daemon."""
+        """Return the Python workers that tasks run in: children of each executor's daemon."""
         daemons = [child for executor in self.executors() for child in executor.children()]
         return [worker for daemon in daemons for worker in daemon.children()]
 
     def _owns(self, line: list[str]) -> bool:
-        """Executors know the address of their worker, which is unique to it."""
+        """Return whether an executor belongs to this cluster: its command line has the address of its worker."""
         return any(name in " ".join(line) for name in self._worker_urls())
 
     def _worker_urls(self) -> list[str]:
@@ -59,11 +59,11 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, workers: int = 2, options: tuple[str, ...] = ()) -> Iterator[Cluster]:
-    """Starts a master and workers of one core each on loopback; ends all their processes on the way out.
+    """Start a master and workers of one core each on loopback, and end all their processes afterwards.
 
     Args:
         folder: An empty folder for scratch space and logs.
-        workers: How many workers; each stands for a node.
+        workers: Number of workers. Each acts as a node.
         options: More arguments of each worker.
     """
     logs = folder / "logs"
@@ -83,11 +83,11 @@ def cluster(folder: Path, workers: int = 2, options: tuple[str, ...] = ()) -> It
         yield Cluster(master, scratch, logs)
     finally:
         for process in reversed(started):
-            _end(process)
+            end(process)
 
 
 def _start(log: Path, settings: list[str], name: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Starts one of Spark's daemons in a process group of its own."""
+    """Start one of Spark's daemons in its own process group."""
     environment = {
         **os.environ,
         **dict(setting.split("=", 1) for setting in settings),
@@ -110,7 +110,7 @@ def _start(log: Path, settings: list[str], name: str, *arguments: str) -> subpro
 
 
 def _wait_for(log: Path, pattern: str) -> str:
-    """Waits until a log has the pattern; gives its last group."""
+    """Wait until a log has the pattern, and return its last group."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         match = re.search(pattern, log.read_text())
@@ -118,17 +118,3 @@ def _wait_for(log: Path, pattern: str) -> str:
             return match[match.lastindex or 0]
         time.sleep(0.1)
     raise TimeoutError(f"no {pattern!r} in {log}: {log.read_text()[-2000:]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a daemon and what it started: executors and their Python workers."""
-    try:
-        children = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        children = []
-    for child in children:
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            child.kill()
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

@@ -1,4 +1,4 @@
-"""The order of the tests: a process has one Spark session, so the cluster's comes and goes before the local one."""
+"""The order of the tests: a process has one Spark session at a time, so the cluster tests come first."""
 
 import pytest
 
@@ -7,5 +7,5 @@ FIRST = ("test_cluster.py", "test_airflow.py", "test_two_environments.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests on the cluster first, then the long ones."""
+    """Run the cluster tests first, then the long ones."""
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the test's own, where its programs are installed."""
+"""A PostgreSQL server for a test, if PostgreSQL is installed."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ _DEBIAN = Path("/usr/lib/postgresql")
 
 @contextmanager
 def postgres() -> Iterator[str | None]:
-    """Starts a database server and gives its address for SQLAlchemy; None where there are no programs for it."""
+    """Start a database server and yield its address for SQLAlchemy; None if PostgreSQL is not installed."""
     programs = find()
     if programs is None:
         yield None
@@ -48,7 +48,7 @@ def _serve(programs: Path, data: Path) -> Iterator[str]:
 
 
 def find() -> Path | None:
-    """The folder of PostgreSQL's programs: of the newest one of Debian, or of the one on the PATH."""
+    """Return the folder of PostgreSQL's programs: Debian's newest version, else the one on the PATH."""
     found = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     here = shutil.which("initdb")
     return found[-1].parent if found else Path(here).parent if here else None

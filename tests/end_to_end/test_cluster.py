@@ -1,4 +1,4 @@
-"""A standalone cluster of two nodes gives the table of local mode, also when workers and executors are killed."""
+"""A standalone cluster of two nodes writes the same table as local mode, even if workers and executors are killed."""
 
 import os
 import sys
@@ -54,7 +54,7 @@ def session(nodes: Cluster) -> "Iterator[SparkSession]":
 
 
 def text(number: int) -> str:
-    """The text of a row: some dozens of words, so that a job takes a while."""
+    """Return the text of a row: some dozens of words, so that a job takes a while."""
     return " ".join(WORDS[(number * 7 + place * (number % 11 + 1)) % len(WORDS)] for place in range(number % 60))
 
 
@@ -71,7 +71,7 @@ def expected(minilm: Path) -> np.ndarray:
 
 
 def assert_same_table(frame: "DataFrame", minilm: Path, expected: np.ndarray) -> None:
-    """Each row once, with the vector that it has without Spark."""
+    """Assert that each row is there once, with the same vector as without Spark."""
     rows = frame.withColumn("e", encode("text", model=minilm, dtype="float32")).select("id", "e").collect()
     rows.sort(key=lambda row: row.id)
     assert [row.id for row in rows] == list(range(ROWS))
@@ -79,7 +79,7 @@ def assert_same_table(frame: "DataFrame", minilm: Path, expected: np.ndarray) ->
 
 
 def loads_by_process(spark: "SparkSession") -> dict[int, int]:
-    """How often each Python worker has loaded a model, by process id."""
+    """Return how often each Python worker has loaded a model, by process id."""
 
     def report(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from st_spark.embedding.model_cache import loads
@@ -92,11 +92,11 @@ def loads_by_process(spark: "SparkSession") -> dict[int, int]:
     return {row.pid: row.loads for row in rows}
 
 
-def test_the_table_is_that_of_local_mode(docs: "DataFrame", minilm: Path, expected: np.ndarray) -> None:
+def test_a_cluster_writes_the_same_table_as_local_mode(docs: "DataFrame", minilm: Path, expected: np.ndarray) -> None:
     assert_same_table(docs, minilm, expected)
 
 
-def test_each_worker_has_loaded_the_model_once_over_all_partitions_and_queries(
+def test_each_worker_loads_the_model_once_for_all_partitions_and_queries(
     session: "SparkSession", docs: "DataFrame", minilm: Path
 ) -> None:
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_each_worker_has_loaded_the_model_once_over_all_partitions_and_queries(
 
 
 @pytest.mark.parametrize("victim", ["python_workers", "executors"])
-def test_killing_one_process_in_the_middle_of_a_job_changes_nothing(
+def test_killing_one_process_during_a_job_does_not_change_the_table(
     nodes: Cluster, docs: "DataFrame", minilm: Path, expected: np.ndarray, victim: str
 ) -> None:
     killed: list[psutil.Process] = []
@@ -119,7 +119,7 @@ def test_killing_one_process_in_the_middle_of_a_job_changes_nothing(
     assert len(killed) == 1
 
 
-def test_the_files_have_arrived_once_on_each_node_also_for_new_executors(nodes: Cluster, minilm: Path) -> None:
+def test_model_files_are_stored_once_on_each_node_even_for_new_executors(nodes: Cluster, minilm: Path) -> None:
     from st_spark.model.checkpoint.checkpoint import fingerprint
 
     arrived = [path.parent for path in nodes.scratch[0].parent.rglob("st-spark-models/*/modules.json")]
@@ -129,7 +129,7 @@ def test_the_files_have_arrived_once_on_each_node_also_for_new_executors(nodes: 
 
 
 def kill_in_the_middle(context: Any, victims: Callable[[], list[psutil.Process]], killed: list[Any]) -> None:
-    """Kills one process when a few tasks of the encoding stage are done and the others are not."""
+    """Kill one process after a few tasks of the encoding stage, before the others are done."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         stages = [context.statusTracker().getStageInfo(i) for i in context.statusTracker().getActiveStageIds()]

@@ -1,4 +1,4 @@
-"""The same code over Spark Connect: the model travels as artifacts, the vectors are those without Spark."""
+"""The same code over Spark Connect: the model is sent as artifacts, and the vectors are the same as without Spark."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ spark.stop()
 """
 
 
-def test_columns_pairs_and_sql_give_the_vectors_of_local_mode(tiny_model: Path) -> None:
+def test_columns_pairs_and_sql_give_the_same_vectors_as_local_mode(tiny_model: Path) -> None:
     found = run(SCRIPT, str(tiny_model), json.dumps(TEXTS))
     model = SentenceTransformer(tiny_model, dtype="float32", device="cpu")
     for way in ("column", "sql", "pairs"):

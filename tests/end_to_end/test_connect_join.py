@@ -1,4 +1,4 @@
-"""Joins over Spark Connect, in a process of its own: it is a client of Connect or has a classic session, not both."""
+"""Joins over Spark Connect, in a new process: a process has a Connect client or a classic session, not both."""
 
 import pytest
 
@@ -26,7 +26,7 @@ spark.stop()
 """
 
 
-def test_connect_gives_the_pairs_of_local_mode() -> None:
+def test_connect_gives_the_same_pairs_as_local_mode() -> None:
     found = run(SCRIPT)
     made = {name: {tuple(row) for row in rows} for name, rows in found.items()}
     left, right, ids, lang = random_vectors(0, 30, 3), random_vectors(1, 30, 3), range(30), ["a", "b", "c"] * 10

@@ -1,4 +1,4 @@
-"""Mining over Spark Connect, in its own process: a process has a Connect client or a classic session, not both."""
+"""Mining over Spark Connect, in a new process: a process has a Connect client or a classic session, not both."""
 
 import pytest
 
@@ -33,7 +33,7 @@ spark.stop()
 """
 
 
-def test_connect_gives_the_pairs_of_local_mode() -> None:
+def test_connect_gives_the_same_pairs_as_local_mode() -> None:
     found = run(SCRIPT)
     sides = [clustered(seed, 30).astype("float32") for seed in (1, 2)]
     want = laser.mine(laser.cosines(*sides), threshold=0.9)

@@ -66,7 +66,7 @@ def test_every_block_runs_and_prints_what_the_page_shows(
         ("bash", "echo 1\nst-spark embed\n", "embed needs input"),
     ],
 )
-def test_a_block_that_breaks_is_an_error(
+def test_a_failing_block_is_reported(
     language: str, code: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOC_TOOLS", str(tmp_path))

@@ -1,4 +1,4 @@
-"""`st-spark embed` and `search` as a user runs them: a process of its own, the real MiniLM, Parquet and Delta."""
+"""`st-spark embed` and `search` as a user runs them: in a new process, with the real MiniLM, Parquet and Delta."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def st_spark(*argv: str, **environment: str) -> Done:
 
 
 def texts(path: Path, rows: int) -> str:
-    """Writes a CSV of texts; every eighth text repeats, and the last one can be searched for."""
+    """Write a CSV of texts. Every eighth text is repeated, and the last one can be searched for."""
     words = random.Random(0)
     lines = [f"{i},{' '.join(words.choices(WORDS, k=12)) if i % 8 else 'the same text'}" for i in range(rows - 1)]
     path.write_text(
@@ -74,19 +74,19 @@ for argv in json.load(sys.stdin):
 
 
 def in_turn(*commands: list[str]) -> list[tuple[int, str]]:
-    """What some commands return and print."""
+    """Run commands one after another in one process, and return the exit code and the output of each."""
     command = [sys.executable, "-c", IN_TURN]
     done = subprocess.run(
         command, input=json.dumps(commands), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     parts = re.split(r"^status (\d+)\n", done.stdout, flags=re.MULTILINE)
     assert len(parts) == 2 * len(commands) + 1, done.stdout
-    return [(int(status), said) for said, status in zip(parts[::2], parts[1::2], strict=False)]
+    return [(int(status), output) for output, status in zip(parts[::2], parts[1::2], strict=False)]
 
 
-def test_delta_tables_have_versions_and_are_told_from_what_lies_there(tiny_model: Path, tmp_path: Path) -> None:
+def test_delta_tables_have_versions_and_are_recognised_by_their_files(tiny_model: Path, tmp_path: Path) -> None:
     source = texts(tmp_path / "in.csv", 50)
-    table = os.path.relpath(tmp_path / "table")  # where the user stands, not in Spark's warehouse
+    table = os.path.relpath(tmp_path / "table")  # in the working directory, not in Spark's warehouse
     made = ["embed", "--text-column=text", f"--model={tiny_model}", f"--output={table}", "--output-format=delta"]
     results = [tmp_path / f"{number}.json" for number in range(3)]
     pairs = ["mine", f"--source={table}", f"--target={table}", f"--output={tmp_path / 'pairs'}"]
@@ -99,12 +99,12 @@ def test_delta_tables_have_versions_and_are_told_from_what_lies_there(tiny_model
         [*made, f"--input={source}", "--mode=append"],
     )
     assert mined[0] == 0, mined[1]
-    told = json.loads(results[2].read_text(encoding="utf-8"))
-    assert (told["output"]["version"], told["pairs"]) == (0, 44)  # a row of each text with itself
-    for version, (status, said) in enumerate((first, second)):
-        assert status == 0, said
-        told = json.loads(results[version].read_text(encoding="utf-8"))
-        assert (told["output"]["version"], told["rows"]["out"], told["duplicates"]) == (version, 50, 6)
+    result = json.loads(results[2].read_text(encoding="utf-8"))
+    assert (result["output"]["version"], result["pairs"]) == (0, 44)  # a row of each text with itself
+    for version, (status, output) in enumerate((first, second)):
+        assert status == 0, output
+        result = json.loads(results[version].read_text(encoding="utf-8"))
+        assert (result["output"]["version"], result["rows"]["out"], result["duplicates"]) == (version, 50, 6)
     assert "100 rows searched" in found[1]
     assert again[0] == 0, again[1]
     assert refused[0] == 2
@@ -163,9 +163,9 @@ def test_the_same_command_runs_over_spark_connect(tiny_model: Path, tmp_path: Pa
     argv = ["--input", source, "--text-column", "text", "--model", str(tiny_model), "--output", str(out)]
     done = st_spark("embed", *argv, "--result", str(result), **connect)
     assert done.returncode == 0, done.stderr
-    told = json.loads(result.read_text(encoding="utf-8"))
-    assert told["rows"]["out"] == rows_of(out) == 600
-    assert told["duplicates"] > 50
+    facts = json.loads(result.read_text(encoding="utf-8"))
+    assert facts["rows"]["out"] == rows_of(out) == 600
+    assert facts["duplicates"] > 50
     refused = st_spark("embed", *argv, **connect)
     assert refused.returncode == 2
     assert f"The output {out} exists." in refused.stderr

@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-# The addresses come from Spark's own scheduler; only the discovery script is ours, for this machine may have no GPU.
+# The addresses come from Spark's scheduler. The discovery script prints made-up ones: this machine may have no GPU.
 SCRIPT = """
 import json, sys, time
 import pyarrow as pa

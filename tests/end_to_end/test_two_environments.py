@@ -1,4 +1,4 @@
-"""Airflow in an environment without Spark and models, Spark in one without Airflow: the operators join them."""
+"""Airflow in an environment without Spark and models, Spark in one without Airflow: the operators work across both."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Environments:
     env: Mapping[str, str]
 
     def run(self, *argv: str) -> str:
-        """What a program of Airflow's environment prints."""
+        """Run a program of Airflow's environment and return its output."""
         command = [str(self.airflow / "bin" / argv[0]), *argv[1:]]
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
@@ -45,7 +45,7 @@ class Environments:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Environments:
-    """Made by uv, which links the files of its cache: nothing is copied where the folders share a disk."""
+    """Both environments. uv makes them with links to the files of its cache, so nothing is copied on the same disk."""
     folder = tmp_path_factory.mktemp("environments")
     airflow, spark, data = folder / "airflow", folder / "spark", folder / "data"
     make(airflow, "apache-airflow", "apache-airflow-providers-apache-spark")
@@ -76,13 +76,13 @@ def both(tmp_path_factory: pytest.TempPathFactory, minilm: Path) -> Environments
 
 
 def make(folder: Path, *packages: str) -> None:
-    """An environment with some packages, in the versions of constraints.txt."""
+    """Make an environment with some packages, in the versions of constraints.txt."""
     uv("venv", "--python", sys.executable, str(folder))
     uv("pip", "install", "--python", python(folder), "--constraints", "constraints.txt", *packages)
 
 
 def uv(*argv: str) -> None:
-    """Runs uv in the repository."""
+    """Run uv in the repository."""
     env = {"UV_SYSTEM_CERTS": "1", **os.environ}
     done = subprocess.run([str(_UV), *argv], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -93,12 +93,12 @@ def python(folder: Path) -> str:
 
 
 def has(folder: Path, module: str) -> bool:
-    """Whether a module can be found there."""
+    """Return whether the environment has a module."""
     code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
     return subprocess.run([python(folder), "-I", "-c", code], check=False).returncode == 0
 
 
-def test_neither_environment_has_what_is_the_others(both: Environments) -> None:
+def test_neither_environment_has_the_packages_of_the_other(both: Environments) -> None:
     assert [
         module for module in ("torch", "transformers", "tokenizers", "safetensors") if has(both.airflow, module)
     ] == []
@@ -110,7 +110,7 @@ def test_airflow_knows_the_provider_and_reads_all_dags_without_torch(both: Envir
     listed = json.loads(both.run("airflow", "providers", "list", "--output", "json"))
     assert "st-spark" in [each["package_name"] for each in listed]
     printed = both.run("airflow", "dags", "report", "--output", "json").splitlines()
-    report = json.loads(next(line for line in printed if line.startswith("[{")))  # log lines stand before it
+    report = json.loads(next(line for line in printed if line.startswith("[{")))  # log lines come before it
     names = sorted(file.name for file in (ROOT / "dags").glob("*.py"))
     assert sorted(Path(each["file"]).name for each in report) == names
     assert [str(each["dag_num"]) for each in report] == ["1"] * len(names)

@@ -1,1 +1,1 @@
-"""Help for the tests."""
+"""Functions and data that tests share."""

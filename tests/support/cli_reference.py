@@ -1,4 +1,4 @@
-"""Writes the options of each command into docs/reference/cli.md: `make docs` keeps the page as the help texts are.
+"""Write the options of each command into docs/reference/cli.md. `make docs` calls this, so the page matches --help.
 
 python -m tests.support.cli_reference
 """
@@ -15,7 +15,7 @@ MARK = "<!-- What follows is written by `make docs`. -->\n"
 
 
 def main() -> None:
-    """Replace what follows the mark."""
+    """Replace the part of the page below MARK."""
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(text[: text.index(MARK)] + MARK + "".join(map(section, JOBS.values())), encoding="utf-8")
 

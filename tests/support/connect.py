@@ -1,4 +1,4 @@
-"""Scripts in a process of their own, for a process is a client of Spark Connect or has a classic session, not both."""
+"""Run scripts in new processes: a process has a Spark Connect client or a classic session, not both."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from typing import Any
 
 from tests.support.paths import ROOT
 
-# Spark's own switch: a server of Connect then takes a free port, not 15002, so that two tests may have one at a time.
+# With this setting a Connect server uses a free port instead of 15002, so two tests can run at once.
 ANY_PORT = {"SPARK_TESTING": "1"}
 
 
 def run(script: str, *arguments: str) -> dict[str, Any]:
-    """What a script over Spark Connect prints after RESULT, as JSON, but for the "module", which must be Connect's."""
+    """Run a script over Spark Connect, and return the JSON after RESULT without "module", which must be Connect's."""
     environment = {**os.environ, **ANY_PORT, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],

@@ -22,7 +22,7 @@ _FENCE = re.compile(
     r"```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
-# What stands for `st-spark` where spark-submit starts it; see docs/run_it_on.md.
+# The script that spark-submit runs in place of `st-spark`; see docs/run_it_on.md.
 APPLICATION = "st_spark_job.py"
 
 
@@ -77,7 +77,7 @@ def runs(block: Block) -> bool:
 
 
 def problems(block: Block) -> list[str]:
-    """Return what is wrong with a block, as far as reading it tells."""
+    """Return the problems of a block that can be found without running it."""
     if block.language not in (*RUN, *SHOWN):
         return [f"{block}: a block is one of {', '.join((*RUN, *SHOWN))}, not {block.language!r}"]
     if block.language == "python":
@@ -110,13 +110,13 @@ def _unknown_flags(words: list[str]) -> list[str]:
 
 def _flags(command: str) -> set[str]:
     """Return the options of a command, as its help lists them; an empty set if there is no such command."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = st_spark([command, "--help"])
-    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", said.getvalue())) if code == 0 else set()
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", output.getvalue())) if code == 0 else set()
 
 
 def _unknown_settings(words: list[str]) -> list[str]:
-    """Return settings after --conf that are no settings of Spark."""
+    """Return the settings after --conf that Spark does not have."""
     given = [after for word, after in itertools.pairwise(words) if word == "--conf"]
     return [f"{setting} is no setting of Spark" for setting in given if not re.match(r"spark\.[\w.]+=", setting)]

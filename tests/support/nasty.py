@@ -1,4 +1,4 @@
-"""Texts that break tokenizers, sorters and pools: every kind that a column of the world holds."""
+"""Texts that break tokenizers, sorters and pools: every kind that occurs in real columns."""
 
 NASTY = [
     "",

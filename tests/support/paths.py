@@ -1,4 +1,4 @@
-"""Where things lie: the repository, and the public data beside it."""
+"""Paths of the repository and of the public data beside it."""
 
 from pathlib import Path
 

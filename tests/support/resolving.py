@@ -1,4 +1,4 @@
-"""Resolve models in processes with settings of their own, forked from one that has imported huggingface_hub once."""
+"""Resolve models in processes with separate settings, forked from a process that has imported huggingface_hub."""
 
 import importlib
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Runs the blocks of pages in one process with one Spark session, and prints what happened to each as a line of JSON.
+"""Run the blocks of pages in one process with one Spark session, and print the result of each as a line of JSON.
 
     python -m tests.support.run_doc_blocks FOLDER PAGE...
 
@@ -111,11 +111,11 @@ def write_samples(spark: "SparkSession", folder: Path) -> None:
     for name, texts in (("de", GERMAN), ("en", ENGLISH)):
         lines = [f'{number},"{text}"' for number, text in enumerate(texts)]
         (folder / f"{name}.csv").write_text("\n".join(["id,text", *lines]) + "\n", encoding="utf-8")
-    with contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as said:
+    with contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as output:
         for name in ("docs", "questions"):
             argv = ["embed", f"--input={folder / name}", "--text-column=text", "--id-column=id", f"--model={REAL}"]
-            with contextlib.redirect_stdout(said):
-                assert st_spark([*argv, f"--output={folder / name}_embedded"]) == 0, said.getvalue()
+            with contextlib.redirect_stdout(output):
+                assert st_spark([*argv, f"--output={folder / name}_embedded"]) == 0, output.getvalue()
 
 
 def run_page(spark: "SparkSession", page: str) -> Iterator[dict[str, Any]]:
@@ -139,11 +139,11 @@ def run_page(spark: "SparkSession", page: str) -> Iterator[dict[str, Any]]:
 
 def run_block(spark: "SparkSession | None", block: Block, names: dict[str, Any]) -> tuple[str, str | None]:
     """Return what a block prints, and its error."""
-    said = io.StringIO()
+    output = io.StringIO()
     try:
         if block.language == "bash":
             return run_shell(block.code)
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             if block.language == "python":
                 exec(compile(block.code, str(block), "exec"), names)
             else:
@@ -151,8 +151,8 @@ def run_block(spark: "SparkSession | None", block: Block, names: dict[str, Any])
                 for statement in filter(str.strip, block.code.split(";")):
                     spark.sql(statement).show(truncate=False)
     except Exception:  # noqa: BLE001  (whatever a block raises is the finding)
-        return said.getvalue(), traceback.format_exc()[-3000:]
-    return said.getvalue(), None
+        return output.getvalue(), traceback.format_exc()[-3000:]
+    return output.getvalue(), None
 
 
 def run_shell(code: str) -> tuple[str, str | None]:

@@ -1,4 +1,4 @@
-"""The demo's data: what a newcomer embeds first has to be whole, small, and free to share."""
+"""The data of the demo is complete, small and free to share."""
 
 import json
 import re

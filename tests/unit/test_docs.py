@@ -46,7 +46,7 @@ def test_the_navigation_lists_every_page_once() -> None:
     assert sorted(listed) == sorted(pages)
 
 
-def test_the_page_of_models_says_what_the_catalog_says() -> None:
+def test_the_page_of_models_matches_the_catalog() -> None:
     text = (ROOT / "docs" / "models" / "all.md").read_text(encoding="utf-8")
     rows = {cells[0].strip(): cells for line in text.splitlines() if len(cells := line.split("|")[1:]) > 5}
     for model in MODELS:

@@ -1,4 +1,4 @@
-"""Who may import whom: the walls between the rooms, and what may not stand in a committed file."""
+"""Which package may import which, and what a committed file must not contain."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "st_spark"
 
-# A package, and what of ours it may import beside itself. The longest prefix of a module's name decides.
+# A package, and the packages of this repository that it may import. The longest prefix of a module's name decides.
 _BASE = {"st_spark.errors", "st_spark.choices"}
 _DATA = {"st_spark.tables", "st_spark.spark", *_BASE}
 _MODEL = _BASE | {"st_spark.hardware", "st_spark.model.catalog", "st_spark.model.parallel"}
@@ -64,7 +64,7 @@ FILES = {module_name(file): file for file in sorted([*PACKAGE.rglob("*.py"), *(R
 
 
 def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """All imports in and below some nodes, also those inside functions; not those for the type checker alone."""
+    """Yield all imports in and below some nodes, also inside functions, except imports for the type checker."""
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -76,7 +76,7 @@ def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.Import | ast.ImportFrom
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """What the file of a module imports: full names of our own modules, top names of all others."""
+    """Return what a module imports: full names of modules of this repository, top-level names of all others."""
     found = set()
     for statement in statements([ast.parse(FILES[module].read_text(encoding="utf-8"))]):
         if isinstance(statement, ast.Import):
@@ -91,7 +91,7 @@ def imports(module: str) -> frozenset[str]:
 
 
 def reached(module: str) -> set[str]:
-    """All names that a module imports, itself or through our other modules."""
+    """Return all names that a module imports, directly or through other modules of this repository."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:
@@ -102,7 +102,7 @@ def reached(module: str) -> set[str]:
 
 
 def run_python(code: str) -> str:
-    """What a fresh interpreter prints; an error there is one here."""
+    """Run code in a new interpreter and return its output. An error in it fails the test."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -157,7 +157,7 @@ def test_a_local_import_is_found_as_well_as_one_at_the_top() -> None:
 
 
 @pytest.mark.parametrize("module", ["st_spark", "st_spark.specs.jobs", "st_spark.cli.main", "st_airflow.provider"])
-def test_the_face_of_the_package_loads_no_heavy_library(module: str) -> None:
+def test_entry_points_load_no_heavy_library(module: str) -> None:
     loaded = set(run_python(f"import sys, {module}; print(*sys.modules)").split())
     assert module in loaded
     assert not HEAVY & loaded
@@ -177,20 +177,20 @@ print(*sys.modules)
 
 
 @pytest.mark.slow
-def test_the_rooms_without_spark_load_where_there_is_no_pyspark() -> None:
+def test_packages_without_spark_load_without_pyspark() -> None:
     loaded = run_python(BLOCKED % [module for package in SPARKLESS for module in under(package)]).split()
     assert "st_spark.model.encoder" in loaded
     assert "pyspark" not in loaded
 
 
 def committed() -> list[Path]:
-    """The files that git has, or would add."""
+    """Return the files that git tracks or would add."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [file for name in listed.splitlines() if (file := ROOT / name).is_file()]
 
 
-def test_no_committed_file_names_a_folder_of_one_machine() -> None:
+def test_no_committed_file_has_an_absolute_path_of_one_machine() -> None:
     folders = re.compile(r"(?<![\w.])/(work|root|home|Users|tmp/\w+)/")
     for file in committed():
         if file.suffix == ".png":

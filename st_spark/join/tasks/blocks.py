@@ -1,4 +1,4 @@
-"""Arrow batches of rows to the blocks of each task.
+"""Turn Arrow batches of rows into the blocks of each task.
 
 Rows travel as an id and an array: Arrow holds all arrays of a batch as one flat buffer.
 """
@@ -63,9 +63,9 @@ class BlockReader:
     """Reads the rows of tasks.
 
     Attributes:
-        dimension: Values of a vector. Rows that cannot be joined are left out; they were counted before.
+        dimension: Number of values in a vector. Rows that cannot be joined are left out; they were counted before.
         score: One of choices.SCORES.
-        keys: Columns that must be equal: a task compares the rows of each key for themselves.
+        keys: Columns that must be equal: rows are compared only within equal keys.
         extra: Further columns for the blocks.
     """
 

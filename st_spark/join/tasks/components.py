@@ -20,7 +20,7 @@ from st_spark.topk.scores import Places
 
 IdPairs = tuple[pa.Array, pa.Array]
 
-# Pairs are held until there are so many, or as many as edges, before they are merged: each takes part in few merges.
+# Pairs are merged when there are this many, and as many as edges of the forest. So each edge is merged few times.
 _HELD = 1 << 21
 
 
@@ -57,7 +57,7 @@ def forest(left: pa.Array, right: pa.Array) -> Forest:
 
 
 def merge_forests(parts: Iterable[IdPairs], held: int = _HELD) -> Forest | None:
-    """Return the forest of all parts: pairs, or edges of forests. Memory holds the forest and as many pairs.
+    """Return the forest of all parts: pairs, or edges of forests. Memory holds the forest and about as many pairs.
 
     At least `held` pairs are collected before they are merged.
     """
@@ -73,7 +73,7 @@ def merge_forests(parts: Iterable[IdPairs], held: int = _HELD) -> Forest | None:
 
 
 def reduce_to_tree_edges(left: pa.Array, right: pa.Array, parts: Iterator[Pairs]) -> Iterator[pa.RecordBatch]:
-    """Yield the edges of the forest of one task's pairs: left_id, right_id. It is a results.PairReducer."""
+    """Yield the edges of the forest of one task's pairs: left_id, right_id. This is a results.PairReducer."""
     self_pairs = right is left
     ids = pa.chunked_array([left] if self_pairs else [left, right])
     label = np.arange(len(ids))
@@ -85,13 +85,13 @@ def reduce_to_tree_edges(left: pa.Array, right: pa.Array, parts: Iterator[Pairs]
 
 
 def _components(left: Places, right: Places, size: int) -> Places:
-    """Return the number of the component of each place, [size]."""
+    """Return the component of each index, [size]."""
     graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1])
 
 
 def _trees(label: Places) -> tuple[pa.Array, pa.Array]:
-    """Return the first place of a component, for each other place, and that other place."""
+    """Return each index that is not the first of its component, preceded by that first index."""
     _, first, group = np.unique(label, return_index=True, return_inverse=True)
     root = first[group]
     others = np.flatnonzero(root != np.arange(len(label)))

@@ -32,7 +32,7 @@ class GroundTruth:
     self_join: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield left_id (the row number of the query), right_id, score, list: the k best of each query, and others.
+        """Yield left_id (row number of the query), right_id, score, list: the k best pairs of each query, and more.
 
         The columns of the batches are ids, vectors and KEY_HASH.
         """
@@ -47,7 +47,7 @@ class GroundTruth:
             yield from self._search(held, thresholds)
 
     def _search(self, batches: list[pa.RecordBatch], thresholds: Scores) -> Iterator[pa.RecordBatch]:
-        """Yield the best pairs of some right rows, and raise the thresholds of the queries."""
+        """Yield the best pairs with these right rows, and raise the thresholds of the queries."""
         ids, column, keys = pa.concat_batches(batches).columns
         vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
         kept = pa.array(vectors.kept)

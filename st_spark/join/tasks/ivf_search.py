@@ -18,7 +18,7 @@ _PAIRS = 1 << 22
 
 @dataclass(frozen=True)
 class IvfSearch:
-    """Finds the k best right rows of each left row, among those in the lists that it probes in this task.
+    """Finds the k best right rows of each left row, in the lists that it probes in this task.
 
     In a self join all rows are in the left block, and the rows with a list are also right rows.
     """

@@ -1,4 +1,4 @@
-"""Rows to the tasks of an approximate join.
+"""Assign rows to the tasks of an approximate join.
 
 Neighbouring inverted lists form a partition, which is searched in one task: a left row, which probes neighbouring
 lists, then goes to few tasks.
@@ -31,7 +31,7 @@ _POWER_ROUNDS = 8
 class ListTasks:
     """Which tasks the rows of a list go to.
 
-    A partition is divided into blocks as an exact join is: each left block meets each right block in a task. Most
+    A partition is divided into blocks as in an exact join: a task compares a left block with a right block. Most
     partitions are one task. A list larger than a partition has several right blocks, and one that many left rows probe
     has several left blocks.
 
@@ -51,14 +51,14 @@ class ListTasks:
         return np.concatenate(([0], np.cumsum(self.left * self.right)))
 
     def of_right(self, lists: Places, row_hash: Places) -> tuple[Places, Places]:
-        """Return for each copy of right rows the row number and the task. [n] lists and hashes of the rows."""
+        """Return the row number and the task of each copy of the right rows. `lists` and `row_hash` are [n]."""
         row, block = _repeated(self.left[self.partition[lists]])
         partition = self.partition[lists[row]]
         right = self.right[partition]
         return row, self.first[partition] + block * right + row_hash[row] % right
 
     def of_left(self, probes: Places, row_hash: Places) -> tuple[Places, Places, Places]:
-        """Return for each list to search the left row number, the task and the list. Probes are [n, nprobe]."""
+        """Return the left row number, the task and the list of each search. `probes` is [n, nprobe]."""
         probe, block = _repeated(self.right[self.partition[probes.ravel()]])
         row, lists = probe // probes.shape[1], probes.ravel()[probe]
         partition = self.partition[lists]
@@ -146,7 +146,7 @@ class ListAssignment:
 
 
 def _bisect(lists: Places, centroids: Matrix, weights: Weights, target: float) -> list[Places]:
-    """Halve lists along their longest direction until no part is heavier than the target, or has one list."""
+    """Halve lists along their longest direction until each part has at most the target weight, or one list."""
     done, waiting = [], [lists] if len(lists) else []
     while waiting:
         group = waiting.pop()

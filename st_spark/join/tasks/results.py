@@ -24,7 +24,7 @@ _BATCH_ROWS = 1 << 20
 
 @dataclass(frozen=True)
 class TopK:
-    """Finds the k best right rows of each left row, of those with a score of at least the threshold.
+    """Finds the k best right rows of each left row, with scores of at least the threshold.
 
     In a self join a row is no neighbour of itself. Pairs are ranked if no other task has pairs of these left rows.
     """
@@ -100,7 +100,7 @@ def pair_batches(
 
 
 def list_batch(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs) -> pa.RecordBatch:
-    """Return sorted pairs as a row for each left row: left_id, right_id (a list, the best first), score (a list).
+    """Return sorted pairs as one row for each left row: left_id, right_id (list, best first), score (list).
 
     Lists of pairs are shuffled many times faster than pairs.
     """

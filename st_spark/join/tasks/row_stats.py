@@ -14,8 +14,8 @@ from st_spark.join.tasks.vector_column import read_vectors
 
 Hashes = npt.NDArray[np.uint64]
 
-# A row of the statistics is one of three: how many rows there are of a size of vectors (-1 for null) and a reason to
-# set them aside ("" for none); the hashes of a bucket, 8 bytes each; or, without hashes, what is repeated.
+# A row of the statistics is a count of rows by the size of their vectors (-1 for null) and by the reason to set them
+# aside ("" for none); or the hashes of a bucket, 8 bytes each; or, without hashes, what is repeated.
 SIDE, SIZE, REASON, ROWS, WHAT, BUCKET, HASHES = "side", "size", "reason", "rows", "what", "bucket", "hashes"
 SCHEMA = pa.schema(
     {SIDE: pa.int32(), SIZE: pa.int32(), REASON: pa.string(), ROWS: pa.int64(), WHAT: pa.string()}
@@ -23,8 +23,8 @@ SCHEMA = pa.schema(
 )
 # What may be repeated.
 IDS, VECTORS, TEXTS = "id", "vector", "text"
-# Columns of the rows, beside SIZE: why the row is set aside before its vector is read, or null; whether Spark has found
-# that the vector can be joined; the vector, empty if it can; and hashes, or null.
+# Columns of the input, in addition to SIZE. MISSING: why the row is set aside before its vector is read, or null.
+# VALID: whether Spark has found that the vector can be joined. VECTOR: empty if VALID. The hashes may be null.
 MISSING, VALID, VECTOR = "missing", "valid", "vector"
 ID_HASH, VECTOR_HASH, TEXT_HASH = "id_hash", "vector_hash", "text_hash"
 _BUCKETS = 64
@@ -39,7 +39,7 @@ class RowStats:
         side: The number of the table.
         score: One of choices.SCORES.
         copies: Whether to look for equal vectors and texts.
-        max_hashes: Rows after which hashes are passed on, to free memory.
+        max_hashes: After this many rows, hashes are passed on to free memory.
     """
 
     side: int
@@ -109,7 +109,7 @@ class RowStats:
 
 
 def find_repeated(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of SCHEMA that count rows, and one with SIDE and WHAT for all that is repeated.
+    """Pass the counts on, and yield a row with SIDE and WHAT if a hash is repeated.
 
     All rows of a side, WHAT and BUCKET must be in one task.
     """
@@ -127,7 +127,7 @@ def find_repeated(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
 
 
 def _filter(rows: pa.RecordBatch, which: pa.Array) -> pa.RecordBatch:
-    """Return some rows. All of them are not copied."""
+    """Return the selected rows; if all are selected, the batch itself."""
     return rows if pc.all(which).as_py() else rows.filter(which)
 
 

@@ -1,4 +1,4 @@
-"""Arrow columns of vectors to matrices, without the vectors that cannot be joined."""
+"""Turn Arrow columns of vectors into matrices, without the vectors that cannot be joined."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ def read_vectors(column: pa.Array, dimension: int, score: str) -> Vectors:
 
     Args:
         column: Lists (of fixed size or not) of float or double.
-        dimension: Values of a vector. Vectors of another size are set aside.
+        dimension: Number of values in a vector. Vectors of another size are set aside.
         score: One of choices.SCORES. Vectors of length zero have no cosine; the other scores take them.
     """
     sizes = pc.list_value_length(column)

@@ -79,7 +79,7 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Snaps
     local = _local(name)
     if local is not None:
         if revision is not None:
-            problem = f"'{name}' is on this disk and has no revisions, but revision '{revision}' was asked for."
+            problem = f"'{name}' is a local model without revisions, but revision '{revision}' is given."
             raise ModelError(problem, "Leave the revision out, or give a name on the hub.")
         return Snapshot(local, name, None)
     path_like = not isinstance(model, str) or name.count("/") > 1 or name.startswith((".", "~", "/")) or "\\" in name
@@ -198,8 +198,8 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
     Args:
         error: The exception.
         name: The name as the user gave it; it may have been meant as a folder.
-        repo: The name that the hub was asked for.
-        revision: The revision that the hub was asked for.
+        repo: The repository that was requested from the hub.
+        revision: The revision that was requested from the hub.
     """
     from huggingface_hub import constants, errors
 

@@ -45,8 +45,8 @@ def micro_batches(lengths: Lengths, max_tokens: int, max_texts: int | None = Non
 
     Args:
         lengths: Tokens of each text.
-        max_tokens: Most tokens of a micro-batch; a longer text gets a micro-batch to itself.
-        max_texts: Most texts of a micro-batch, or None.
+        max_tokens: Maximum number of tokens of a micro-batch; a longer text gets a micro-batch to itself.
+        max_texts: Maximum number of texts of a micro-batch, or None.
 
     Yields:
         The start and stop position of each micro-batch; together they cover every text once.

@@ -1,4 +1,4 @@
-"""Recognise and decode the images that a model gets, and collect those that cannot be read."""
+"""Recognise and decode the images that a model gets, and collect the problems of unreadable ones."""
 
 import io
 import os
@@ -73,7 +73,7 @@ def _in_rgb(image: "Image") -> "Image":
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
-def refuse_unread(problems: Mapping[int, str]) -> None:
+def raise_for_unreadable(problems: Mapping[int, str]) -> None:
     """Raise InputError with the first problem, if there are any (see Images)."""
     if problems:
         first = min(problems)
@@ -117,7 +117,7 @@ class Images:
 
     @property
     def truncated(self) -> npt.NDArray[np.bool_]:
-        """Return False for each image, [n]: nothing is cut off but by the processor's crop."""
+        """Return False for each image, [n]: the processor's crop does not count."""
         return np.zeros(len(self.sources), np.bool_)
 
     def take(self, rows: npt.NDArray[np.int64], device: torch.device) -> ImageBatch:

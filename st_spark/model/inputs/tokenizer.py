@@ -20,7 +20,7 @@ Text = str | Sequence[str]  # a text, or a pair of texts
 # Of a text with more than twice this many characters per allowed token only the head is tokenized at first. The
 # tokenizer would read all of a 10 MB text to keep 256 tokens. English has 4 to 5 characters a token.
 _HEAD_CHARACTERS_PER_TOKEN = 16
-# The head must give so many tokens beyond the limit: then the kept tokens are far from its cut end.
+# The head must give this many tokens beyond the limit: then the kept tokens are far from its cut end.
 _SPARE_TOKENS = 16
 
 
@@ -64,7 +64,7 @@ class Tokenizer:
 
     Args:
         folder: The checkpoint.
-        max_length: Most tokens of a text, special ones included. None for the limit in the tokenizer's files.
+        max_length: Maximum number of tokens of a text, special ones included. None for the limit in its files.
         lower_case: Lower-case texts first (do_lower_case of sentence_bert_config.json).
         options: Further arguments of AutoTokenizer (tokenizer_args), except trust_remote_code.
     """

@@ -57,7 +57,7 @@ def _mixed(x: Hashes) -> Hashes:
 
 
 class WordTable:
-    """Numbers by the hashes of words, with open addressing; grows as it fills.
+    """A hash table from words to numbers, with open addressing. It grows as it fills.
 
     Args:
         numbers: A number from -1 for each word.
@@ -114,8 +114,8 @@ class Vocabulary:
         words: The words; a word's id is its position.
         stop_words: Words without an id.
         spellings: Functions for a word that is not found as written, each applied to the result of the one before.
-        max_remembered: How many words outside the vocabulary are remembered with their id, about. Most such words of
-            a corpus appear again and again.
+        max_remembered: About how many words outside the vocabulary are remembered with their ids. Most such words
+            of a corpus appear again and again.
     """
 
     def __init__(

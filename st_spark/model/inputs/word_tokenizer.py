@@ -34,14 +34,14 @@ _FILES = {
 
 
 class WordTokenizer:
-    """Texts to the ids of their known words.
+    """Turns texts into the ids of their known words.
 
     Args:
         vocab: The words; a word's id is its position.
         stop_words: Words that are dropped.
         spellings: Functions for a word that is not in the vocabulary, each applied to the result of the one before.
         split: Splits texts into words.
-        max_length: Most words of a text; the rest is cut off. None for no limit.
+        max_length: Maximum number of words of a text; the rest is cut off. None for no limit.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class WordTokenizer:
 
 
 class SubwordTokenizer:
-    """Texts to the ids of a transformers tokenizer, with its special tokens; the end is cut off, special or not.
+    """Turns texts into the ids of a transformers tokenizer. Long texts lose their last tokens, special ones too.
 
     Args:
         folder: The folder of the tokenizer.
-        max_length: Most tokens of a text; None for no limit.
+        max_length: Maximum number of tokens of a text; None for no limit.
     """
 
     def __init__(self, folder: Path, max_length: int | None) -> None:
@@ -141,12 +141,12 @@ def _is_ascii(strings: pa.Array) -> bool:
 
 
 class PhraseSplitter:
-    """Splits with NLTK's word_tokenize, then joins words that are a phrase of the vocabulary: "New_York".
+    """Splits with NLTK's word_tokenize, then joins words that form a phrase in the vocabulary: "New_York".
 
     Args:
         vocab: The words and phrases.
         separator: Text between the words of a phrase; None for no phrases.
-        longest: Most words of a phrase.
+        longest: Maximum number of words of a phrase.
 
     Raises:
         ModelError: NLTK is not installed.
@@ -199,7 +199,7 @@ def load(folder: Path, class_path: object, max_length: int | None) -> WordTokeni
     Args:
         folder: The module's folder.
         class_path: tokenizer_class in the module's config.
-        max_length: Most words of a text.
+        max_length: Maximum number of words of a text.
 
     Raises:
         ModelError: An unknown class, or a broken file.

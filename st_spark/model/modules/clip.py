@@ -51,7 +51,7 @@ class CLIPModel(InputModule):
             if image != kinds[0] or not (image or isinstance(each, str)):
                 raise InputError(
                     f"input {place} is {'an image' if image else repr(each)[:60]} ({type(each).__name__}), "
-                    f"input 0 a {type(inputs[0]).__name__}.",
+                    f"but input 0 is of type {type(inputs[0]).__name__}.",
                     "give CLIP models a list of str, or a list of images (Pillow images, bytes or Path objects).",
                 )
         if kinds and kinds[0]:

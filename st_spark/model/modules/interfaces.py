@@ -87,6 +87,6 @@ class InputModule(Module):
         """Read inputs, with the prompt before each text.
 
         Raises:
-            InputError: An input of another type, with its place.
+            InputError: An input of another type; the message has its position.
         """
         return self.tokenizer(prefixed(inputs, prompt))

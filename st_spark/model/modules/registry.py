@@ -145,7 +145,7 @@ def _load_router(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> 
 
 def _load(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Module:
     if spec.kind not in _KINDS:
-        raise ModelError(f"{spec.path} is a {spec.kind}, which is not supported there.", "choose a model without it.")
+        raise ModelError(f"{spec.path}: a {spec.kind} is not supported at this place.", "choose another model.")
     return _KINDS[spec.kind](spec, dtype, device)
 
 

@@ -74,6 +74,6 @@ def _mappings(stored: Mapping[str, str]) -> dict[Key, str]:
         try:
             task, modality = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError) as error:
-            raise ModelError(f"a router has the route mapping {text!r}.", "its config is broken.") from error
+            raise ModelError(f"the route mapping {text!r} cannot be read.", "the router's config is broken.") from error
         mappings[task, modality] = route
     return mappings

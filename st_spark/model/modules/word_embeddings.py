@@ -22,7 +22,7 @@ class WordEmbeddings(InputModule):
         self.tokenizer = word_tokenizer.load(spec.path, spec.config.get("tokenizer_class"), longest)
 
     def __call__(self, batch: Packed) -> Packed:
-        """Pass the table on: a mean needs only sums of its rows."""
+        """Put the table into the micro-batch: a mean pooling sums its rows."""
         batch.table = self.table
         return batch
 

@@ -42,7 +42,7 @@ def in_order(frame: "DataFrame", column: Any) -> list[Any]:
 
 
 def one_place_off_at_most(found: Any, wanted: Any) -> bool:
-    """A value at the edge of a step can go to either side: rounding differs with the texts of its batch."""
+    """Assert that codes differ by at most 1: rounding depends on the other texts of the batch."""
     off = np.abs(np.asarray(found, int) - np.asarray(wanted, int))
     return bool(off.max() <= 1 and (off == 0).mean() > 0.98)
 
@@ -85,7 +85,7 @@ def test_details_of_quantised_vectors_have_the_same_fields(docs: "DataFrame", ti
     ]
 
 
-def test_ranges_of_a_small_table_are_those_of_all_texts(docs: "DataFrame", tiny_model: Path, ranges: Any) -> None:
+def test_ranges_of_a_small_table_cover_all_texts(docs: "DataFrame", tiny_model: Path, ranges: Any) -> None:
     found = calibrate(docs, "a.text", model=tiny_model, dtype="float32")
     assert found.shape == (2, 32)
     np.testing.assert_allclose(found, ranges, atol=1e-6)

@@ -41,18 +41,18 @@ def model(tiny_model: Path) -> SentenceTransformer:
 
 @pytest.fixture(params=["arrow", "pandas"])
 def flavour(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Forces the kind of UDF: pandas is what a PySpark before 4.1 has."""
+    """Force the kind of UDF: PySpark before 4.1 has only pandas UDFs."""
     monkeypatch.setattr(udf, "flavour", lambda: request.param)
     return str(request.param)
 
 
 def in_order(frame: "DataFrame", column: Any) -> list[Any]:
-    """The values of a column by id."""
+    """Return the values of a column by id."""
     return [row.value for row in frame.select("id", column.alias("value")).orderBy("id").collect()]
 
 
 def assert_same(found: list[Any], expected: list[Any]) -> None:
-    """Compares lists of vectors, null for null."""
+    """Assert that lists of vectors are equal, nulls included."""
     assert [vector is None for vector in found] == [vector is None for vector in expected]
     for one, other in zip(found, expected, strict=True):
         if other is not None:
@@ -60,12 +60,12 @@ def assert_same(found: list[Any], expected: list[Any]) -> None:
 
 
 def alone(model: SentenceTransformer, texts: list[Any], **options: Any) -> list[Any]:
-    """Each text encoded by itself, nulls left out."""
+    """Encode each text in its own call, without nulls."""
     return [None if text is None else model.encode([text], **options)[0] for text in texts]
 
 
 def rows_through_python(frame: "DataFrame") -> list[int]:
-    """Runs a query without a shuffle; for each UDF operator of its plan, the rows that Python has given back."""
+    """Run a query without a shuffle, and return for each UDF operator of its plan the number of rows from Python."""
     counts: list[int] = []
     todo = [frame._jdf.queryExecution().executedPlan()]
     frame.collect()

@@ -1,4 +1,4 @@
-"""Columns of images with nulls, repeats and files that are no images; search by a text."""
+"""Columns of images with nulls, repeats and files that are not images; search by a text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(spark: "SparkSession", folder: Path, model: Path) -> "DataFrame":
-    """Encodes what is new in folder/in and gives all that is in folder/out."""
+    """Encode new files in folder/in, and return all rows of folder/out."""
     stream = spark.readStream.schema("id int, text string").option("maxFilesPerTrigger", 1).json(str(folder / "in"))
     writer = (
         stream.withColumn("e", encode("text", model=model, dtype="float32"))

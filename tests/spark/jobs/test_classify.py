@@ -74,7 +74,7 @@ def test_texts_are_classified_by_a_table_of_labels(spark: "SparkSession", minilm
 
 
 @pytest.mark.slow
-def test_the_command_prints_what_happened_and_writes_the_result(
+def test_the_command_prints_a_summary_and_writes_the_result(
     spark: "SparkSession", minilm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in.csv").write_text("text\nThe striker scored twice.\n\n")

@@ -84,7 +84,7 @@ def test_the_score_is_the_similarity_of_the_model(spark: "SparkSession", minilm:
 
 
 @pytest.mark.slow
-def test_the_command_prints_what_happened_and_writes_the_result(
+def test_the_command_prints_a_summary_and_writes_the_result(
     spark: "SparkSession", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [(i, [1.0, i % 3 * 10.0]) for i in range(6)]

@@ -26,7 +26,7 @@ Embed = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
-    """Runs an embed job into tmp_path/out; the first argument is a file's text, or a path, or a name."""
+    """Run an embed job into tmp_path/out. The first argument is the text of a file, a path, or the name of a table."""
 
     def run(texts: str, suffix: str = ".csv", **options: Any) -> dict[str, Any]:
         where = tmp_path / f"in{suffix}"
@@ -189,7 +189,7 @@ def test_workers_load_the_model_once(spark: "SparkSession", embed: Embed, tmp_pa
     assert 1 <= count() - before <= 2
 
 
-def test_our_own_error_in_a_worker_reaches_the_driver(spark: "SparkSession") -> None:
+def test_a_st_spark_error_in_a_worker_reaches_the_driver(spark: "SparkSession") -> None:
     def failing(batches: Any) -> Any:
         from st_spark.errors import ModelError
 
@@ -202,7 +202,7 @@ def test_our_own_error_in_a_worker_reaches_the_driver(spark: "SparkSession") -> 
     assert str(error) == "The weights are damaged. Fix: fetch them again."
 
 
-def test_another_error_in_a_worker_is_one_line(spark: "SparkSession") -> None:
+def test_any_other_error_in_a_worker_becomes_one_line(spark: "SparkSession") -> None:
     def failing(batches: Any) -> Any:
         raise ValueError("an unknown value")
 

@@ -44,7 +44,7 @@ def test_texts_of_both_tables_are_embedded_and_joined(spark: "SparkSession", min
     asked = {"q1": "Where do cats sleep?", "q2": "How is bread made?", "q3": None}
     lines = [json.dumps({"id": name, "text": text}) for name, text in asked.items()]
     questions.write_text("\n".join([*lines, "{broken"]) + "\n")
-    answers.write_text("name,said\na1,Bread is baked from flour and water.\na2,A cat sleeps in a warm place.\n")
+    answers.write_text("name,sentence\na1,Bread is baked from flour and water.\na2,A cat sleeps in a warm place.\n")
     job = JoinJob(
         left=str(questions),
         right=str(answers),
@@ -53,7 +53,7 @@ def test_texts_of_both_tables_are_embedded_and_joined(spark: "SparkSession", min
         model=str(minilm),
         text_column="text",
         right_id_column="name",
-        right_text_column="said",
+        right_text_column="sentence",
     )
     result = runner.run(job, spark)
     assert {row[:2] for row in rows(io.read(spark, job.output))} == {("q1", "a2"), ("q2", "a1")}
@@ -77,7 +77,7 @@ def test_tables_of_two_models_are_not_joined(
 
 
 @pytest.mark.slow
-def test_the_command_joins_a_table_with_itself_and_prints_what_happened(
+def test_the_command_joins_a_table_with_itself_and_prints_a_summary(
     spark: "SparkSession", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame(spark, [*range(20), 20], [*random_vectors(1, 20, 3), [0, 0, 0]]).write.parquet(str(tmp_path / "in"))

@@ -27,7 +27,7 @@ TEXTS = [f"the {animal} {verb}" for animal in ("cat", "dog", "river", "sun") for
 
 @pytest.fixture
 def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
-    """Embeds texts, numbered from `first`, and a null into tmp_path/out."""
+    """Embed texts, numbered from `first`, and a null into tmp_path/out."""
 
     def run(texts: list[str], first: int = 0, **options: Any) -> dict[str, Any]:
         rows = [*enumerate(texts, first), (999, None)]
@@ -40,7 +40,7 @@ def embed(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Embed:
 
 
 def written(spark: "SparkSession", tmp_path: Path) -> tuple[dict[int, Any], dict[str, Any], str]:
-    """Vectors by id, what their column says of them, and its type."""
+    """Return the vectors by id, the metadata of their column, and its type."""
     table = io.read(spark, str(tmp_path / "out"))
     metadata = vector_column(table.schema, "out")[1]
     found = {row.id: row.embedding for row in table.collect() if row.id != 999}
@@ -79,7 +79,7 @@ def test_quantised_tables_are_read_and_searched_with_their_metadata(
 
 
 def check_search(spark: "SparkSession", tiny_model: Path, tmp_path: Path, precision: str) -> None:
-    """Scores of bytes equal those of floats within 0.01. Scores of bits equal cosines with vectors of 1 and -1."""
+    """Check that byte vectors score within 0.01 of float vectors, and bit vectors like vectors of 1 and -1."""
     result = runner.run(SearchJob(query="the dog ran", table=str(tmp_path / "out"), k=16), spark)
     assert result["model"] == {"name": str(tiny_model), "dim": 32, "similarity": "cosine", "precision": precision}
     assert result["rows"] == {"in": 17, "null": 1, "nan": 0}

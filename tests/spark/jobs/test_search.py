@@ -53,7 +53,7 @@ def test_a_zero_vector_scores_zero_by_cosine() -> None:
 
 def test_a_vector_of_another_size_is_an_error() -> None:
     batch = pa.record_batch({"id": [1, 2], "v": pa.array([[1.0, 2.0], [1.0]], pa.list_(pa.float32()))})
-    with pytest.raises(InputError, match="A vector has 1 values, others 2"):
+    with pytest.raises(InputError, match="Some vectors have 2 values, others 1"):
         score_batch(batch, np.ones(2), "cosine", {})
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_table_column_or_model_is_an_error(
 
 @pytest.fixture
 def write_other(tmp_path: Path) -> Callable[[], str]:
-    """Writes a model of 16 dimensions."""
+    """Write a model of 16 dimensions."""
     from tests.support.checkpoints import write_bert
 
     return lambda: str(write_bert(tmp_path / "other", dim=16))

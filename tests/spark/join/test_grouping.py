@@ -25,7 +25,7 @@ def collected(found: "DataFrame") -> dict[Any, tuple[Any, int]]:
 
 @pytest.mark.parametrize("kind", ["bigint", "smallint", "string"])
 @pytest.mark.parametrize("partitions", [1, 5])
-def test_components_are_those_of_spreading_the_smallest_id(spark: "SparkSession", kind: str, partitions: int) -> None:
+def test_components_match_spreading_the_smallest_id(spark: "SparkSession", kind: str, partitions: int) -> None:
     random = np.random.default_rng(3)
     numbers = random.integers(0, 400, (250, 2)).tolist()
     names: dict[str, Callable[[int], int | str]] = {
@@ -55,7 +55,7 @@ def test_a_long_chain_in_many_partitions_is_one_group(spark: "SparkSession") -> 
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
-def test_leaders_are_those_of_the_plain_loop(spark: "SparkSession", partitions: int) -> None:
+def test_leaders_match_a_plain_loop(spark: "SparkSession", partitions: int) -> None:
     random = np.random.default_rng(5)
     scores = random.integers(0, 100, (120, 120)) / 100
     scores = np.maximum(scores, scores.T)

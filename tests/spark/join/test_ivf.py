@@ -1,4 +1,4 @@
-"""method="ivf": the result has the recall that was asked for, and its interval. All lists give the exact result."""
+"""method="ivf": the result reaches the wanted recall and reports its interval. Searching all lists is exact."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -129,7 +129,7 @@ def test_small_tables_are_joined_too(spark: "SparkSession", n: int) -> None:
     assert rows(itself) == neighbours(range(n), left, range(n), left, 10, "cosine", itself=True)
 
 
-def test_without_k_there_is_no_approximate_join(spark: "SparkSession") -> None:
+def test_an_approximate_join_needs_k(spark: "SparkSession") -> None:
     df = frame(spark, range(3), random_vectors(12, 3, 3))
-    with pytest.raises(InputError, match="no k is given"):
+    with pytest.raises(InputError, match="method='ivf' needs k"):
         st_spark.similarity_join(df, k=None, threshold=0.5, method="ivf")

@@ -1,4 +1,4 @@
-"""near_duplicates: the groups of a float64 comparison of every pair."""
+"""near_duplicates gives the same groups as comparing every pair in float64."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ COLUMNS = ["id", "group", "size", "representative", "score"]
 
 
 def clustered(seed: int, rows: int = 160, dimension: int = 12) -> Matrix:
-    """Vectors around few centers, one row in four a copy of another."""
+    """Return vectors around few centers; one row in four is a copy of another."""
     random = np.random.default_rng(seed)
     centers = random.normal(size=(rows // 8, dimension))
     made = centers[random.integers(0, len(centers), rows)] + random.normal(scale=0.3, size=(rows, dimension))
@@ -39,7 +39,7 @@ def all_scores(matrix: Matrix, score: str) -> npt.NDArray[np.float64]:
 
 
 def expected_groups(scores: npt.NDArray[np.float64], threshold: float, linkage: str) -> dict[int, int]:
-    """The group of each row, by its place."""
+    """Return the group of each row."""
     places = range(len(scores))
     if linkage == "leader":
         return {i: by_the_plain_loop(scores, threshold).get(i, i) for i in places}
@@ -57,9 +57,7 @@ def table(spark: "SparkSession", ids: list[Any], matrix: Matrix, partitions: int
 
 @pytest.mark.parametrize("linkage", LINKAGES)
 @pytest.mark.parametrize(("score", "threshold"), [("cosine", 0.93), ("euclidean", -1.2), ("dot", 13.0)])
-def test_the_groups_are_those_of_comparing_every_pair(
-    spark: "SparkSession", linkage: str, score: str, threshold: float
-) -> None:
+def test_groups_match_comparing_every_pair(spark: "SparkSession", linkage: str, score: str, threshold: float) -> None:
     matrix = clustered(7)
     names: Callable[[int], Any] = (lambda i: i + 2**53) if score == "cosine" else (lambda i: f"{i:03}ü")
     scores = all_scores(matrix, score)
@@ -160,7 +158,7 @@ def test_no_rows_and_no_pairs_are_no_error(spark: "SparkSession") -> None:
         assert [row["size"] for row in near_duplicates(apart, linkage=linkage).collect()] == [1, 1]
 
 
-def test_what_cannot_work_is_refused(spark: "SparkSession") -> None:
+def test_wrong_columns_and_options_are_rejected(spark: "SparkSession") -> None:
     df = spark.createDataFrame([(1, [1.0]), (1, [2.0])], "id bigint, embedding array<float>")
     with pytest.raises(InputError, match=r"Duplicate ids in the left table: 1\."):
         near_duplicates(df)

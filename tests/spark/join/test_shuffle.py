@@ -33,7 +33,9 @@ def blocks(plan: BlockPlan, tables: TablePair) -> list[tuple[list[int], list[int
 
 @pytest.mark.parametrize("grid", [Grid(1, 1), Grid(3, 2)])
 @pytest.mark.parametrize("self_join", [False, True])
-def test_each_left_row_meets_each_right_row_in_one_task(spark: "SparkSession", grid: Grid, self_join: bool) -> None:
+def test_each_left_row_is_compared_with_each_right_row_in_one_task(
+    spark: "SparkSession", grid: Grid, self_join: bool
+) -> None:
     df = frame(spark, range(ROWS), random_vectors(0, ROWS, 2))
     names = dict.fromkeys(("left", "right"), ("id", "embedding"))
     tasks = blocks(BlockPlan((((), grid),)), table_pair(df, None if self_join else df.select("*"), names))
@@ -54,7 +56,7 @@ def test_in_a_triangular_grid_each_pair_of_rows_is_in_one_task(spark: "SparkSess
 
 @pytest.fixture(params=[False, True], ids=["PySpark 4.1", "PySpark 3.5"])
 def pyspark(spark: "SparkSession", request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DataFrames with and without repartitionById()."""
+    """Run the test with and without repartitionById()."""
     if request.param:
         for kind in type(spark.range(1)).__mro__:
             if "repartitionById" in vars(kind):

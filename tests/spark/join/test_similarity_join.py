@@ -30,7 +30,7 @@ ID_AND_VECTOR = {"left": ("id", "embedding")}
 
 @pytest.fixture(params=[(1, 1), (3, 2)], ids=["one task", "3 x 2"])
 def grid(request: pytest.FixtureRequest) -> Settings:
-    """A grid that no table as small would get."""
+    """A grid of several blocks, which a table this small would not get."""
     return Settings(grid=request.param)
 
 
@@ -112,7 +112,7 @@ def test_several_keys_must_all_be_equal(spark: "SparkSession") -> None:
     assert rows(st_spark.similarity_join(df, k=3, on=["one", "two"])) == expected
 
 
-def test_no_row_gets_invented_neighbours(spark: "SparkSession") -> None:
+def test_a_row_gets_no_more_neighbours_than_there_are(spark: "SparkSession") -> None:
     vectors = random_vectors(11, 4, 3)
     few = frame(spark, range(4), vectors)
     empty = few.where("id < 0")
@@ -192,7 +192,7 @@ def test_the_metadata_of_the_score_column_describes_the_join(spark: "SparkSessio
     assert made.schema["score"].metadata[METADATA_KEY] == {"method": "exact", "score": "cosine", "k": 2}
 
 
-def test_too_many_pairs_are_refused_or_reduced_to_the_best(spark: "SparkSession", grid: Settings) -> None:
+def test_too_many_pairs_are_rejected_or_reduced_to_the_best(spark: "SparkSession", grid: Settings) -> None:
     vectors = random_vectors(13, 60, 3)
     df = frame(spark, range(60), vectors)
     every = {(*sorted(row[:2]), row[2]) for row in neighbours(range(60), vectors, range(60), vectors, 60, "dot")}
@@ -215,7 +215,7 @@ def test_the_number_of_pairs_within_keys_is_estimated(spark: "SparkSession") -> 
     assert st_spark.similarity_join(df, k=None, threshold=-1, max_pairs=600, on=["lang"]).count() == 270
 
 
-def test_columns_and_options_that_cannot_work_are_refused_before_any_job(spark: "SparkSession") -> None:
+def test_columns_and_options_that_cannot_work_are_rejected_before_any_job(spark: "SparkSession") -> None:
     df = frame(spark, [1, 2], [[1, 2], [2, 1]])
     with pytest.raises(InputError, match="Neither k nor a threshold"):
         st_spark.similarity_join(df, k=None)
@@ -225,7 +225,7 @@ def test_columns_and_options_that_cannot_work_are_refused_before_any_job(spark: 
         st_spark.similarity_join(df, frame(spark, ["a"], [[1, 2]]), on=["id"])
 
 
-def test_duplicate_ids_are_refused_by_name(spark: "SparkSession") -> None:
+def test_duplicate_ids_are_rejected_by_name(spark: "SparkSession") -> None:
     twice = frame(spark, [1, 7, 7, 5, 5, 3], random_vectors(15, 6, 2))
     once = frame(spark, range(6), random_vectors(15, 6, 2))
     with pytest.raises(InputError, match="Duplicate ids in the left table: 5, 7"):
@@ -234,7 +234,7 @@ def test_duplicate_ids_are_refused_by_name(spark: "SparkSession") -> None:
         st_spark.similarity_join(once, twice)
 
 
-def test_vectors_of_different_sizes_are_refused(spark: "SparkSession") -> None:
+def test_vectors_of_different_sizes_are_rejected(spark: "SparkSession") -> None:
     two, three = frame(spark, range(3), random_vectors(16, 3, 2)), frame(spark, range(3), random_vectors(16, 3, 3))
     with pytest.raises(InputError, match="The left vectors have 2 values, the right ones 3"):
         st_spark.similarity_join(two, three)

@@ -118,8 +118,8 @@ def test_a_table_can_be_overwritten_with_its_own_rows(spark: "SparkSession", tmp
         spark.sql("DROP TABLE IF EXISTS self_test")
 
 
-def test_a_path_is_no_valid_name_of_a_catalog_table(spark: "SparkSession", tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="is no valid name of a catalog table"):
+def test_a_path_is_not_a_valid_name_of_a_catalog_table(spark: "SparkSession", tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="is not a valid name of a catalog table"):
         io.prepare(spark, str(tmp_path), "table")
 
 

@@ -1,4 +1,4 @@
-"""A temporary Airflow home: the tests neither read nor write the one of the user."""
+"""A temporary Airflow home: the tests do not use the user's."""
 
 import atexit
 import os

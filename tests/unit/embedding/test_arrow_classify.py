@@ -86,18 +86,18 @@ def test_another_model_can_encode_the_labels(model: SentenceTransformer, tiny_mo
 def test_a_label_model_with_another_vector_size_is_an_error(
     model: SentenceTransformer, clip: SentenceTransformer
 ) -> None:
-    with pytest.raises(InputError, match="vectors of labels have 24 values, those of inputs 32"):
+    with pytest.raises(InputError, match="Label vectors have 24 values, input vectors 32"):
         rows(Classifier(model, Labels(NAMES), clip), pa.array(["a text"]))
 
 
 class Fixed:
-    """A model whose vectors are given: zeros, NaN and ties, which no checkpoint gives at will."""
+    """A model that gives chosen vectors: zeros, NaN and ties."""
 
     def __init__(self, table: dict[str, list[float]]) -> None:
         self.table = table
 
     def embed(self, texts: list[Any], **options: Any) -> Any:
-        """Their vectors, of length 1."""
+        """Return the vectors of the texts, with length 1."""
         from st_spark.model.encoder import Encoded
 
         vectors = np.array([self.table[text] for text in texts], np.float32)
@@ -134,7 +134,7 @@ def test_rows_keep_their_order_with_any_nulls(texts: list[str | None], labels: i
     [
         ((), "{}", "There are no labels"),
         (("a", " "), "{}", "Label ' ' is blank"),
-        (("a", 3), "{}", "Label 3 is no str"),
+        (("a", 3), "{}", "Label 3 is not a str"),
         (("a", "b", "a"), "{}", "Label 'a' is repeated"),
         (("a",), "a photo", "'a photo' has no place for the label"),
     ],

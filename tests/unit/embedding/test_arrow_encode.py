@@ -26,7 +26,7 @@ COUNTS = EncodeOptions(counts=True)
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a model gives back."""
+    """The result of a model."""
 
     vectors: np.ndarray
     n_tokens: np.ndarray
@@ -35,13 +35,13 @@ class Encoded:
 
 @dataclass
 class HashModel:
-    """A model whose vector is a checksum of the text, and that remembers what it was given."""
+    """A model whose vector is a checksum of the text. It records the texts that it gets."""
 
     calls: list[list[Any]] = field(default_factory=list)
     options: list[dict[str, Any]] = field(default_factory=list)
 
     def embed(self, texts: list[Any], **options: Any) -> Any:
-        """Vectors of checksums; a token is a character, and five are too many."""
+        """Return vectors of checksums. Each character is a token; texts of five or more are truncated."""
         self.calls.append(list(texts))
         self.options.append(options)
         sums = np.array([zlib.crc32(repr(text).encode()) for text in texts], np.float64)
@@ -50,12 +50,12 @@ class HashModel:
         return Encoded(vectors, lengths, lengths > 4)
 
     def vector(self, text: Any) -> list[float]:
-        """What one text alone gives."""
+        """Return the vector of one text."""
         return HashModel().embed([text]).vectors[0].tolist()
 
 
 def encoded(arrays: list[Any], options: EncodeOptions = PLAIN, model: HashModel | None = None) -> list[Any]:
-    """All rows of the output, as Python values."""
+    """Return all rows of the output as Python values."""
     output = list(encode_arrays(model or HashModel(), iter(arrays), options))
     return [row for array in output for row in array.to_pylist()]
 
@@ -229,10 +229,10 @@ def test_a_window_is_one_flat_float32_buffer() -> None:
 
 @dataclass
 class ZeroNanModel(HashModel):
-    """A model whose vector of "nan" has one in it, and whose vector of "zero" is zeros."""
+    """A model that gives a vector with a NaN for "nan", and a vector of zeros for "zero"."""
 
     def embed(self, texts: list[Any], **options: Any) -> Any:
-        """As HashModel, less 40."""
+        """Return the vectors of HashModel minus 40."""
         made = super().embed(texts, **options)
         made.vectors[:] -= 40
         for place, text in enumerate(texts):

@@ -30,13 +30,13 @@ class Piece:
 
 
 def bundle_of(folder: Path, size: int = 1000) -> ModelBundle:
-    """A broadcast of a model folder, without Spark."""
+    """Return a broadcast of a model folder, without Spark."""
     pieces = tuple((name, Piece(chunk)) for name, chunk in read_chunks(folder, size))
     return ModelBundle("broadcast", checkpoint.fingerprint(folder), "m", pieces=pieces)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a folder by relative name."""
+    """Return all files of a folder by relative name."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -21,14 +21,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def groups_of(found: Forest | None) -> dict[Any, tuple[Any, int]]:
-    """Group and size by id."""
+    """Return group and size by id."""
     rows = [] if found is None else found.groups().to_pylist()
     assert len({row["id"] for row in rows}) == len(rows)
     return {row["id"]: (row["group"], row["size"]) for row in rows}
 
 
 def by_spreading(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, tuple[Any, int]]:
-    """The groups by the plainest way: every id takes the smallest id it hears of, until nothing changes."""
+    """Return the groups by a plain method: every id takes the smallest id of its pairs until nothing changes."""
     order = {name: rank for rank, name in enumerate(sorted({*sum(pairs, ())}, key=_bytes))}
     smallest = {name: name for name in order}
     changed = True
@@ -52,7 +52,7 @@ def pairs_of(left: Ids, right: Ids) -> tuple[pa.Array, pa.Array]:
 
 @settings(deadline=None)
 @given(st.one_of(*(st.lists(st.tuples(ids, ids), max_size=30) for ids in (NUMBERS, st.integers(0, 20), TEXTS))))
-def test_the_groups_are_those_of_spreading_the_smallest_id(pairs: list[tuple[int | str, int | str]]) -> None:
+def test_groups_match_spreading_the_smallest_id(pairs: list[tuple[int | str, int | str]]) -> None:
     kind = pa.large_string() if pairs and isinstance(pairs[0][0], str) else pa.int64()
     left, right = (pa.array([pair[side] for pair in pairs], kind) for side in (0, 1))
     assert groups_of(forest(left, right)) == by_spreading(pairs)

@@ -1,4 +1,4 @@
-"""What cannot work is refused by the schema and the options alone."""
+"""Wrong columns and options are rejected before any Spark job: a schema is enough."""
 
 from typing import Any
 
@@ -24,13 +24,13 @@ NAMES: dict[str, Any] = {"id_column": "id", "vector": "embedding", "on": ["lang"
         ({"id_column": "embedding"}, "The id column 'embedding' of the left table holds array<float>"),
     ],
 )
-def test_columns_that_cannot_be_joined_are_refused(names: dict[str, Any], message: str) -> None:
+def test_columns_that_cannot_be_joined_are_rejected(names: dict[str, Any], message: str) -> None:
     check_join_columns(SCHEMA, "the left table", **NAMES)
     with pytest.raises(InputError, match=message):
         check_join_columns(SCHEMA, "the left table", **(NAMES | names))
 
 
-def test_keys_of_different_types_are_refused() -> None:
+def test_keys_of_different_types_are_rejected() -> None:
     other = st.StructType([st.StructField("id", st.StringType())])
     with pytest.raises(InputError, match="The key 'id' holds bigint in the left table and string in the right one"):
         check_same_keys(SCHEMA, other, ["id"])
@@ -49,12 +49,12 @@ def test_keys_of_different_types_are_refused() -> None:
         ({"max_pairs": 0}, "max_pairs is 0"),
     ],
 )
-def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+def test_options_that_cannot_work_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Request(**options)
 
 
-def test_near_duplicates_refuse_unknown_linkages_and_thresholds_that_no_score_reaches() -> None:
+def test_near_duplicates_reject_unknown_linkages_and_thresholds_that_no_score_reaches() -> None:
     with pytest.raises(InputError, match=r"linkage='ward' is unknown\. Fix: choose one of components, leader"):
         checked_threshold(Request(None, 0.9), "ward")
     with pytest.raises(InputError, match=r"No euclidean score reaches the threshold 0.9.*minus the distance"):

@@ -9,7 +9,7 @@ from st_spark.join.tasks.leaders import Pair, assign_leaders
 
 
 def by_the_plain_loop(scores: npt.NDArray[np.float64], threshold: float) -> dict[int, int]:
-    """The leader of each row that is none, from all scores."""
+    """Return the leader of each row that is not a leader, from all scores."""
     leaders: list[int] = []
     found = {}
     for row in range(len(scores)):
@@ -37,7 +37,7 @@ def test_a_copy_may_join_a_leader_that_came_after_its_original() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 25), st.integers(1, 12), st.sampled_from([0.0, 0.5, 0.8, 1.0]))
-def test_the_groups_are_those_of_the_plain_loop(seed: int, rows: int, kinds: int, threshold: float) -> None:
+def test_groups_match_a_plain_loop(seed: int, rows: int, kinds: int, threshold: float) -> None:
     """Few distinct points and coarse scores: many copies, many ties."""
     random = np.random.default_rng(seed)
     half = np.triu(random.integers(0, 10, (kinds, kinds)) / 10, 1)

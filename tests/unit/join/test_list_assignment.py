@@ -1,4 +1,4 @@
-"""Tasks of inverted lists: a left row meets each right row of the lists that it probes once, for lists of any size."""
+"""Tasks of inverted lists: a left row is compared once with each right row of the lists that it probes."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from st_spark.join.tasks.list_assignment import partition_lists
     st.integers(1, 40), st.integers(1, 40), st.floats(1, 500), st.floats(1, 500), st.integers(0, 1000), st.booleans()
 )
 @settings(deadline=None, max_examples=60)
-def test_a_left_row_meets_each_right_row_of_its_lists_once(
+def test_a_left_row_is_compared_once_with_each_right_row_of_its_lists(
     lists: int, nprobe: int, target: float, max_left: float, seed: int, skewed: bool
 ) -> None:
     random = np.random.default_rng(seed)

@@ -13,7 +13,7 @@ Counts = Counter[tuple[int, str]]
 
 
 def batch(vectors: list[list[float] | None], *, checked: bool = False, **columns: list[object]) -> pa.RecordBatch:
-    """What Spark sends. With `checked` it has found itself which vectors can be joined, and sends them empty."""
+    """Return a batch as Spark sends it. With `checked`, Spark has found the valid vectors and sends them empty."""
     count = len(vectors)
     known = [checked and each is not None and any(each) and bool(np.isfinite(each).all()) for each in vectors]
     kinds = {"missing": pa.string(), "size": pa.int32(), "valid": pa.bool_(), "vector": pa.list_(pa.float32())}
@@ -33,7 +33,7 @@ def batch(vectors: list[list[float] | None], *, checked: bool = False, **columns
 def collected(
     tasks: Iterable[Iterable[pa.RecordBatch]], *, copies: bool = True, max_hashes: int = 1 << 20
 ) -> tuple[Counter[tuple[int, str]], set[str]]:
-    """Counts and what is repeated, as Spark runs it: several tasks, then one with all hashes."""
+    """Return counts and what is repeated, as on Spark: several tasks, then one task with all hashes."""
     rows = [made for task in tasks for made in RowStats(1, "cosine", copies, max_hashes)(iter(task))]
     counts: Counts = Counter()
     found = set()
@@ -67,7 +67,7 @@ def test_repeated_ids_vectors_and_texts_are_found_in_any_task(split: bool) -> No
 
 
 @pytest.mark.parametrize("checked", [False, True])
-def test_equal_vectors_of_other_keys_and_of_rejected_rows_are_no_copies(checked: bool) -> None:
+def test_equal_vectors_of_other_keys_and_of_rejected_rows_are_not_copies(checked: bool) -> None:
     one = batch([[1.0, 2.0], [3.0, 4.0]], id_hash=[1, 2], key=[1, 1], checked=checked)
     assert not collected([[one, batch([[1.0, 2.0]], id_hash=[3], key=[2])]])[1]
     assert not collected([[one, batch([[1.0, 2.0]], id_hash=[None], key=[1], missing=["too short"], checked=checked)]])[
@@ -78,7 +78,7 @@ def test_equal_vectors_of_other_keys_and_of_rejected_rows_are_no_copies(checked:
     assert not collected([[one, again]], copies=False)[1]
 
 
-def test_vectors_that_cannot_be_joined_are_no_copies() -> None:
+def test_vectors_that_cannot_be_joined_are_not_copies() -> None:
     assert not collected([[batch([[0.0, 0.0], [0.0, 0.0]])], [batch([None, None], id_hash=[8, 9])]])[1]
 
 

@@ -1,4 +1,4 @@
-"""Columns of vectors to matrices."""
+"""Columns of vectors become matrices."""
 
 import math
 
@@ -14,7 +14,7 @@ ROWS = [[1.0, 2.0], None, [1.0], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [
 
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
 @pytest.mark.parametrize("lists", [pa.list_, pa.large_list])
-def test_what_cannot_be_joined_is_set_aside_and_counted(lists: object, kind: pa.DataType) -> None:
+def test_vectors_that_cannot_be_joined_are_set_aside_and_counted(lists: object, kind: pa.DataType) -> None:
     """A null within a vector counts as NaN."""
     found = read_vectors(pa.array(ROWS, lists(kind)), 2, "cosine")  # type: ignore[operator]
     assert found.matrix.tolist() == [[1.0, 2.0], [0.0, 4.0]]
@@ -34,7 +34,7 @@ def test_lists_of_fixed_size_and_slices_are_read() -> None:
     assert read_vectors(column[1:], 2, "dot").matrix.tolist() == [[3, 4], [5, 6]]
 
 
-def test_no_rows_are_no_rows() -> None:
+def test_an_empty_column_gives_an_empty_matrix() -> None:
     found = read_vectors(pa.array([], pa.list_(pa.float32())), 3, "cosine")
     assert found.matrix.shape == (0, 3)
     assert found.set_aside == {}

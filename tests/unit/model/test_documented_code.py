@@ -1,4 +1,4 @@
-"""The documented code with only its import changed, on tiny checkpoints under the models' names."""
+"""The documented code, with only the import changed, on tiny checkpoints with the names of the models."""
 
 import contextlib
 import inspect
@@ -136,7 +136,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def run(source: str) -> str:
-    """Return what a program prints."""
+    """Run a program and return its output."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(source, {"__name__": "__main__"})
     return printed.getvalue()
@@ -204,7 +204,7 @@ def test_documented_snippet_prints_the_oracles_numbers(
     np.testing.assert_allclose(found, expected, atol=2e-4)  # they print four digits
 
 
-def test_snippets_equal_those_of_the_document() -> None:
+def test_snippets_equal_the_document() -> None:
     document = SHARED / "seeds" / "pretrained-models-docs.md"
     if not document.is_file():
         pytest.skip("the documents are not beside the repository")

@@ -20,7 +20,7 @@ def three_threads() -> "object":
 
 
 def seen(task: int) -> tuple[int, str, int, bool]:
-    """Return a task with what it sees of its thread."""
+    """Return a task with facts about its thread."""
     return task, threading.current_thread().name, torch.get_num_threads(), torch.is_inference_mode_enabled()
 
 

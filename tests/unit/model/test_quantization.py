@@ -108,10 +108,10 @@ def test_values_outside_the_ranges_are_clipped() -> None:
         ("int8", np.zeros((2, 5)), "ranges are for 5 dimensions, the vectors have 32"),
         ("uint8", [[1.0] * 32, [0.0] * 32], "a lowest value above the highest"),
         ("uint8", [[0.0] * 32, [np.nan] * 32], "or NaN or infinity"),
-        ("binary", np.zeros((2, 32)), "uses no ranges"),
+        ("binary", np.zeros((2, 32)), "does not use ranges"),
     ],
 )
-def test_what_cannot_be_quantised_says_why(
+def test_wrong_vectors_and_ranges_are_rejected_with_the_reason(
     model: SentenceTransformer, precision: str, ranges: Any, problem: str
 ) -> None:
     with pytest.raises(InputError, match=problem):

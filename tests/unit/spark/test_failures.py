@@ -25,7 +25,7 @@ Traceback (most recent call last):
         ("org.apache.spark.SparkException: Python worker exited unexpectedly", "A Python worker of Spark died."),
     ],
 )
-def test_what_is_missing_around_a_job_is_named(line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_part_of_the_system_is_named(line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSPARK_PYTHON", "/opt/python3")
     error = explain(RuntimeError(TRACEBACK.format(line)))
     assert isinstance(error, PlatformError)
@@ -33,7 +33,7 @@ def test_what_is_missing_around_a_job_is_named(line: str, message: str, monkeypa
     assert "\n" not in str(error)
 
 
-def test_another_error_is_the_last_line_of_its_traceback() -> None:
+def test_any_other_error_becomes_the_last_line_of_its_traceback() -> None:
     error = explain(RuntimeError(TRACEBACK.format("KeyError: one\nValueError: an unknown value")))
     assert isinstance(error, JobError)
     assert str(error) == "RuntimeError: ValueError: an unknown value Fix: see the log."

@@ -6,7 +6,7 @@ import torch
 from st_spark.model.backbones.layers import Linear, relative_buckets
 
 
-def test_relative_buckets_equal_those_of_transformers() -> None:
+def test_relative_buckets_match_transformers() -> None:
     """For every offset that 512 tokens can have."""
     from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 

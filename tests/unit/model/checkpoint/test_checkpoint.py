@@ -64,8 +64,8 @@ def test_stored_settings_are_read(folder: Path) -> None:
 )
 def test_wrong_setting_is_named_with_its_file(folder: Path, stored: object, named: str) -> None:
     put(folder / "config_sentence_transformers.json", stored)
-    said = refusal(folder)
-    assert named in said and "config_sentence_transformers.json" in said
+    error = refusal(folder)
+    assert named in error and "config_sentence_transformers.json" in error
 
 
 def test_plain_transformers_folder_gets_mean_or_last_token_pooling(folder: Path) -> None:
@@ -102,8 +102,8 @@ def test_folder_without_model_names_the_missing_files(tmp_path: Path) -> None:
 )
 def test_broken_modules_json_names_the_file_and_the_value(folder: Path, content: object, named: str) -> None:
     put(folder / "modules.json", content)
-    said = refusal(folder)
-    assert named in said and "modules.json" in said and len(said) < 1000
+    error = refusal(folder)
+    assert named in error and "modules.json" in error and len(error) < 1000
 
 
 def test_modules_json_that_is_not_utf8_is_rejected(folder: Path) -> None:
@@ -131,11 +131,10 @@ def test_junk_in_modules_json_gives_a_checkpoint_or_a_model_error(folder: Path, 
     put(folder / "modules.json", json.dumps(content))
     try:
         read = checkpoint.read(folder)
-    except ModelError as refused:
-        said = str(refused)
-        read = None
+    except ModelError as error:
+        message, read = str(error), None
     if read is None:
-        assert said.encode()  # it can be printed, whatever the junk
+        assert message.encode()  # it can be printed, whatever the junk
     else:
         assert all(spec.path.is_relative_to(folder) for spec in read.modules)
 

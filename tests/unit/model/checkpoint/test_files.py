@@ -12,7 +12,7 @@ from tests.support.model_folders import kinds, put, refusal
 
 
 def snapshot(tmp_path: Path, folder: Path) -> Path:
-    """A copy of a folder in the layout of the hub's cache: links to blobs beside the snapshots."""
+    """Copy a folder to the layout of the hub's cache: links to blobs beside the snapshots."""
     store = tmp_path / "hub" / "models--org--name"
     top = store / "snapshots" / "c0ffee"
     (store / "blobs").mkdir(parents=True)

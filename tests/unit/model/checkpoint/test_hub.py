@@ -1,4 +1,4 @@
-"""Finding models by name and path, with a hub on loopback and processes with settings and caches of their own."""
+"""Finding models by name and path, with a hub on loopback and processes with separate settings and caches."""
 
 import ast
 import importlib.util
@@ -21,7 +21,7 @@ NEEDED = {
     "config.json": b"{}",
     "model.safetensors": b"weights" * 1000,
     "1_Pooling/config.json": b'{"pooling_mode": "mean"}',
-    "odd [name].txt": b"a name with a pattern in it",
+    "name [with pattern].txt": b"a name with a glob pattern",
 }
 USELESS = {
     "pytorch_model.bin": b"pickled",
@@ -67,7 +67,7 @@ def resolve(start: Start) -> Resolve:
 
 
 def below(folder: Path) -> set[str]:
-    """The relative names of all files of a folder."""
+    """Return the relative names of all files of a folder."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -209,7 +209,7 @@ def test_folder_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_revision_of_a_folder_is_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="has no revisions, but revision 'v1'"):
+    with pytest.raises(ModelError, match="without revisions, but revision 'v1'"):
         hub.resolve(tmp_path, "v1")
 
 

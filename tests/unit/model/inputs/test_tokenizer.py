@@ -19,7 +19,7 @@ def tokenizer(tiny_model: Path) -> Tokenizer:
     return Tokenizer(tiny_model, 64, lower_case=False, options={})
 
 
-def test_ids_equal_those_of_transformers(tokenizer: Tokenizer, tiny_model: Path) -> None:
+def test_ids_match_transformers(tokenizer: Tokenizer, tiny_model: Path) -> None:
     """For texts and pairs that are cut to the limit."""
     from transformers import AutoTokenizer
 

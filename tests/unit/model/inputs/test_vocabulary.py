@@ -29,7 +29,7 @@ def test_each_word_of_a_large_vocabulary_is_found() -> None:
     assert (table.find(hashes(strings([f"y{word}" for word in words]))) == MISSING).all()
 
 
-def test_slice_of_words_has_equal_hashes() -> None:
+def test_a_slice_has_the_hashes_of_its_words() -> None:
     """A slice starts in the middle of its buffers."""
     words = strings(["one", "", "three", "four"])
     assert hashes(words[1:3]).tolist() == hashes(strings(["", "three"])).tolist()

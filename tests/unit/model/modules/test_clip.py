@@ -131,14 +131,14 @@ def test_a_text_that_looks_like_an_image_is_a_text(
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        (lambda image: [image, "a cat"], "input 1 is 'a cat' (str), input 0 a Image"),
-        (lambda image: ["a cat", image], "input 1 is an image (Image), input 0 a str"),
+        (lambda image: [image, "a cat"], "input 1 is 'a cat' (str), but input 0 is of type Image"),
+        (lambda image: ["a cat", image], "input 1 is an image (Image), but input 0 is of type str"),
         (lambda image: [["a cat", "a dog"]], "input 0 is ['a cat', 'a dog'] (list)"),
         (lambda image: ["a cat", 3], "input 1 is 3 (int)"),
         (lambda image: [None], "input 0 is None (NoneType)"),
     ],
 )
-def test_mixed_lists_and_pairs_are_refused(model: SentenceTransformer, inputs: Any, says: str) -> None:
+def test_mixed_lists_and_pairs_are_rejected(model: SentenceTransformer, inputs: Any, says: str) -> None:
     with pytest.raises(InputError) as caught:
         model.encode(inputs(pictures()["exact"]))
     assert says in str(caught.value)
@@ -159,7 +159,7 @@ def damaged() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", damaged())
-def test_a_broken_image_is_refused_with_its_place(model: SentenceTransformer, kind: str) -> None:
+def test_a_broken_image_is_rejected_with_its_place(model: SentenceTransformer, kind: str) -> None:
     with pytest.raises(InputError) as caught:
         model.encode([file_of(pictures()["exact"]), damaged()[kind], b"junk"])
     assert f"image 1: {len(damaged()[kind])} bytes cannot be read as an image" in str(caught.value)
@@ -181,7 +181,7 @@ def test_a_missing_file_is_named(model: SentenceTransformer, tmp_path: Path) -> 
         model.encode([tmp_path / "nowhere.png"])
 
 
-def test_a_decompression_bomb_is_refused(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_rejected(model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
     narrow = file_of(Image.new("1", (1, 60_000)))  # resized to 32 pixels of width it would have 61 million
@@ -229,7 +229,7 @@ def test_a_plain_transformers_folder_is_read_as_clip(tmp_path: Path) -> None:
     assert [module.kind for module in checkpoint.read(tmp_path / "plain").modules] == ["CLIPModel"]
 
 
-def test_an_image_processor_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_an_image_processor_of_another_size_is_rejected(tmp_path: Path) -> None:
     folder = clip_checkpoints.write_clip(tmp_path / "model")
     file = folder / "0_CLIPModel" / "preprocessor_config.json"
     file.write_text(json.dumps({**clip_checkpoints.IMAGES, "crop_size": 64}))

@@ -61,7 +61,7 @@ def test_no_mode_at_all_means_mean() -> None:
     assert pooling(pooling_mode_mean_tokens=False).modes == ("mean",)
 
 
-def test_an_unknown_mode_is_refused() -> None:
+def test_an_unknown_mode_is_rejected() -> None:
     with pytest.raises(ModelError, match=r"'median' is unknown. Fix: choose from cls, max, mean"):
         pooling(pooling_mode="median")
 

@@ -59,7 +59,7 @@ def test_a_router_without_a_default_asks_for_a_task() -> None:
         ({"route_mappings": {"('a', 'b', 'c')": "query"}}, "route mapping"),
     ],
 )
-def test_a_broken_config_is_refused(parameters: dict[str, Any], named: str) -> None:
+def test_a_broken_config_is_rejected(parameters: dict[str, Any], named: str) -> None:
     with pytest.raises(ModelError, match=named):
         Router(ROUTES, parameters)
 

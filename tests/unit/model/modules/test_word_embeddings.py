@@ -45,7 +45,7 @@ def test_word_models_ignore_the_dtype(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [["a", "b"], None, 3, b"cat"])
-def test_an_input_that_is_not_a_text_is_refused_with_its_place(text: object, tmp_path: Path) -> None:
+def test_an_input_that_is_not_a_text_is_rejected_with_its_place(text: object, tmp_path: Path) -> None:
     for model in (write_words(tmp_path / "words"), write_bow(tmp_path / "bow")):
         with pytest.raises(InputError, match=r"input 1 is .*join the two texts of a pair yourself"):
             SentenceTransformer(model, device="cpu").encode(["cat", text])  # type: ignore[list-item]
@@ -60,7 +60,7 @@ def test_max_seq_length_can_be_set(tmp_path: Path) -> None:
     assert np.array_equal(encoded.vectors[0], encoded.vectors[1])
 
 
-def test_modules_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+def test_modules_that_do_not_fit_together_are_rejected(tmp_path: Path) -> None:
     folder = write_words(tmp_path / "model")
     write_modules(folder, ("1_Pooling", "Pooling"), ("0_WordEmbeddings", "WordEmbeddings"))
     with pytest.raises(ModelError, match="begins with Pooling, which reads no texts"):

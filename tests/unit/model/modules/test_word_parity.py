@@ -162,7 +162,7 @@ def test_phrases_and_subwords_of_word_models_give_the_oracles_vectors(tmp_path: 
     assert_same_vectors(SentenceTransformer(folder, device="cpu"), oracle(folder), texts)
 
 
-def test_a_foreign_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_foreign_tokenizer_is_rejected(tmp_path: Path) -> None:
     folder = word_checkpoints.write_words(tmp_path / "model")
     write_json(
         folder / "0_WordEmbeddings" / "wordembedding_config.json", {"tokenizer_class": "evil.WhitespaceTokenizer"}
