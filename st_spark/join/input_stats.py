@@ -39,8 +39,8 @@ class TableStats:
     Attributes:
         rows: All rows.
         set_aside: Rows that are not joined, by reason: "null id", "null key" and choices.REASONS.
-        dimension: Number of values of most vectors (the larger number in a draw); 0 if there is no vector.
-        may_have_copies: Whether two rows may have the same vector or the same text, if that was asked.
+        dimension: The most common number of values of a vector (the larger of two in a tie); 0 without vectors.
+        may_have_copies: Whether two rows may have the same vector or the same text, if `copies` was set.
     """
 
     rows: int

@@ -67,13 +67,13 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     # In a self join the queries are not in the sample of the centroids, if there are enough other rows.
     queries = min(_QUERIES, left_rows // 2) if self_join else 0
     sampled = min(_SAMPLE, _DRIVER_BYTES // (4 * stats.dimension))
-    sample = draw(right, right_rows, sampled + queries, tables.keys, *size)
-    probing = sample if self_join else draw(tables.left, left_rows, _PROBING, tables.keys, *size)
+    sample = sample_rows(right, right_rows, sampled + queries, tables.keys, *size)
+    probing = sample if self_join else sample_rows(tables.left, left_rows, _PROBING, tables.keys, *size)
     trained = sample.matrix[queries:]
     centroids = list_centroids(trained, list_count(right_rows, len(trained)), request.score)
     quantizer = CoarseQuantizer(centroids, request.score)
-    chosen = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
-    nprobe, recall = _choose_nprobe(right, chosen, quantizer, request, k, tables)
+    query_rows = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
+    nprobe, recall = _choose_nprobe(right, query_rows, quantizer, request, k, tables)
     probes = quantizer.probe(probing.matrix[:_PROBING], nprobe).ravel()
     right_weights, left_weights = (
         np.bincount(lists, minlength=len(quantizer)).astype(np.float64) * (rows / len(lists))
@@ -85,13 +85,13 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     return TunedIvf(quantizer, nprobe, recall, list_tasks)
 
 
-def draw(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
+def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
     """Return a sample of `count` rows, the ones whose ids have the smallest hashes. Partitions do not matter."""
     share = min(1.0, (count + 5 * count**0.5 + 20) / max(rows, 1))
     limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
-    drawn = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
+    few = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
     # Spark before 4.0 has no toArrow().
-    arrow = drawn.toArrow() if hasattr(drawn, "toArrow") else pa.Table.from_pandas(drawn.toPandas())
+    arrow = few.toArrow() if hasattr(few, "toArrow") else pa.Table.from_pandas(few.toPandas())
     ids, column, keys_hash, row_hash = (column.combine_chunks() for column in arrow.columns)
     vectors = read_vectors(column, dimension, score)
     kept = pa.array(vectors.kept)
@@ -104,15 +104,15 @@ def _choose_nprobe(
 ) -> tuple[int, Recall]:
     """Return how many lists to search, and the measured recall."""
     lists, rows = len(quantizer), len(queries)
-    everything = lists, Recall(1.0, 1.0, 1.0)
+    all_lists = lists, Recall(1.0, 1.0, 1.0)
     if request.recall == 1.0 or not rows:
-        return everything
+        return all_lists
     row, rank = _true_ranks(right, queries, quantizer, request, k, tables)
     half = rows // 2  # queries are sorted by hash, so each half is a sample
     first = row < half
     nprobe = choose_nprobe(rank[first], row[first], half, lists, request.recall) if half else lists
     if nprobe == lists:
-        return everything
+        return all_lists
     row, rank = row[~first] - half, rank[~first]
     found = found_within(rank, row, rows - half, nprobe)
     return nprobe, recall_of(found, np.bincount(row, minlength=rows - half))

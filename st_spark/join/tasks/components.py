@@ -21,7 +21,7 @@ from st_spark.topk.scores import Places
 IdPairs = tuple[pa.Array, pa.Array]
 
 # Pairs are merged when there are this many, and as many as edges of the forest. So each edge is merged few times.
-_HELD = 1 << 21
+_MIN_PAIRS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def forest(left: pa.Array, right: pa.Array) -> Forest:
     return Forest(ids.take(root), ids.take(other))
 
 
-def merge_forests(parts: Iterable[IdPairs], held: int = _HELD) -> Forest | None:
+def merge_forests(parts: Iterable[IdPairs], min_pairs: int = _MIN_PAIRS) -> Forest | None:
     """Return the forest of all parts: pairs, or edges of forests. Memory holds the forest and about as many pairs.
 
-    At least `held` pairs are collected before they are merged.
+    At least `min_pairs` pairs are collected before they are merged.
     """
     merged: Forest | None = None
     waiting: list[IdPairs] = []
@@ -67,7 +67,7 @@ def merge_forests(parts: Iterable[IdPairs], held: int = _HELD) -> Forest | None:
     for part in parts:
         waiting.append(part)
         count += len(part[0])
-        if count >= max(held, len(merged.id) if merged else 0):
+        if count >= max(min_pairs, len(merged.id) if merged else 0):
             merged, waiting, count = _merge(merged, waiting), [], 0
     return _merge(merged, waiting) if waiting else merged
 

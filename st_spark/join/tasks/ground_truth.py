@@ -37,14 +37,14 @@ class GroundTruth:
         The columns of the batches are ids, vectors and KEY_HASH.
         """
         thresholds = np.full(len(self.queries), -np.inf)
-        held: list[pa.RecordBatch] = []
+        collected: list[pa.RecordBatch] = []
         for batch in batches:
-            held.append(batch)
-            if sum(map(len, held)) >= _ROWS:
-                yield from self._search(held, thresholds)
-                held = []
-        if held:
-            yield from self._search(held, thresholds)
+            collected.append(batch)
+            if sum(map(len, collected)) >= _ROWS:
+                yield from self._search(collected, thresholds)
+                collected = []
+        if collected:
+            yield from self._search(collected, thresholds)
 
     def _search(self, batches: list[pa.RecordBatch], thresholds: Scores) -> Iterator[pa.RecordBatch]:
         """Yield the best pairs with these right rows, and raise the thresholds of the queries."""

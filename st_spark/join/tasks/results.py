@@ -116,16 +116,16 @@ def merge_lists(batches: Iterator[pa.RecordBatch], k: int) -> Iterator[pa.Record
 
     The batches are from list_batch(), with all lists of a left row next to each other.
     """
-    held: pa.RecordBatch | None = None
+    pending: pa.RecordBatch | None = None
     for batch in batches:
         if len(batch):
-            rows = batch if held is None else pa.concat_batches([held, batch])
+            rows = batch if pending is None else pa.concat_batches([pending, batch])
             complete = int(run_starts([rows.column("left_id")])[-1])  # the last left row may go on in the next batch
             if complete:
                 yield _merge(rows.slice(0, complete), k)
-            held = rows.slice(complete)
-    if held is not None:
-        yield _merge(held, k)
+            pending = rows.slice(complete)
+    if pending is not None:
+        yield _merge(pending, k)
 
 
 def _merge(rows: pa.RecordBatch, k: int) -> pa.RecordBatch:

@@ -118,7 +118,7 @@ def test_a_hundred_thousand_ids_in_a_chain_or_a_star_are_one_group(shape: str) -
     ids = np.random.default_rng(0).permutation(100_000)
     left = ids[:-1] if shape == "chain" else np.full(len(ids) - 1, ids[0])
     pieces = [(left[i : i + 2_500], ids[1:][i : i + 2_500]) for i in range(0, len(left), 2_500)]
-    found = merge_forests((pairs_of(*piece) for piece in pieces), held=1_000)
+    found = merge_forests((pairs_of(*piece) for piece in pieces), min_pairs=1_000)
     assert found is not None
     assert len(found.id) == 99_999
     assert found.root.unique().to_pylist() == [0]
