@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.support import checkpoints, clip_checkpoints
 from tests.support.paths import ROOT
@@ -21,6 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
+
+# A deadline for each example would fail tests on a busy machine.
+settings.register_profile("st-spark", deadline=None)
+settings.load_profile("st-spark")
 
 # A test takes under two seconds or is marked slow. Other programs share the machine, so processor time is measured;
 # one more second is allowed for slower processors.

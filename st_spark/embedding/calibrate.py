@@ -1,6 +1,8 @@
 """calibrate(df, column): find the range of each dimension in a sample of rows. int8 and uint8 vectors need it."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +80,8 @@ def calibrate(
 def _sample(df: "DataFrame", names: tuple[str, ...], rows: int) -> "DataFrame":
     """Return the `rows` different texts (or pairs) with the lowest hashes."""
     columns = [quoted_column(name) for name in names]
-    texts = df.where(readable(df)).select(*columns).dropna()
+    present = reduce(and_, (column.isNotNull() for column in columns))
+    texts = df.where(readable(df)).where(present).select(*columns)
     key = sf.xxhash64(*columns)
     lowest = texts.select(key.alias("key")).distinct().orderBy("key").limit(rows)
     last = lowest.agg(sf.max("key")).collect()[0][0]

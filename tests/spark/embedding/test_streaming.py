@@ -55,18 +55,18 @@ def test_the_model_is_broadcast_once_for_all_micro_batches(
     for number in range(3):
         (tmp_path / "in" / f"{number}.json").write_text(f'{{"id": {number}, "text": "cat {number}"}}\n')
     stream = spark.readStream.schema("id int, text string").option("maxFilesPerTrigger", 1).json(str(tmp_path / "in"))
-    pieces: set[int] = set()
+    pieces: list[set[int]] = []
     counts: list[int] = []
 
     def encode_batch(batch: "DataFrame", number: int) -> None:
         vectors = batch.select(encode("text", model=tiny_model, shipping="broadcast").alias("e"))
         counts.append(vectors.where("size(e) = 32").count())
         sent = send_model._sent[spark.sparkContext.applicationId]
-        pieces.update(id(piece) for piece in sent[fingerprint(tiny_model)])
+        pieces.append({id(piece) for piece in sent[fingerprint(tiny_model)]})
 
     stream.writeStream.foreachBatch(encode_batch).trigger(availableNow=True).start().awaitTermination()
     assert counts == [1, 1, 1]
-    assert len(pieces) == 1
+    assert pieces[0] == pieces[1] == pieces[2]
 
 
 def _json(text: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from st_spark.errors import InputError, ModelError
@@ -31,7 +31,6 @@ def vector_table(spark: "SparkSession", partitions: int) -> "DataFrame":
 
 
 @given(st.integers(1, 40), st.sampled_from(["cosine", "dot", "euclidean", "manhattan"]), st.integers(0, 100))
-@settings(deadline=None)
 def test_scores_equal_the_similarity_function(n: int, function: str, seed: int) -> None:
     from st_spark.model.similarity import similarity
 

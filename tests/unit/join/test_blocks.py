@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from st_spark.join.tasks.blocks import LEFT_ID, RIGHT_ID, ROW_VECTOR, TASK, BlockReader, self_index
@@ -28,7 +28,6 @@ def rows(vectors: list[Any]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-@settings(deadline=None)  # the first list that becomes an Arrow array makes Arrow import pandas
 @given(st.sets(st.integers(min_value=1, max_value=7)))
 def test_tasks_are_the_same_for_any_batches(cuts: set[int]) -> None:
     whole, places = rows(VECTORS), [0, *sorted(cuts), 8]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -50,7 +50,6 @@ def pairs_of(left: Ids, right: Ids) -> tuple[pa.Array, pa.Array]:
     return pa.array(left), pa.array(right)
 
 
-@settings(deadline=None)
 @given(st.one_of(*(st.lists(st.tuples(ids, ids), max_size=30) for ids in (NUMBERS, st.integers(0, 20), TEXTS))))
 def test_groups_match_spreading_the_smallest_id(pairs: list[tuple[int | str, int | str]]) -> None:
     kind = pa.large_string() if pairs and isinstance(pairs[0][0], str) else pa.int64()
@@ -73,7 +72,6 @@ def test_components_of_a_random_graph_are_scipys(pairs: int, text: bool) -> None
     assert groups_of(forest(pa.array(names[left]), pa.array(names[right]))) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20), st.data())
 def test_neither_the_order_of_pairs_nor_their_parts_nor_their_sides_matter(
     pairs: list[tuple[int, int]], data: st.DataObject
@@ -88,7 +86,6 @@ def test_neither_the_order_of_pairs_nor_their_parts_nor_their_sides_matter(
     assert groups_of(whole) == groups_of(merge_forests(arrays)) == by_spreading(pairs)
 
 
-@settings(deadline=None)
 @given(st.booleans(), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20), st.integers(1, 5))
 def test_the_edges_of_a_task_are_fewer_pairs_with_the_same_groups(
     self_pairs: bool, pairs: list[tuple[int, int]], size: int

@@ -2,7 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from st_spark.join.tasks.leaders import Pair, assign_leaders
@@ -35,7 +35,6 @@ def test_a_copy_may_join_a_leader_that_came_after_its_original() -> None:
     assert list(assign_leaders(pairs)) == [(2, 1), (4, 3)]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 25), st.integers(1, 12), st.sampled_from([0.0, 0.5, 0.8, 1.0]))
 def test_groups_match_a_plain_loop(seed: int, rows: int, kinds: int, threshold: float) -> None:
     """Few distinct points and coarse scores: many copies, many ties."""

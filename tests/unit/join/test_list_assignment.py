@@ -10,7 +10,7 @@ from st_spark.join.tasks.list_assignment import partition_lists
 @given(
     st.integers(1, 40), st.integers(1, 40), st.floats(1, 500), st.floats(1, 500), st.integers(0, 1000), st.booleans()
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_left_row_is_compared_once_with_each_right_row_of_its_lists(
     lists: int, nprobe: int, target: float, max_left: float, seed: int, skewed: bool
 ) -> None:

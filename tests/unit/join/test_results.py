@@ -2,14 +2,13 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from st_spark.join.tasks.results import list_batch, merge_lists
 from st_spark.topk.pairs import Pairs
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 4), st.integers(1, 6), st.integers(1, 5))
 def test_merged_lists_hold_the_k_best_pairs(seed: int, tasks: int, k: int, batch_rows: int) -> None:
     random = np.random.default_rng(seed)

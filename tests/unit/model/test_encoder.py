@@ -19,7 +19,7 @@ def model(tiny_model: Path) -> SentenceTransformer:
     return SentenceTransformer(tiny_model, device="cpu", dtype="float32")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(texts=st.lists(st.text(max_size=80), max_size=30), batch_size=st.none() | st.integers(1, 7))
 def test_vector_does_not_depend_on_its_batch(
     model: SentenceTransformer, texts: list[str], batch_size: int | None

@@ -25,7 +25,7 @@ def model(tiny_model: Path) -> SentenceTransformer:
     return SentenceTransformer(tiny_model, device="cpu", dtype="float32")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.integers(2, 30), st.integers(1, 40), st.sampled_from(PRECISIONS), st.booleans())
 def test_quantise_gives_the_bytes_of_sentence_transformers(
     seed: int, n: int, dim: int, precision: str, given: bool

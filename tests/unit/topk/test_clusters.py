@@ -48,7 +48,7 @@ def test_top_k_by_clusters_matches_float64(score: str, kind: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 60), st.integers(1, 200), st.sampled_from([1, 2, 5, 33])),
     k=st.sampled_from([1, 2, 10, 500]),
@@ -73,7 +73,7 @@ def test_top_k_by_clusters_matches_float64_for_all_shapes(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     count=st.integers(1, 150),
     share=st.floats(0, 1),
@@ -90,7 +90,7 @@ def test_a_self_join_by_clusters_returns_each_pair_once(count: int, share: float
         assert triples(above(rows, rows, threshold, score, self_join=True, settings=sizes)) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(KINDS),
     score=st.sampled_from(["cosine", "dot"]),

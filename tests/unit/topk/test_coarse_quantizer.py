@@ -19,7 +19,7 @@ def random_rows(n: int, d: int, seed: int = 0) -> Matrix:
 
 
 @given(st.integers(1, 30), st.integers(1, 900), st.integers(1, 12), st.integers(0, 50), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_best_columns_are_those_of_a_stable_sort(n: int, c: int, count: int, seed: int, whole: bool) -> None:
     random = np.random.default_rng(seed)
     tile = random.integers(-9, 9, (n, c)).astype(np.int32) if whole else random_rows(n, c, seed)

@@ -28,7 +28,7 @@ def test_top_k_matches_float64_in_every_format(score: str, kind: str) -> None:
         assert triples(top_k(left, right, 10, score, settings=Settings(dtype=dtype))) == expected, dtype
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: int, kind: str, score: str) -> None:
     """Also for empty sides, more wanted than there are, and one dimension, where all cosines tie."""
@@ -50,7 +50,7 @@ def test_top_k_both_matches_float64_in_every_format(score: str, kind: str) -> No
         assert (triples(forward), triples(backward)) == expected, dtype
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_both_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: int, kind: str, score: str) -> None:
     n, m, width = shape
@@ -60,7 +60,7 @@ def test_top_k_both_matches_float64_for_all_shapes(shape: tuple[int, int, int], 
     assert triples(backward) == best(right, left, k, score)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(1, 150), k=st.integers(1, 30), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_excludes_the_row_itself_but_not_its_copies(count: int, k: int, kind: str, score: str) -> None:
     rows = vectors(kind, count, 5, 5)
@@ -68,7 +68,7 @@ def test_top_k_excludes_the_row_itself_but_not_its_copies(count: int, k: int, ki
     assert triples(top_k(rows, rows, k, score, self_index=itself)) == best(rows, rows, k, score, self_index=itself)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shape=SHAPES, share=st.floats(0, 1), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_above_finds_all_pairs_from_the_threshold_on(
     shape: tuple[int, int, int], share: float, kind: str, score: str
@@ -82,7 +82,7 @@ def test_above_finds_all_pairs_from_the_threshold_on(
     assert triples(top_k(left, right, 3, score, threshold=threshold)) == best_of(values, 3, threshold)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(0, 150), share=st.floats(0, 1), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_a_self_join_returns_each_pair_once(count: int, share: float, kind: str, score: str) -> None:
     rows = vectors(kind, count, 5, 8)

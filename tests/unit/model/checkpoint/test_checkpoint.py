@@ -124,7 +124,7 @@ junk = st.recursive(
 entries = st.fixed_dictionaries({}, optional=dict.fromkeys(("idx", "name", "path", "type", "kwargs"), leaves))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=junk | st.lists(entries | junk, max_size=4))
 @example(content=[module("1_Pooling", f"{OLD}.Pooling")])
 def test_junk_in_modules_json_gives_a_checkpoint_or_a_model_error(folder: Path, content: object) -> None:
@@ -139,7 +139,7 @@ def test_junk_in_modules_json_gives_a_checkpoint_or_a_model_error(folder: Path, 
         assert all(spec.path.is_relative_to(folder) for spec in read.modules)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(types=junk, structure=junk, parameters=junk, settings_file=junk)
 def test_junk_in_a_router_gives_a_model_error(
     folder: Path, types: object, structure: object, parameters: object, settings_file: object

@@ -56,7 +56,7 @@ def test_truncation_and_padding_in_the_file_are_ignored(tiny_model: Path, tmp_pa
 words = st.text(alphabet=st.sampled_from("abc \n\tzé中-."), min_size=1, max_size=60)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(words, min_size=1, max_size=20), st.integers(1, 200))
 def test_head_of_a_long_text_gives_the_same_tokens(tiny_model: Path, parts: list[str], times: int) -> None:
     """Compared with a tokenizer that reads the whole text."""
