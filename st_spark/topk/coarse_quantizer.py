@@ -15,15 +15,15 @@ import torch
 from torch.nn.functional import pad
 
 from st_spark.hardware import fastest
+from st_spark.topk.group_max import ROWS, find_reaching, group_max, group_width
 from st_spark.topk.scores import Matrix, Places, chunks
 from st_spark.topk.settings import device
-from st_spark.topk.tiles import ROWS, find_reaching, group_max, group_width
 
 _MAX_LISTS = 4096
 # Sampled rows for each centroid, at least on average.
 _SAMPLED_PER_LIST = 39
 _CHUNK = 512
-# Many centroids are padded to whole groups of this many; see tiles.group_max().
+# Many centroids are padded to whole groups of this many; see group_max.py.
 _GROUP, _MANY = 32, 256
 
 

@@ -1,8 +1,4 @@
-"""GEMM tiles: products of some rows with some columns, and the candidates in them.
-
-Finding the candidates must cost less than the products. So one pass takes the maximum of each group of neighbours,
-and only groups with a high maximum are read again.
-"""
+"""GEMM tiles: products of some rows with some columns, and the candidates in them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,18 +8,15 @@ import torch
 from torch.nn.functional import pad
 
 from st_spark.topk.candidates import Candidates, TopKCollector
+from st_spark.topk.group_max import COLUMNS, PADDED, ROWS, find_reaching, group_max, group_width
 from st_spark.topk.quantized import QuantizedMatrix
 from st_spark.topk.scores import ROUNDING, Places, Scores, chunks
 from st_spark.topk.settings import device
 
 Part = slice | Places  # some rows of a quantised matrix
 
-# Axes of a tile: ROWS looks for the best columns of each row, COLUMNS for the best rows of each column.
-ROWS, COLUMNS = 1, 0
 # Width of a group of neighbours. Neighbours within a column are far apart in memory.
 _GROUP = {ROWS: 32, COLUMNS: 8}
-# From this many rows or columns on, a tile is padded to whole groups. Smaller tiles have groups of one.
-_PADDED = 128
 # A tile in which more than this share of the pairs are candidates is recomputed in float32.
 _MAX_CANDIDATES = 1 / 8
 # Offsets up to this size, in units of the products, are added to int32 products.
@@ -95,57 +88,6 @@ class Tile:
             bottom = float(torch.finfo(kind).min)
             rounded = np.nextafter(np.maximum(lowest, bottom).astype(np.float32), np.float32(bottom))
         return torch.from_numpy(rounded).to(self.values.device)
-
-
-def group_width(widest: int, count: int, k: int) -> int:
-    """Return how many neighbours form a group: few enough that there are 4 * k groups of `count` neighbours."""
-    if count < _PADDED:
-        return 1
-    while widest > 1 and count // widest < 4 * k:
-        widest //= 2
-    return widest
-
-
-def group_max(values: torch.Tensor, width: int, axis: int) -> torch.Tensor:
-    """Return the maximum of each group of neighbours along an axis."""
-    return values if width == 1 else values.unflatten(axis, (-1, width)).amax(axis + 1)
-
-
-def find_reaching(
-    values: torch.Tensor, groups: torch.Tensor, lowest: torch.Tensor, axis: int
-) -> tuple[Places, Places, Scores]:
-    """Find all values that are at least the lowest wanted of their row (or column).
-
-    Args:
-        values: [rows, columns], contiguous.
-        groups: Their group_max().
-        lowest: [rows] or [columns] lowest value that is wanted.
-        axis: ROWS or COLUMNS.
-
-    Returns:
-        The rows, the columns and the values found; for COLUMNS the columns, the rows and the values.
-    """
-    width, count = values.shape[axis] // groups.shape[axis], groups.shape[1]
-    group = _nonzero(groups >= (lowest[:, None] if axis == ROWS else lowest))
-    first, second = group // count, group % count
-    own, other = (first, second * width) if axis == ROWS else (second, first * width)
-    found = groups.view(-1).index_select(0, group)
-    if width > 1:
-        step, first = (1, own * values.shape[1] + other) if axis == ROWS else (count, other * count + own)
-        flat = first[:, None] + torch.arange(width, device=own.device) * step
-        inside = values.view(-1).index_select(0, flat.view(-1)).view(-1, width)
-        place = _nonzero(inside >= lowest.index_select(0, own)[:, None])
-        which = place // width
-        own, other = own.index_select(0, which), other.index_select(0, which) + place % width
-        found = inside.view(-1).index_select(0, place)
-    return own.cpu().numpy(), other.cpu().numpy(), found.double().cpu().numpy()
-
-
-def _nonzero(mask: torch.Tensor) -> torch.Tensor:
-    """Return the flat indices where a mask is true; on a CPU by NumPy, which takes a quarter of the time."""
-    if mask.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(mask.numpy()))
-    return mask.reshape(-1).nonzero()[:, 0]
 
 
 class Tiles:
@@ -254,7 +196,7 @@ class Tiles:
         if not isinstance(part, slice):
             taken = codes.index_select(0, torch.from_numpy(part).to(codes.device))
             return _filled(taken) if self._both else taken
-        stop = part.stop + (-_count(part) % _GROUP[ROWS] if _count(part) >= _PADDED else 0)
+        stop = part.stop + (-_count(part) % _GROUP[ROWS] if _count(part) >= PADDED else 0)
         return codes[part.start : stop] if stop <= len(codes) else _filled(codes[part])
 
 
@@ -311,7 +253,7 @@ def _errors(
 
 def _filled(rows: torch.Tensor) -> torch.Tensor:
     """Append zeros that fill the last group."""
-    missing = -len(rows) % _GROUP[ROWS] if len(rows) >= _PADDED else 0
+    missing = -len(rows) % _GROUP[ROWS] if len(rows) >= PADDED else 0
     return pad(rows, (0, 0, 0, missing)) if missing else rows
 
 

@@ -115,6 +115,17 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
         assert (true[~reached[:, cluster], start:stop] < wanted[~reached[:, cluster], None]).all()
 
 
+def test_a_cluster_is_searched_if_only_a_column_wants_the_row() -> None:
+    """The rows have near columns in their own clusters; most columns find their best rows in other ones."""
+    left, right = clustered(1000, 2, 0.25), clustered(3000, 3, 0.25)
+    sizes = replace(always("float32"), cluster_rows=len(left))
+    forward, backward = top_k_both(left, right, 3, "cosine", settings=sizes)
+    values = scores(left, right, "cosine")
+    assert triples(forward) == best_of(values, 3)
+    assert triples(backward) == best_of(values.T.copy(), 3)
+
+
+@pytest.mark.slow
 def test_clusters_leave_few_pairs_and_are_not_used_for_noise() -> None:
     sizes = Settings(min_pairs=100)
     left, right = clustered(300, 2), clustered(9000, 3)
