@@ -16,8 +16,8 @@ QUERY ?= a fault that goes away when you try to debug it
 export UV_SYSTEM_CERTS ?= 1
 export PYTHONUNBUFFERED := 1
 
-# The unit tests and those on a local Spark; whole systems are test-e2e's.
-LOCAL := tests/unit tests/spark
+# Tests on a local Spark come first: they take longest. Whole systems are test-e2e's.
+LOCAL := tests/spark tests/unit
 
 .PHONY: help install demo test test-fast test-e2e docs check format bench java clean
 
