@@ -115,6 +115,7 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
         assert (true[~reached[:, cluster], start:stop] < wanted[~reached[:, cluster], None]).all()
 
 
+@pytest.mark.slow
 def test_a_cluster_is_searched_if_only_a_column_wants_the_row() -> None:
     """The rows have near columns in their own clusters; most columns find their best rows in other ones."""
     left, right = clustered(1000, 2, 0.25), clustered(3000, 3, 0.25)
