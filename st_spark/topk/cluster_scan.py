@@ -100,7 +100,7 @@ def top_k(
 ) -> tuple[Pairs, Pairs]:
     """Find the k best columns of each row and all that tie with the last one; if asked, also the best rows of columns.
 
-    Args and results are those of full_scan.top_k().
+    The arguments and the result mean the same as in full_scan.top_k().
     """
     right, score = clusters.columns.source, clusters.score
     rescore, column_topk = Rescorer(left, right, score), None
