@@ -102,7 +102,6 @@ def pictures() -> dict[str, Any]:
         return np.kron(coarse, np.ones((5, 5, *[1] * (len(shape) - 2)), np.uint8))
 
     colour = Image.fromarray(noise(13, 21, 3))
-    wide = Image.fromarray((random.random((9, 11)) * 60000).astype(np.uint16))
     palette = colour.convert("P")
     palette.info["transparency"] = palette.getpixel((0, 0))
     return {
@@ -118,7 +117,6 @@ def pictures() -> dict[str, Any]:
         "palette with transparency": palette,
         "bilevel": colour.convert("1"),
         "cmyk": colour.convert("CMYK"),
-        "sixteen bits": wide,
     }
 
 

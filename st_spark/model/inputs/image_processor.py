@@ -4,7 +4,6 @@ Pillow resamples, even if torchvision is installed: torchvision's results differ
 not depend on which other packages a machine has.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,19 +87,19 @@ class ImageProcessor:
                 "the checkpoint's preprocessor_config.json belongs to another model: copy or download it again.",
             )
 
-    def pixels(self, image: "Image") -> Pixels:
+    def pixels(self, image: "Image", max_pixels: int) -> Pixels:
         """Resize and crop an RGB image to [height, width, 3] values 0..255.
 
         Raises:
-            InputError: The image is so narrow that resizing would give too many pixels.
+            InputError: The image is so narrow that resizing would give more than max_pixels pixels.
         """
         from PIL import Image
 
         if self.size is not None:
             width, height = self._resized(*image.size)
-            if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                before, after = f"{image.width} x {image.height}", f"{width} x {height}"
-                raise InputError(f"an image of {before} pixels is too narrow to be resized to {after}.", "crop it.")
+            if width * height > max_pixels:
+                problem = f"the image is too narrow: resized, it would have more than {max_pixels:,} pixels."
+                raise InputError(problem, "crop it.")
             image = image.resize((width, height), Image.Resampling(self.resample))
         pixels = np.asarray(image)
         return pixels if self.crop is None else _center(pixels, *self.crop)

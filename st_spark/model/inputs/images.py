@@ -1,7 +1,9 @@
 """Recognise and decode the images that a model gets, and collect the problems of unreadable ones."""
 
 import io
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
     Source = Image | bytes | bytearray | memoryview | os.PathLike[str]
 
+# Plain raster formats. Pillow reads more; for EPS it starts another program, Ghostscript.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# A file of 20 KB can hold 180 million pixels. Decoding takes about 8 bytes a pixel.
+MAX_PIXELS = 50_000_000
+_STRIP = 1 << 20  # pixels that are blended with white at a time
+# Sizes and memory addresses in Pillow's messages would make every reason unique.
+_DETAILS = re.compile(r"\s*(\([^)]*\)|<[^>]*>)")
+_BITS_PER_SAMPLE = 258  # a tag of TIFF files
+
 
 def is_image(value: object) -> bool:
     """Return whether a value is an image: a Pillow image, the bytes of a file, or a path object.
@@ -33,11 +44,16 @@ def _is_pillow(value: object) -> bool:
     return any(kind.__module__ == "PIL.Image" for kind in type(value).__mro__)
 
 
-def open_image(source: Any) -> "Image":  # noqa: ANN401  (see is_image)
+def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> "Image":  # noqa: ANN401  (see is_image)
     """Return a decoded RGB image, rotated as its EXIF data say, transparent parts on white.
 
+    Args:
+        source: See is_image.
+        max_pixels: Maximum number of pixels. A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size.
+
     Raises:
-        InputError: It cannot be read as an image, or has too many pixels (a decompression bomb).
+        InputError: It cannot be read as an image, has too many pixels, or has values without a fixed range. The
+            problem is the same for all images with the same fault, so that problems can be counted.
         PlatformError: Pillow is not installed.
     """
     try:
@@ -48,29 +64,66 @@ def open_image(source: Any) -> "Image":  # noqa: ANN401  (see is_image)
         ) from error
     try:
         if _is_pillow(source):
-            return _in_rgb(source)
+            return _in_rgb(_limited(source, max_pixels))
+        Image.init()  # registers all formats that this Pillow has
         file = source if isinstance(source, os.PathLike) else io.BytesIO(source)
-        with Image.open(file) as image:
-            return _in_rgb(ImageOps.exif_transpose(image))
+        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            ImageOps.exif_transpose(_limited(image, max_pixels), in_place=True)
+            return _in_rgb(image)
+    except InputError:
+        raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or "no reason given"
+        reason = _DETAILS.sub("", " ".join(str(error).split()))[:200] or "no reason given"
         problem = f"{_described(source)} cannot be read as an image: {type(error).__name__}: {reason}."
-        raise InputError(problem, "give a PNG, a JPEG or another common format.") from error
+        raise InputError(problem, f"give one of {', '.join(FORMATS)}.") from error
 
 
 def _described(source: Any) -> str:  # noqa: ANN401
     if isinstance(source, os.PathLike):
         return f"'{os.fspath(source)}'"
-    return type(source).__name__ if _is_pillow(source) else f"{len(source)} bytes"
+    return type(source).__name__ if _is_pillow(source) else "the file"
+
+
+def _limited(image: "Image", most: int) -> "Image":
+    """Return an image that is not decoded yet, a large JPEG reduced; InputError if it has too many pixels."""
+    pixels = image.width * image.height
+    if pixels > most:
+        scale = 2 ** math.ceil(math.log2(pixels / most) / 2)
+        image.draft(None, (image.width // scale, image.height // scale))  # only JPEG can
+    if image.width * image.height > most:
+        raise InputError(f"the image has more than {most:,} pixels.", "make it smaller, or raise the limit.")
+    return image
 
 
 def _in_rgb(image: "Image") -> "Image":
     from PIL import Image
 
+    if image.mode[0] in "IF":
+        image = _in_eight_bits(image)
     if "A" not in image.getbands() and image.info.get("transparency") is None:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
+    out = Image.new("RGB", image.size)
+    height = max(_STRIP // image.width, 1)
+    for top in range(0, image.height, height):
+        strip = image.crop((0, top, image.width, min(top + height, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        out.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return out
+
+
+def _in_eight_bits(image: "Image") -> "Image":
+    """Return the high 8 bits of a grey image with more, as Pillow does for colours. Transparent parts become white."""
+    from PIL import Image
+
+    if image.mode[:2] != "I;" and image.format not in ("PNG", "PPM"):  # these have 16 bits in every mode
+        problem = f"the image has numbers without a fixed range (mode {image.mode} of Pillow)."
+        raise InputError(problem, "scale them to 0..255, mode L.")
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+    values = np.asarray(image)
+    grey = (values >> (bits - 8)).astype(np.uint8)
+    grey[values == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(grey)
 
 
 def raise_for_unreadable(problems: Mapping[int, str]) -> None:
@@ -78,7 +131,7 @@ def raise_for_unreadable(problems: Mapping[int, str]) -> None:
     if problems:
         first = min(problems)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(f"image {first}: {problems[first]}{more}", "leave it out, or give one that Pillow can read.")
+        raise InputError(f"image {first}: {problems[first]}{more}", f"leave it out, or give {', '.join(FORMATS)}.")
 
 
 @dataclass
@@ -101,6 +154,7 @@ class Images:
         processor: Resizes and crops them.
         edge: Width and height in pixels.
         tokens: Tokens of each image: its patches and one for the whole image.
+        max_pixels: Maximum number of pixels of an image; see open_image.
         problems: Why an image could not be read, by its position; filled by `take`. Its vector becomes NaN.
     """
 
@@ -108,6 +162,7 @@ class Images:
     processor: ImageProcessor
     edge: int
     tokens: int
+    max_pixels: int = MAX_PIXELS
     problems: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -125,7 +180,7 @@ class Images:
         pixels = np.zeros((len(rows), self.edge, self.edge, 3), np.uint8)
         for place, row in enumerate(rows.tolist()):
             try:
-                pixels[place] = self.processor.pixels(open_image(self.sources[row]))
+                pixels[place] = self.processor.pixels(open_image(self.sources[row], self.max_pixels), self.max_pixels)
             except InputError as error:
                 self.problems[row] = error.problem
         none = torch.empty(0, dtype=torch.int64, device=device)

@@ -46,10 +46,10 @@ def test_an_image_that_cannot_be_read_gives_a_null_vector_and_its_reason(model: 
     found = rows(model, column, EncodeOptions(images=True, details=True, counts=True))
     assert found[2] is None
     assert found[1]["problem"] is None and len(found[1]["embedding"]) == 24 and found[1]["n_tokens"] == 17
-    for row, size in ((0, 4), (3, 0), (4, 4)):
+    for row in (0, 3, 4):
         assert found[row]["embedding"] is None
         assert found[row]["n_tokens"] == 0
-        assert found[row]["problem"].startswith(f"{size} bytes cannot be read as an image: UnidentifiedImageError")
+        assert found[row]["problem"].startswith("the file cannot be read as an image: UnidentifiedImageError")
     assert [row and row["duplicate"] for row in found] == [False, False, None, False, True]
 
 
