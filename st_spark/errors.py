@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterable
+from numbers import Integral
 
 
 class StSparkError(Exception):
@@ -46,6 +47,12 @@ def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
     """Check that an option has one of its allowed values; InputError if not."""
     if value not in allowed:
         raise InputError(f"{name}={value!r} is unknown.", f"choose one of {', '.join(allowed)}.")
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Check that an option is a whole number, `least` or more; InputError if not. True and 2.0 are none."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name}={value!r} is not a whole number of {least} or more.", f"give {least} or more.")
 
 
 def close(name: str, known: Iterable[str]) -> str | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_count
 from st_spark.model import parallel, quantization, similarity
 from st_spark.model import precision as precisions
 from st_spark.model.checkpoint import checkpoint, hub
@@ -60,7 +60,7 @@ class SentenceTransformer:
 
     Raises:
         ModelError: No such model, or a checkpoint that cannot be read or trusted.
-        InputError: An unknown dtype.
+        InputError: An unknown dtype, an unknown device, or threads below 1.
     """
 
     def __init__(
@@ -73,11 +73,12 @@ class SentenceTransformer:
         name: str | None = None,
     ) -> None:
         if threads is not None:
+            check_count("threads", threads)
             torch.set_num_threads(threads)
         snapshot = hub.resolve(model_name_or_path, revision)
         description = checkpoint.read(snapshot.folder)
         self.name, self.revision, self.folder = snapshot.name, snapshot.revision, snapshot.folder
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _device(device)
         chosen = precisions.choose(dtype, self.device)
         self.prompts = prompts.with_defaults(description.prompts)
         self.default_prompt_name = description.default_prompt_name
@@ -99,13 +100,21 @@ class SentenceTransformer:
 
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
-        """Set the limit; it cannot exceed the position embeddings."""
+        """Set the limit; InputError if the special tokens leave no room for a text, or the model has no positions."""
+        for module in self._assembly.inputs:
+            module.check_length(value)
         for module in self._assembly.inputs:
             module.max_length = value
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
         """Set whether pooling includes the prompt's tokens. INSTRUCTOR models need False if they do not store it."""
         self._assembly.include_prompt(include_prompt)
+
+    def set_max_image_pixels(self, pixels: int) -> None:
+        """Set how many pixels an image may have, 50 million by default; a worker needs about 8 bytes for each."""
+        check_count("pixels", pixels)
+        for module in self._assembly.inputs:
+            module.max_pixels = pixels
 
     def get_sentence_embedding_dimension(self) -> int:
         """Return the dimension of the vectors, after truncate_dim if the model has one."""
@@ -129,9 +138,10 @@ class SentenceTransformer:
         """Encode one text or many.
 
         Args:
-            sentences: A str, a list of str, or a list of pairs [title, text]. For CLIP models also an image or a list
-                of images: Pillow images, bytes of image files, or Path objects (a str is always a text). Images get
-                no prompt.
+            sentences: A str, a list of str, or a list of pairs [title, text]; arrays of NumPy and pandas are lists,
+                too. For CLIP models also an image or a list of images: Pillow images, bytes of image files, or Path
+                objects (a str is always a text). Images get no prompt. Half a surrogate pair, which UTF-8 cannot
+                store, is read as U+FFFD.
             prompt_name: Name of one of the model's prompts.
             prompt: Text put before every sentence; takes precedence over prompt_name.
             batch_size: Maximum number of texts in one micro-batch; by default only its tokens are limited.
@@ -145,15 +155,17 @@ class SentenceTransformer:
                 By default the ranges of this call; give ranges to compare the results of several calls.
 
         Returns:
-            float32 [n, d], or the result of quantization.quantise for it; [d] for a single str or image.
+            float32 [n, d], or the result of quantization.quantise for it; [d] for a single str or image, [0, d] for
+            an empty list.
 
         Raises:
-            InputError: An input that is not a text, an image that cannot be read, texts and images in one list, an
-                unknown prompt name or task, a truncate_dim below 1, an unknown precision, ranges of another shape,
-                or int8 or uint8 of a single text without ranges.
+            InputError: Sentences without an order (a set, a generator), an input that is not a text, an image that
+                cannot be read, texts and images in one list, an unknown prompt name or task, a truncate_dim or
+                batch_size below 1, an unknown precision, ranges of another shape, or int8 or uint8 of a single text
+                without ranges.
         """
         quantization.checked_ranges(precision, ranges)
-        single = isinstance(sentences, str) or images.is_image(sentences)
+        single = _is_one(sentences)
         texts: Sequence[Any] = [sentences] if single else sentences  # type: ignore[assignment]
         encoded = self.embed(
             texts,
@@ -199,9 +211,11 @@ class SentenceTransformer:
         """
         from tqdm import tqdm
 
-        cut = self.truncate_dim if truncate_dim is None else truncate_dim
-        if cut is not None and cut < 1:
-            raise InputError(f"truncate_dim={cut} is not a number of dimensions.", "give 1 or more.")
+        texts = _listed(texts)
+        for option, value in (("truncate_dim", truncate_dim), ("batch_size", batch_size)):
+            if value is not None:
+                check_count(option, value)
+        cut = truncate_dim or self.truncate_dim
         text = prompts.resolve(self.prompts, self.default_prompt_name, prompt, prompt_name)
         pipeline = self._assembly.pipeline(task)
         inputs = pipeline.input.prepare(texts, text)
@@ -229,6 +243,30 @@ class SentenceTransformer:
             return batch.sentence_embeddings()
 
         yield from zip(runs, parallel.run(forward, runs, self.device), strict=True)
+
+
+def _device(name: str | None) -> torch.device:
+    """Return the device of a name; InputError if torch does not know it or this machine does not have it."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise InputError(f"device={name!r} cannot be used: {reason}.", 'give "cpu", "cuda" or "cuda:0".') from error
+    return device
+
+
+def _is_one(sentences: object) -> bool:
+    return isinstance(sentences, str) or images.is_image(sentences)
+
+
+def _listed(sentences: Any) -> Sequence[Any]:  # noqa: ANN401
+    """Return many inputs as a sequence; InputError for one input, and for what has no order, such as a set."""
+    listed = sentences.tolist() if hasattr(sentences, "tolist") else sentences  # of NumPy or pandas
+    if _is_one(listed) or not isinstance(listed, Sequence):
+        problem = f"The sentences are of type {type(sentences).__name__}, which is not a list."
+        raise InputError(problem, "give a list of texts; list(...) makes one of a set, a generator or a column.")
+    return listed
 
 
 def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:

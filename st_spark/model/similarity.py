@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from st_spark.choices import SIMILARITIES
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,8 +100,9 @@ def semantic_search(
     """
     import torch
 
-    if min(top_k, query_chunk_size, corpus_chunk_size) < 1:
-        raise InputError(f"top_k={top_k} and the chunk sizes must be at least 1.", "give larger ones.")
+    sizes = {"top_k": top_k, "query_chunk_size": query_chunk_size, "corpus_chunk_size": corpus_chunk_size}
+    for name, value in sizes.items():
+        check_count(name, value)
     queries, corpus = (torch.atleast_2d(torch.as_tensor(each)) for each in (query_embeddings, corpus_embeddings))
     found: list[list[dict[str, Any]]] = []
     for part in queries.split(query_chunk_size):

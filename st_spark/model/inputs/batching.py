@@ -40,13 +40,16 @@ def longest_first(lengths: Lengths) -> Lengths:
     return np.argsort(-lengths, kind="stable").astype(np.int64)
 
 
-def micro_batches(lengths: Lengths, max_tokens: int, max_texts: int | None = None) -> Iterator[tuple[int, int]]:
+def micro_batches(
+    lengths: Lengths, max_tokens: int, max_texts: int | None = None, pads: bool = False
+) -> Iterator[tuple[int, int]]:
     """Cut texts, in the given order, into micro-batches of at most max_tokens tokens.
 
     Args:
         lengths: Tokens of each text.
         max_tokens: Maximum number of tokens of a micro-batch; a longer text gets a micro-batch to itself.
         max_texts: Maximum number of texts of a micro-batch, or None.
+        pads: Whether all texts of a micro-batch are padded to the length of the first one, which is the longest.
 
     Yields:
         The start and stop position of each micro-batch; together they cover every text once.
@@ -55,9 +58,11 @@ def micro_batches(lengths: Lengths, max_tokens: int, max_texts: int | None = Non
     start = 0
     while start < len(lengths):
         before = ends[start - 1] if start else 0
-        stop = max(int(np.searchsorted(ends, before + max_tokens, side="right")), start + 1)
-        if max_texts is not None:
-            stop = min(stop, start + max_texts)
+        if pads:
+            stop = start + max(max_tokens // int(lengths[start]), 1)
+        else:
+            stop = max(int(np.searchsorted(ends, before + max_tokens, side="right")), start + 1)
+        stop = min(stop, len(lengths), start + (max_texts or len(lengths)))
         yield start, stop
         start = stop
 

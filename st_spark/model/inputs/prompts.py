@@ -1,9 +1,12 @@
 """Choose the prompt, the text that a model expects before every input, and prepend it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from st_spark.errors import InputError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def resolve(
@@ -18,9 +21,10 @@ def resolve(
         prompt_name: A key of prompts.
 
     Raises:
-        InputError: The model has no prompt with this name.
+        InputError: The model has no prompt with this name, or the text has half a surrogate pair.
     """
     if prompt is not None:
+        check_characters("prompt", prompt)
         return prompt
     if prompt_name is None:
         return prompts.get(default_name) if default_name is not None else None
@@ -30,6 +34,20 @@ def resolve(
             "use one of these, or give the text itself as prompt=.",
         )
     return prompts[prompt_name]
+
+
+def check_characters(name: str, text: object) -> None:
+    """Check that an option is a text that UTF-8 can store; InputError if not."""
+    if not isinstance(text, str):
+        raise InputError(f"{name} is {text!r:.60} ({type(text).__name__}).", "give a str.")
+    if half := _SURROGATE.search(text):
+        problem = f"{name} has half a surrogate pair, {half[0]!a}, at character {half.start()}."
+        raise InputError(problem, "decode it again, or remove the character.")
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text with U+FFFD for each half of a surrogate pair, which a str can hold and UTF-8 cannot."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def with_defaults(stored: Mapping[str, str]) -> dict[str, str]:

@@ -14,8 +14,11 @@ import torch
 from st_spark.errors import InputError, ModelError
 from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.packed import Packed
+from st_spark.model.inputs.prompts import without_surrogates
 
 Text = str | Sequence[str]  # a text, or a pair of texts
+
+NO_LIMIT = 2**31 - 1  # tokens of a text
 
 # Of a text with more than twice this many characters per allowed token only the head is tokenized at first. The
 # tokenizer would read all of a 10 MB text to keep 256 tokens. English has 4 to 5 characters a token.
@@ -59,6 +62,18 @@ class Tokens:
         return Packed(ids, types, lengths, self.prompt_length)
 
 
+@dataclass(frozen=True)
+class PairEncoding:
+    """The tokens of a pair, with the names of the tokenizers library."""
+
+    ids: list[int]
+    type_ids: list[int]
+    overflowing: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
 class Tokenizer:
     """The fast tokenizer of a checkpoint, without the truncation and padding that its file may contain.
 
@@ -75,19 +90,27 @@ class Tokenizer:
         self.backend = self.auto.backend_tokenizer
         self.backend.no_padding()
         self.backend.no_truncation()
-        self.uses_types = "token_type_ids" in self.auto.model_input_names
+        self.specials = self.backend.num_special_tokens_to_add(False)
         self._side = self.auto.truncation_side
         if lower_case:
             self._lower_first()
+        self._layout = self._pair_layout()
+        uses_types = "token_type_ids" in self.auto.model_input_names
+        self._single_types = uses_types and any(self.backend.encode("a").type_ids)  # in XLNet
+        self._pair_types = uses_types
 
     def __call__(self, texts: Sequence[Text]) -> Tokens:
         """Tokenize texts and pairs; InputError, with the position, for an input that is neither."""
         inputs = [checked(text, place) for place, text in enumerate(texts)]
-        encodings = self._encode(inputs)
+        pairs = {place: text for place, text in enumerate(inputs) if not isinstance(text, str)}
+        self._truncate()
+        encodings = self._encode([text for text in inputs if isinstance(text, str)])
+        for place, encoding in zip(pairs, self._encode_pairs(list(pairs.values())), strict=True):
+            encodings.insert(place, encoding)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
         ids = flat((e.ids for e in encodings), lengths)
         types = None
-        if self.uses_types and any(not isinstance(text, str) for text in inputs):
+        if self._single_types or (self._pair_types and pairs):
             types = flat((e.type_ids for e in encodings), lengths)
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(ids, types, lengths, truncated)
@@ -97,19 +120,55 @@ class Tokenizer:
         ids = self([prompt]).ids
         return len(ids) - int(ids[-1] in self.auto.all_special_ids) if len(ids) else 0
 
-    def _encode(self, inputs: list[Any]) -> list[Any]:
+    def _encode(self, texts: list[str], specials: bool = True) -> list[Any]:
         """Return truncated encodings; of a long text only the head is read if that gives the same."""
-        self._truncate()
-        limit = self.max_length * _HEAD_CHARACTERS_PER_TOKEN
-        heads = {i: _head(x, limit) for i, x in enumerate(inputs) if isinstance(x, str) and len(x) > 2 * limit}
-        if self._side != "right":
-            heads = {}
-        encodings: list[Any] = self.backend.encode_batch_fast([heads.get(i, x) for i, x in enumerate(inputs)])
+        heads = {i: _head(text, self._head_length) for i, text in enumerate(texts) if self._is_long(text)}
+        encodings = encode_batch(self.backend, [heads.get(i, text) for i, text in enumerate(texts)], specials)
         for i in heads:
-            spare = sum(len(rest) for rest in encodings[i].overflowing)
-            if spare < _SPARE_TOKENS:
-                encodings[i] = self.backend.encode_batch_fast([inputs[i]])[0]
+            if _overflow(encodings[i]) < _SPARE_TOKENS:
+                encodings[i] = encode_batch(self.backend, [texts[i]], specials)[0]
         return encodings
+
+    def _encode_pairs(self, pairs: list[tuple[str, str]]) -> list[PairEncoding]:
+        """Return truncated encodings: from the longer text of a pair tokens are cut first.
+
+        The tokenizer itself would return every piece of the first text with every piece of the second.
+        """
+        sides = self._encode([text for pair in pairs for text in pair], specials=False)
+        return [self._joined(pair, sides[2 * i : 2 * i + 2]) for i, pair in enumerate(pairs)]
+
+    def _joined(self, pair: tuple[str, str], sides: list[Any]) -> PairEncoding:
+        room = max(self.max_length - sum(side is None for side, _, _ in self._layout), 0)
+        counts = [len(side) + _overflow(side) for side in sides]
+        if room % 2 and min(counts) > room and any(map(self._is_long, pair)):
+            # The longer text keeps one token more, and the heads do not show which one it is.
+            wholes = [encode_batch(self.backend, [text], specials=False)[0] for text in pair]
+            counts = [len(whole) + _overflow(whole) for whole in wholes]
+        kept = _shares(counts, room)
+        ids: list[int] = []
+        types: list[int] = []
+        for side, token, kind in self._layout:
+            part = [token] if side is None else self._ends(sides[side].ids, kept[side])
+            ids += part
+            types += [kind] * len(part)
+        return PairEncoding(ids, types, kept != counts)
+
+    @property
+    def _head_length(self) -> int:
+        return self.max_length * _HEAD_CHARACTERS_PER_TOKEN
+
+    def _is_long(self, text: str) -> bool:
+        """Return whether it pays to read only the head of a text at first."""
+        return self._side == "right" and len(text) > 2 * self._head_length
+
+    def _ends(self, ids: list[int], count: int) -> list[int]:
+        return ids[:count] if self._side == "right" else ids[len(ids) - count :]
+
+    def _pair_layout(self) -> list[tuple[int | None, int, int]]:
+        """Return (None, id, type) for each special token of a pair, (0 or 1, any id, type) for each of its texts."""
+        pair = self.backend.encode("a", "b")
+        tokens = list(zip(pair.sequence_ids, pair.ids, pair.type_ids, strict=True))
+        return [token for i, token in enumerate(tokens) if i == 0 or token[0] is None or token[0] != tokens[i - 1][0]]
 
     def _truncate(self) -> None:
         current = self.backend.truncation
@@ -139,7 +198,39 @@ def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN40
     if not tokenizer.is_fast:
         problem = f"{folder} has only a slow tokenizer ({type(tokenizer).__name__})."
         raise ModelError(problem, "save it with a tokenizer.json.")
+    # Without its vocabulary transformers builds a tokenizer that knows no word.
+    files = {name for kind, name in tokenizer.vocab_files_names.items() if kind != "tokenizer_file"}
+    missing = [name for name in files or ["tokenizer.json"] if not (folder / name).is_file()]
+    if missing and not (folder / "tokenizer.json").is_file():
+        problem = f"{folder} has neither tokenizer.json nor {', '.join(sorted(missing))}."
+        raise ModelError(problem, "copy or download the model again, with all of its files.")
     return tokenizer
+
+
+def encode_batch(backend: Any, texts: Sequence[Any], specials: bool = True) -> list[Any]:  # noqa: ANN401
+    """Return the encodings of texts and pairs. Half a surrogate pair, which UTF-8 cannot store, becomes U+FFFD."""
+    try:
+        encodings: list[Any] = backend.encode_batch_fast(texts, add_special_tokens=specials)
+    except TypeError:
+        clean = [
+            without_surrogates(text) if isinstance(text, str) else tuple(map(without_surrogates, text))
+            for text in texts
+        ]
+        encodings = backend.encode_batch_fast(clean, add_special_tokens=specials)
+    return encodings
+
+
+def _overflow(encoding: Any) -> int:  # noqa: ANN401
+    """Return how many tokens were cut off."""
+    return sum(len(rest) for rest in encoding.overflowing)
+
+
+def _shares(counts: list[int], room: int) -> list[int]:
+    """Return how many tokens each text of a pair keeps."""
+    if sum(counts) <= room:
+        return counts
+    short = min(*counts, room // 2)
+    return [short, room - short] if counts[0] <= counts[1] else [room - short, short]
 
 
 def checked(text: Any, place: int) -> Any:  # noqa: ANN401

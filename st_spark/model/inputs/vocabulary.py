@@ -3,7 +3,6 @@
 A dict needs a Python object and several cache misses for each word, one word after another.
 """
 
-import re
 import string
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from st_spark.model.inputs.prompts import without_surrogates
+
 Hashes = npt.NDArray[np.uint64]
 Spelling = Callable[[str], str]
 
 UNKNOWN = -1  # the id of stop words and of words outside the vocabulary
 MISSING = -2  # what a table returns for a word that it does not hold
 _EMPTY = np.uint64(0)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def strings(texts: Sequence[str]) -> pa.Array:
@@ -27,7 +27,7 @@ def strings(texts: Sequence[str]) -> pa.Array:
     try:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:  # a str can hold half a surrogate pair, UTF-8 cannot: no word has one
-        return pa.array([_SURROGATE.sub("\ufffd", text) for text in texts], pa.large_string())
+        return pa.array([without_surrogates(text) for text in texts], pa.large_string())
 
 
 def hashes(words: pa.Array) -> Hashes:

@@ -18,7 +18,7 @@ from st_spark.errors import InputError, ModelError
 from st_spark.model import parallel
 from st_spark.model.checkpoint.json_files import invalid, read_object, shown
 from st_spark.model.inputs.batching import Lengths
-from st_spark.model.inputs.tokenizer import Tokens, flat, load_tokenizer
+from st_spark.model.inputs.tokenizer import Tokens, encode_batch, flat, load_tokenizer
 from st_spark.model.inputs.vocabulary import UNKNOWN, Hashes, Spelling, Vocabulary, hashes, strings, strip_punctuation
 
 # Texts to an array of all their words, empty strings for none, and the number of words of each text.
@@ -95,7 +95,7 @@ class SubwordTokenizer:
     def __call__(self, texts: Sequence[Any]) -> Tokens:
         """Tokenize texts; InputError, with the position, for an input that is not a str."""
         _check(texts)
-        encodings = self.backend.encode_batch_fast(texts)
+        encodings = encode_batch(self.backend, texts)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
         return _cut(flat((e.ids for e in encodings), lengths), lengths, self.max_length)
 

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from st_spark.errors import InputError, check_count
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Lengths
+from st_spark.model.inputs.images import MAX_PIXELS
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
-from st_spark.model.inputs.tokenizer import Tokenizer
+from st_spark.model.inputs.tokenizer import NO_LIMIT, Tokenizer
 from st_spark.model.inputs.word_tokenizer import SubwordTokenizer, WordTokenizer
 
 
@@ -69,9 +71,17 @@ class InputModule(Module):
     Attributes:
         dtype: Number format of its computation, which the model reports as its dtype.
         tokenizer: Turns texts into tokens.
+        pads: Whether texts of a micro-batch are padded to the longest.
+        specials: How many special tokens a text gets.
+        positions: How many tokens of a text the model can number.
+        max_pixels: Maximum number of pixels of an image, if it reads images; see images.open_image.
     """
 
     dtype: torch.dtype = torch.float32
+    pads = False
+    specials = 0
+    positions = NO_LIMIT
+    max_pixels = MAX_PIXELS
     tokenizer: Tokenizer | WordTokenizer | SubwordTokenizer
 
     @property
@@ -82,6 +92,18 @@ class InputModule(Module):
     @max_length.setter
     def max_length(self, value: int) -> None:
         self.tokenizer.max_length = value
+
+    def set_limits(self, specials: int, positions: int | None) -> None:
+        """Store the number of special tokens and of positions (None for no limit), and keep to them."""
+        self.specials, self.positions = specials, positions or NO_LIMIT
+        self.max_length = min(self.tokenizer.max_length or NO_LIMIT, self.positions)
+
+    def check_length(self, value: int) -> None:
+        """Raise InputError unless the model can read texts of at most this many tokens."""
+        check_count("max_seq_length", value, 1 + self.specials)
+        if value > self.positions:
+            problem = f"max_seq_length={value} is more than the {self.positions} positions of the model."
+            raise InputError(problem, f"give at most {self.positions}.")
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Inputs:
         """Read inputs, with the prompt before each text.

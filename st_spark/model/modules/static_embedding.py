@@ -13,7 +13,7 @@ from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
-from st_spark.model.inputs.tokenizer import Tokens, checked, flat
+from st_spark.model.inputs.tokenizer import Tokens, checked, encode_batch, flat
 from st_spark.model.modules.interfaces import InputModule
 
 
@@ -40,7 +40,7 @@ class StaticEmbedding(InputModule):
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
         """Tokenize texts and pairs, with the prompt before each."""
         texts = [checked(text, place) for place, text in enumerate(prefixed(inputs, prompt))]
-        encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        encodings = encode_batch(self.backend, texts, specials=False)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(flat((e.ids for e in encodings), lengths), None, lengths, truncated)

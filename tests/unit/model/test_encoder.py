@@ -1,14 +1,20 @@
 """SentenceTransformer: batches, counts, limits, errors."""
 
+import json
+import shutil
+from collections import deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError, StSparkError
+from st_spark.util import semantic_search
 from tests.support.nasty import NASTY
 from tests.support.paths import SHARED
 
@@ -91,11 +97,105 @@ def test_plain_roberta_cuts_texts_at_its_position_limit(tmp_path: Path) -> None:
     assert model.embed(["cat " * 600]).n_tokens.tolist() == [512]
 
 
-@pytest.mark.parametrize("size", [0, -3])
-def test_truncate_dim_below_one_is_rejected(model: SentenceTransformer, size: int) -> None:
-    """With the value."""
-    with pytest.raises(InputError, match=f"truncate_dim={size}"):
-        model.encode("cat", truncate_dim=size)
+@pytest.mark.parametrize(
+    ("family", "stored", "most"),
+    [("bert", 1024, 512), ("roberta", 1024, 512), ("mpnet", 600, 512), ("distilbert", 10**12, 512)],
+)
+def test_stored_limit_above_the_positions_is_lowered(tmp_path: Path, family: str, stored: int, most: int) -> None:
+    """A long text was an IndexError."""
+    from tests.support import checkpoints
+
+    folder = checkpoints.WRITERS[family](tmp_path / "model")
+    for file in folder.glob("sentence_*_config.json"):
+        file.write_text(json.dumps({"max_seq_length": stored}))
+    model = SentenceTransformer(folder, device="cpu", dtype="float32")
+    assert model.max_seq_length == most
+    encoded = model.embed(["cat " * 2000, "cat"])
+    assert encoded.n_tokens[0] == most and encoded.truncated.tolist() == [True, False]
+    with pytest.raises(InputError, match=f"max_seq_length={most + 1} is more than the {most} positions"):
+        model.max_seq_length = most + 1
+
+
+@pytest.mark.parametrize("stored", [0, -5, "128", True, 128.5])
+def test_stored_limit_that_is_no_number_of_tokens_is_refused(tiny_model: Path, tmp_path: Path, stored: object) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": stored}))
+    with pytest.raises(ModelError, match="'max_seq_length' is"):
+        SentenceTransformer(folder, device="cpu")
+
+
+@pytest.mark.parametrize("value", [100_000, 2, 0, -5, 8.0, True, None])
+def test_limit_that_the_model_cannot_keep_is_refused(model: SentenceTransformer, value: Any) -> None:
+    """[CLS] and [SEP] leave no room in two tokens."""
+    with pytest.raises(InputError, match=f"max_seq_length={value} "):
+        model.max_seq_length = value
+    assert model.max_seq_length == 64
+
+
+NO_COUNTS = [0, -1, 2.5, 2.0, True, "3", float("nan")]
+
+
+@pytest.mark.parametrize("option", ["batch_size", "truncate_dim"])
+@pytest.mark.parametrize("value", NO_COUNTS)
+def test_number_that_is_no_count_is_refused(model: SentenceTransformer, option: str, value: Any) -> None:
+    """batch_size=0 took all memory."""
+    with pytest.raises(InputError, match=rf"{option}={value!r} is not a whole number of 1 or more\. Fix: give 1"):
+        model.encode(["cat", "dog"], **{option: value})
+
+
+@pytest.mark.parametrize("value", NO_COUNTS)
+def test_number_of_threads_that_is_no_count_is_refused(tiny_model: Path, value: Any) -> None:
+    with pytest.raises(InputError, match=f"threads={value!r}"):
+        SentenceTransformer(tiny_model, threads=value)
+
+
+@pytest.mark.parametrize("option", ["top_k", "query_chunk_size", "corpus_chunk_size"])
+@pytest.mark.parametrize("value", NO_COUNTS)
+def test_search_number_that_is_no_count_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"{option}={value!r}"):
+        semantic_search(np.eye(3), np.eye(3), **{option: value})
+
+
+def test_numpy_integers_are_numbers(model: SentenceTransformer) -> None:
+    options: Any = {"batch_size": np.int64(2), "truncate_dim": np.int32(4)}
+    assert model.encode(["cat"] * 3, **options).shape == (3, 4)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x"])
+def test_device_that_is_not_there_is_refused(tiny_model: Path, device: str) -> None:
+    with pytest.raises(InputError, match=f"device='{device}' cannot be used"):
+        SentenceTransformer(tiny_model, device=device)
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [{"cat", "dog"}, {"cat": 1, "dog": 2}, (text for text in ["cat"]), None, 3, iter(["cat"]), {"a": "b"}.values()],
+    ids=lambda value: type(value).__name__,
+)
+def test_sentences_without_an_order_are_refused(model: SentenceTransformer, sentences: Any) -> None:
+    """A set and a dict were taken in some order, a generator was a raw TypeError."""
+    with pytest.raises(InputError, match=r"The sentences are of type .*, which is not a list. Fix: give a list"):
+        model.encode(sentences)
+
+
+@pytest.mark.parametrize("one", ["cat", b"cat", Path("cat.png")], ids=repr)
+def test_embed_takes_lists_alone(model: SentenceTransformer, one: Any) -> None:
+    """A str was read letter by letter."""
+    with pytest.raises(InputError, match="is not a list"):
+        model.embed(one)
+
+
+@pytest.mark.parametrize("make", [tuple, np.array, pd.Series, pd.Index, deque], ids=lambda make: make.__name__)
+def test_every_kind_of_list_is_read(model: SentenceTransformer, make: Any) -> None:
+    assert np.array_equal(model.encode(make(["cat", "a dog"])), model.encode(["cat", "a dog"]))
+    pairs = [["cat", "a dog"], ["the mat", "x"]]
+    assert np.array_equal(model.encode(np.array(pairs)), model.encode(pairs))  # type: ignore[arg-type]
+
+
+def test_half_a_surrogate_pair_is_data_in_a_text_and_an_error_in_an_option(model: SentenceTransformer) -> None:
+    assert np.array_equal(model.encode("a \ud83d cat"), model.encode("a \ufffd cat"))
+    with pytest.raises(InputError, match=r"prompt has half a surrogate pair, '\\ud83d', at character 2"):
+        model.encode("cat", prompt="a \ud83d")
 
 
 def test_truncate_dim_above_the_dimension_keeps_all(model: SentenceTransformer) -> None:

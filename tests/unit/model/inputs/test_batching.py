@@ -50,3 +50,12 @@ def test_longest_text_comes_first(lengths: np.ndarray) -> None:
     order = longest_first(lengths)
     assert sorted(order.tolist()) == list(range(len(lengths)))
     assert (np.diff(lengths[order]) <= 0).all()
+
+
+@given(counts, st.integers(1, 5000))
+def test_padded_micro_batches_keep_to_the_budget_with_their_padding(lengths: np.ndarray, max_tokens: int) -> None:
+    """One long text must not make hundreds of short ones long."""
+    ordered = lengths[longest_first(lengths)]
+    runs = list(micro_batches(ordered, max_tokens, pads=True))
+    assert sum(stop - start for start, stop in runs) == len(lengths)
+    assert all((stop - start) * ordered[start] <= max_tokens or stop - start == 1 for start, stop in runs)

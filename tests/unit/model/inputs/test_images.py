@@ -43,7 +43,7 @@ def test_an_image_of_16_bits_is_its_twin_of_8_bits(kind: str) -> None:
 
 def test_transparent_values_of_16_bits_become_white() -> None:
     pixels = np.asarray(open_image(file_of(Image.fromarray(DEEP), transparency=int(DEEP[0, 0]))))
-    assert np.array_equal(pixels[:, :, 0], np.where(GREY == GREY[0, 0], 255, GREY))
+    assert np.array_equal(pixels[:, :, 0], np.where(GREY[0, 0] == GREY, 255, GREY))
 
 
 @pytest.mark.parametrize(

@@ -86,3 +86,61 @@ def test_folder_without_a_tokenizer_is_rejected(tmp_path: Path) -> None:
     """The error names the folder and what it needs."""
     with pytest.raises(ModelError, match=r"tokenizer of .* Fix: the folder needs tokenizer.json"):
         Tokenizer(tmp_path, 64, lower_case=False, options={})
+
+
+Both = tuple[Tokenizer, Any]  # ours, and the one of transformers
+
+
+@pytest.fixture(scope="module", params=["bert", "xlm-roberta"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Both]:
+    """Tokenizers with three and with four special tokens around a pair, that cut on the left or on the right."""
+    from transformers import AutoTokenizer
+
+    from tests.support import checkpoints
+
+    folder = checkpoints.WRITERS[request.param](tmp_path_factory.mktemp("pairs") / "model")
+    options = [{"truncation_side": side} for side in ("left", "right")]
+    return {
+        each["truncation_side"]: (Tokenizer(folder, 16, False, each), AutoTokenizer.from_pretrained(folder, **each))
+        for each in options
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(
+    st.tuples(words, words),
+    st.integers(1, 15),
+    st.integers(1, 15),
+    st.integers(7, 8),
+    st.sampled_from(["left", "right"]),
+)
+def test_pairs_have_the_tokens_of_transformers(
+    both: dict[str, Both], pair: tuple[str, str], first: int, second: int, limit: int, side: str
+) -> None:
+    """Short and long; if an odd number of tokens is left, the longer text keeps one more."""
+    tokenizer, peer = both[side]
+    tokenizer.max_length = limit
+    texts = (pair[0] + " ") * first, (pair[1] + " ") * second
+    ours = tokenizer(["cat", texts])
+    theirs = peer(*texts, truncation="longest_first", max_length=limit, return_token_type_ids=True)
+    start = ours.lengths[0]
+    assert ours.ids[start:].tolist() == theirs["input_ids"]
+    assert ours.types is None or ours.types[start:].tolist() == theirs["token_type_ids"]
+    assert ours.truncated[1] == (len(peer(*texts, verbose=False)["input_ids"]) > limit)
+
+
+def test_two_long_texts_as_a_pair_take_little_memory(tokenizer: Tokenizer) -> None:
+    """Every piece of the one with every piece of the other were 9.5 GB."""
+    from resource import RUSAGE_SELF, getrusage
+
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    tokens = tokenizer([("context " * 100_000, "text " * 10_000), "cat", ("dog " * 100_000, "cat")])
+    assert (getrusage(RUSAGE_SELF).ru_maxrss - before) < 500_000  # kilobytes
+    assert tokens.lengths.tolist() == [64, 3, 64] and tokens.truncated.tolist() == [True, False, True]
+    assert tokens.types is not None and tokens.types[:64].sum() == 31  # 30 tokens and [SEP]
+
+
+@pytest.mark.parametrize("text", ["a \ud83d cat", ("a cat", "\udc00")])
+def test_half_a_surrogate_pair_is_read_as_the_replacement_character(tokenizer: Tokenizer, text: Any) -> None:
+    replaced = "a \ufffd cat" if isinstance(text, str) else ("a cat", "\ufffd")
+    assert tokenizer(["x", text]).ids.tolist() == tokenizer(["x", replaced]).ids.tolist()
