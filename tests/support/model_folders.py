@@ -29,6 +29,7 @@ def module(path: str, kind: str, position: int = 0, **more: object) -> dict[str,
 def write_description(model: Path) -> Path:
     """Write the JSON files of a BERT with mean pooling."""
     put(model / "config.json", {"model_type": "bert"})
+    put(model / "model.safetensors", "")
     put(model / "sentence_bert_config.json", {"max_seq_length": 128})
     put(model / "1_Pooling" / "config.json", {"embedding_dimension": 8, "pooling_mode": "mean"})
     put(model / "modules.json", [module("", f"{OLD}.Transformer"), module("1_Pooling", f"{OLD}.Pooling", 1)])

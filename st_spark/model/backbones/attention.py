@@ -26,6 +26,8 @@ def attend(qkv: torch.Tensor, heads: int, groups: list[Group], bias: torch.Tenso
     width = qkv.shape[1] // 3
     out = qkv.new_empty(qkv.shape[0], width)
     for group in groups:
+        if group.length == 0:  # empty texts, from a tokenizer without special tokens
+            continue
         shape = (group.count, group.length, 3, heads, width // heads)
         q, k, v = qkv[group.start : group.stop].view(shape).permute(2, 0, 3, 1, 4)
         part = None if bias is None else bias[:, : group.length, : group.length]

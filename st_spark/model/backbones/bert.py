@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear, RelativeBias
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear, RelativeBias, check_heads
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 
@@ -148,6 +148,7 @@ class BertBackbone:
         self.keeps_layers = bool(config.output_hidden_states)
         self.padding_id = config.pad_token_id if architecture.positions_skip_padding else None
         self.words = load.tensor(_WORDS)
+        check_heads(self.heads, self.dimension)
         self.positions = load.tensor("embeddings.position_embeddings.weight")
         segments = "embeddings.token_type_embeddings.weight"
         self.segments = load.tensor(segments) if load.prefix + segments in weights else None
@@ -156,6 +157,9 @@ class BertBackbone:
         self.layers = [_layer(load, architecture, i, scale, eps) for i in range(getattr(config, layers))]
         table = architecture.relative_bias
         self.bias = None if table is None else RelativeBias(load.tensor(table), dtype, device)
+        weights.check_all_read(load.prefix)
+        # RoBERTa's positions start after the padding id.
+        self.max_length = len(self.positions) - (0 if self.padding_id is None else self.padding_id + 1)
 
     @property
     def dimension(self) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear, check_heads
 from st_spark.model.inputs.batching import Group
 from st_spark.model.inputs.packed import Packed
 
@@ -77,7 +77,9 @@ class ClipLayers:
 def _layer(load: LayerLoader, base: str, config: Any) -> Layer:  # noqa: ANN401
     attention, eps = base + "self_attn.", config.layer_norm_eps
     attention_norm = load.norm(base + "layer_norm1", eps)
-    scale = 1 / math.sqrt(attention_norm.weight.shape[0] // config.num_attention_heads)
+    width = attention_norm.weight.shape[0]
+    check_heads(config.num_attention_heads, width)
+    scale = 1 / math.sqrt(width // config.num_attention_heads)
     return Layer(
         attention_norm=attention_norm,
         qkv=load.linear(*(f"{attention}{name}_proj" for name in "qkv"), scale=scale),
@@ -132,6 +134,11 @@ class ImageEncoder:
         self.patches = Linear(patches.flatten(1), None, load.dtype, load.device)
         self.class_token = load.tensor("embeddings.class_embedding", torch.float32)
         self.positions = load.tensor("embeddings.position_embedding.weight", torch.float32)
+        if len(self.positions) != self.tokens:
+            problem = (
+                f"config.json says images of {self.tokens - 1} patches, the weights have {len(self.positions) - 1}."
+            )
+            raise ModelError(problem, "the files are of two models: copy or download all of them again.")
         self.first_norm = load.norm("pre_layrnorm", config.layer_norm_eps)  # every checkpoint spells the name like this
         self.layers = ClipLayers(load, config, causal=False)
         self.norm = load.norm("post_layernorm", config.layer_norm_eps)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from st_spark.errors import ModelError
 from st_spark.model.checkpoint.weights import Weights
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ _PLAIN: "dict[str, Callable[[torch.Tensor], torch.Tensor]]" = {
 }
 # transformers' names of the fused activations. A model with another one runs through transformers itself.
 ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+
+
+def check_heads(heads: object, width: int) -> None:
+    """Raise ModelError unless the width of the weights can be cut into so many attention heads."""
+    if type(heads) is not int or heads < 1 or width % heads:
+        problem = f"config.json says {heads!r} attention heads, which the weights' width of {width} cannot have."
+        raise ModelError(problem, "the files are of two models: copy or download all of them again.")
 
 
 class Linear:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, Linear, RelativeBias
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, Linear, RelativeBias, check_heads
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 
@@ -54,8 +54,10 @@ class T5Backbone:
         device: Where to compute.
 
     Raises:
-        ModelError: A tensor is missing.
+        ModelError: A tensor is missing or has another size.
     """
+
+    max_length = None  # relative positions have no end
 
     def __init__(self, weights: Weights, config: Any, dtype: torch.dtype, device: torch.device) -> None:  # noqa: ANN401
         load = LayerLoader(weights, "", dtype, device)
@@ -65,9 +67,11 @@ class T5Backbone:
         words = "shared.weight" if "shared.weight" in weights else "encoder.embed_tokens.weight"
         self.words = load.tensor(words, dtype)
         table = load.tensor(_BIAS, torch.float32)
+        check_heads(config.num_heads, table.shape[1])
         self.bias = RelativeBias(table, dtype, device, config.relative_attention_max_distance)
         self.layers = [_layer(load, f"encoder.block.{i}.layer.", config) for i in range(config.num_layers)]
         self.final_norm = _norm(load, "encoder.final_layer_norm", config)
+        weights.check_all_read()
 
     @property
     def dimension(self) -> int:

@@ -1,6 +1,7 @@
 """The fallback for architectures without a packed forward: transformers' own model, each micro-batch padded."""
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import numpy as np
 import torch
 
 from st_spark.errors import ModelError
+from st_spark.model.checkpoint.weights import BUFFERS, some
 from st_spark.model.inputs.packed import Packed
+
+_POSITIONS = re.compile(r"(^|\.)(position_embeddings?|positions_embed|embed_positions|wpe)$")
 
 
 class TransformersBackbone:
@@ -21,23 +25,25 @@ class TransformersBackbone:
         device: Where to compute.
 
     Raises:
-        ModelError: The weights cannot be loaded.
+        ModelError: The weights cannot be loaded, are not exactly the weights of the architecture, or belong to an
+            architecture that does not read texts alone.
     """
 
     def __init__(self, folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> None:  # noqa: ANN401
         self.model = _load(folder, config, dtype).to(device).eval()
         self.device = device
-        self.padding_id = config.pad_token_id if config.pad_token_id is not None else 0
+        padding = getattr(config.get_text_config(), "pad_token_id", None)
+        self.padding_id = padding if isinstance(padding, int) and padding >= 0 else 0
         self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
-
-    @property
-    def dimension(self) -> int:
-        """Width of the token embeddings."""
-        return int(self.model.config.hidden_size)
+        self.max_length = _position_limit(self.model, config)
+        self.dimension = self._probe(folder)
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
         longest = int(batch.lengths.max())
+        if longest == 0:  # only empty texts, from a tokenizer without special tokens
+            batch.hidden = torch.empty(0, self.dimension, device=self.device, dtype=self.model.dtype)
+            return batch
         lengths = torch.from_numpy(np.ascontiguousarray(batch.lengths)).to(self.device)
         mask = torch.arange(longest, device=self.device)[None, :] < lengths[:, None]
         inputs = {"input_ids": _pad(batch.ids, mask, self.padding_id), "attention_mask": mask.long()}
@@ -48,6 +54,20 @@ class TransformersBackbone:
         if self.model.config.output_hidden_states:
             batch.layers = [layer[mask] for layer in output.hidden_states]
         return batch
+
+    def _probe(self, folder: Path) -> int:
+        """Encode one token and return the width of its embedding: before work starts, not at the first text."""
+        ids = torch.full((1, 1), self.padding_id, device=self.device)
+        try:
+            with torch.inference_mode():
+                output = self.model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            width = output.last_hidden_state.shape[2]
+        except Exception as error:  # of any kind: each architecture has its own code
+            problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({_reason(error)})."
+            raise ModelError(problem, "choose a text encoder, or a CLIP model for images.") from error
+        if hasattr(self.model, "set_attention_type"):  # at a short text BigBird switches to full attention for good
+            self.model.set_attention_type(self.model.config.attention_type)
+        return int(width)
 
 
 def _pad(packed: torch.Tensor, mask: torch.Tensor, value: int) -> torch.Tensor:
@@ -62,11 +82,60 @@ def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
     # T5 and similar models keep a decoder in the same file; transformers' text-encoding class leaves it out.
     auto = AutoModelForTextEncoding if type(config) in AutoModelForTextEncoding._model_mapping else AutoModel
     try:
-        return auto.from_pretrained(
-            folder, config=config, dtype=dtype, local_files_only=True, trust_remote_code=False, weights_only=True
+        model, report = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # of any kind: each architecture has its own code
         raise ModelError(
-            f"the weights of {folder} cannot be loaded as {config.model_type}: {str(error).splitlines()[0]}",
+            f"the weights of {folder} cannot be loaded as {config.model_type}: {_reason(error)}.",
             "copy or download the checkpoint again; transformers must know its architecture.",
         ) from error
+    _check_complete(folder, model, report)
+    positions = getattr(config, "position_embedding_type", None)
+    code = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
+    if positions not in (None, "absolute") and "position_embedding_type" not in code:
+        problem = (
+            f"{folder}/config.json says position_embedding_type {positions!r}, which {type(model).__name__} lacks."
+        )
+        raise ModelError(problem, "choose another model: transformers would compute other vectors.")
+    return model
+
+
+def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:  # noqa: ANN401
+    """Check that a checkpoint holds the weights of the model, all and no others; heads and poolers do not matter.
+
+    transformers fills missing weights with random numbers, and leaves out weights that the model does not have.
+    """
+    parts = {name for name, _ in model.named_children()} - {"pooler"}
+    missing = [name for name in report["missing_keys"] if name.split(".")[0] != "pooler"]
+    unknown = [
+        name
+        for name in report["unexpected_keys"]
+        if name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in parts and not BUFFERS.search(name)
+    ]
+    problems = [f"{text} {some(names)}" for text, names in (("lacks", missing), ("also has", unknown)) if names]
+    if problems:
+        problem = f"{folder} does not hold the weights of a {type(model).__name__}: it {' and '.join(problems)}."
+        raise ModelError(problem, "copy or download it again; a checkpoint that needs its own code cannot be used.")
+
+
+def _position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
+    """Return how many tokens the learned positions allow, or None; RoBERTa's start after the padding id."""
+    most = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
+    limits = []
+    for name, table in model.named_modules():
+        if isinstance(table, torch.nn.Embedding) and _POSITIONS.search(name):
+            rows = min(table.num_embeddings, most) if most > 0 else table.num_embeddings
+            limits.append(rows - (0 if table.padding_idx is None else table.padding_idx + 1))
+    return min(limits, default=None)
+
+
+def _reason(error: Exception) -> str:
+    """Return the error as one short line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -11,7 +11,7 @@ from st_spark.choices import SIMILARITIES
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.files import fingerprint, model_files
 from st_spark.model.checkpoint.json_files import invalid, read_json, read_object, shown
-from st_spark.model.checkpoint.module_spec import ModuleSpec, is_clip, read_module
+from st_spark.model.checkpoint.module_spec import ModuleSpec, check_transformer, is_clip, read_module
 
 __all__ = ["Checkpoint", "fingerprint", "model_files", "read"]
 
@@ -72,6 +72,7 @@ def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
             "Give the folder that holds modules.json (sentence-transformers) or config.json (transformers).",
         )
     config = read_object(folder / "config.json")
+    check_transformer(folder)
     if is_clip(folder):
         return (ModuleSpec("CLIPModel", folder, {}, "0"),)
     architectures = config.get("architectures") or [""]
@@ -85,15 +86,17 @@ def _settings(file: Path) -> dict[str, Any]:
     """Return the checked fields of config_sentence_transformers.json, as keyword arguments of Checkpoint."""
     stored = read_object(file) if file.is_file() else {}
     prompts = stored.get("prompts") or {}
-    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+    if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise invalid(file, "'prompts'", prompts, "an object of name to text")
+    prompts = {name: text or "" for name, text in prompts.items()}
     default = stored.get("default_prompt_name")
     # Every model has these two prompts; they are empty if none are stored.
     if default is not None and default not in [*prompts, "query", "document"]:
         raise invalid(file, "'default_prompt_name'", default, f"one of the stored prompts {shown(list(prompts))}")
     similarity = stored.get("similarity_fn_name") or "cosine"
     if similarity not in SIMILARITIES:
-        raise invalid(file, "'similarity_fn_name'", similarity, f"one of {', '.join(SIMILARITIES)}")
+        _log.warning("%s: 'similarity_fn_name' is %s, which is unknown: cosine is used", file, shown(similarity))
+        similarity = "cosine"
     dim = stored.get("truncate_dim")
     if dim is not None and (not isinstance(dim, int) or isinstance(dim, bool) or dim < 1):
         raise invalid(file, "'truncate_dim'", dim, "a number of dimensions, 1 or more")

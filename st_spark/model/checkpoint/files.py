@@ -58,8 +58,11 @@ def model_files(folder: Path) -> list[Path]:
         ModelError: The folder cannot be read, or one of the files is a link that leaves it.
     """
     top = Path(os.path.realpath(folder))
-    # In the hub's cache each file of a snapshot is a link to a file in "blobs". No other target is allowed.
-    roots = [top, top.parent.parent / "blobs"] if top.parent.name == "snapshots" else [top]
+    # In the hub's cache each file of a snapshot is a link to a file in "blobs": of its repository, or since version 2
+    # of huggingface_hub of the whole cache. No other target is allowed.
+    repository = top.parent.parent
+    cached = top.parent.name == "snapshots"
+    roots = [top, *([repository / "blobs", repository.parent / "blobs"] if cached else [])]
     try:
         names = select(_names(top))
     except OSError as error:

@@ -111,7 +111,7 @@ def _from_hub(name: str, revision: str | None) -> Snapshot:
     if revision is not None and (".." in revision or revision.startswith("/") or not revision.isprintable()):
         raise ModelError(f"'{revision}' is not a revision.", "Give a branch, a tag or a commit of 40 digits.")
     repo = name if "/" in name or name.lower() in _PLAIN else f"sentence-transformers/{name}"
-    store = Path(constants.HF_HUB_CACHE, "models--" + repo.replace("/", "--"))
+    store = cache() / ("models--" + repo.replace("/", "--"))
     if revision and _COMMIT.fullmatch(revision) and (folder := _complete(store, revision)):
         return Snapshot(folder, repo, revision)
     try:
@@ -126,6 +126,13 @@ def _from_hub(name: str, revision: str | None) -> Snapshot:
         if not constants.HF_HUB_OFFLINE:
             _log.warning("The hub did not answer (%s); '%s' is used as cached: %s", type(error).__name__, repo, folder)
         return Snapshot(folder, repo, folder.name)
+
+
+def cache() -> Path:
+    """Return the folder for downloaded models: SENTENCE_TRANSFORMERS_HOME if it is set, else the hub's own cache."""
+    from huggingface_hub import constants
+
+    return Path(os.environ.get("SENTENCE_TRANSFORMERS_HOME") or constants.HF_HUB_CACHE)
 
 
 def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo") -> Path:
@@ -147,7 +154,9 @@ def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo")
             if folder is None:
                 _write(store / "st-spark" / f"{commit}.json", json.dumps(listed))
                 patterns = [glob.escape(name) for name in names]
-                snapshot_download(repo, revision=commit, allow_patterns=patterns, library_name="st-spark")
+                snapshot_download(
+                    repo, revision=commit, allow_patterns=patterns, library_name="st-spark", cache_dir=cache()
+                )
                 folder = _complete(store, commit)
     if folder is None:
         raise ConnectionError("the download ended before all files were there")
@@ -218,9 +227,13 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
     if isinstance(error, errors.OfflineModeIsEnabled):
         reason = "HF_HUB_OFFLINE is set"
     elif isinstance(error, errors.HfHubHTTPError):
-        reason = f"the hub answered with status {error.response.status_code}"
+        status = error.response.status_code
+        if status in (401, 403):
+            problem = f"The hub does not let this user read the model '{repo}' (status {status})."
+            return ModelError(problem, f"{token[0].upper()}{token[1:]}; an old token may have expired.")
+        reason = f"the hub answered with status {status}"
     elif isinstance(error, OSError) and not isinstance(error, unreachable):
-        problem = f"The model '{repo}' cannot be stored in '{constants.HF_HUB_CACHE}' ({error})."
+        problem = f"The model '{repo}' cannot be stored in '{cache()}' ({error})."
         return ModelError(problem, "Free some space there, or set HF_HOME to a folder that can be written.")
     else:
         detail = str(error).split("\n", 1)[0]
@@ -228,7 +241,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
     meant = _did_you_mean(name)
     return ModelError(
         f"There is no folder '{name}', {reason}, and '{repo}' at '{revision or 'main'}' is not complete in the cache "
-        f"'{constants.HF_HUB_CACHE}'.",
+        f"'{cache()}'.",
         f"{f'Check the spelling{meant}. ' if meant else ''}Run `hf download {repo}` where there is a network, and copy "
         "or mount that cache (HF_HOME); or give a folder or a 'package:NAME' that contains the model.",
     )

@@ -1,5 +1,6 @@
 """Check one module of a checkpoint: its class, its folder and its config, before anything is loaded."""
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,13 @@ from typing import Any
 
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.json_files import invalid, read_object, shown
+from st_spark.model.checkpoint.weights import check_weights
 
+ADAPTER = "adapter_config.json"
+# transformers has taken over the code of these types: it computes what the code in their checkpoints computes.
+_ADOPTED = ("eurobert", "nomic_bert")
+# Classes that transformers has in Python alone.
+_SLOW_TOKENIZERS = ("BertJapaneseTokenizer", "BertweetTokenizer", "PhobertTokenizer")
 _OLD_BERTS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 _TRANSFORMER_CONFIGS = tuple(f"sentence_{name}_config.json" for name in _OLD_BERTS)
 _ROUTER_CONFIGS = ("router_config.json", "config.json")
@@ -142,12 +149,8 @@ def _inner_folder(folder: Path, file: Path, where: str, path: object, kind: str)
 
 def _config(folder: Path, kind: str) -> dict[str, Any]:
     """Return the content of the module's first config file that exists and is not empty."""
-    if kind in ("Transformer", "CLIPModel") and not (folder / "config.json").is_file():
-        adapter = (folder / "adapter_config.json").is_file()
-        raise ModelError(
-            f"'{folder}' has no config.json" + (", only a PEFT adapter." if adapter else ", so no transformer."),
-            "Merge the adapter into its base model and save that." if adapter else "Download or copy the model again.",
-        )
+    if kind in ("Transformer", "CLIPModel"):
+        check_transformer(folder)
     stored = [read_object(folder / name) for name in _CONFIGS[kind] if (folder / name).is_file()]
     if not stored and kind not in _WORK_WITHOUT_CONFIG:
         raise ModelError(
@@ -155,7 +158,53 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
             "Download or copy the model again.",
         )
     config = next(filter(None, stored), {})
+    if kind == "Transformer":
+        _check_settings(folder / _CONFIGS[kind][0], config)
     for key in _ARGUMENTS:  # a checkpoint may not switch on its own code
         if isinstance(config.get(key), dict):
             config[key].pop("trust_remote_code", None)
     return config
+
+
+def check_transformer(folder: Path) -> None:
+    """Check that a transformers checkpoint has its files, and needs no code and no package that are not here.
+
+    Raises:
+        ModelError: config.json or weights are missing, the architecture is code in the checkpoint, or an adapter needs
+            the package peft.
+    """
+    adapter, file = (folder / ADAPTER).is_file(), folder / "config.json"
+    if not file.is_file():
+        raise ModelError(
+            f"'{folder}' has no config.json" + (", only a PEFT adapter." if adapter else ", so no transformer."),
+            "Merge the adapter into its base model and save that." if adapter else "Download or copy the model again.",
+        )
+    config = read_object(file)
+    code = config.get("auto_map")
+    if isinstance(code, dict) and "AutoModel" in code and config.get("model_type") not in _ADOPTED:
+        problem = f"{file}: the model is code of its own ({shown(code['AutoModel'])}), which is never run."
+        raise ModelError(problem, "Use a model whose architecture transformers has.")
+    check_weights(folder)
+    tokenizer = folder / "tokenizer_config.json"
+    slow = read_object(tokenizer).get("tokenizer_class") if tokenizer.is_file() else None
+    if slow in _SLOW_TOKENIZERS and not (folder / "tokenizer.json").is_file():
+        raise ModelError(f"'{folder}' has only the slow tokenizer {slow}.", "Use a model that has a tokenizer.json.")
+    if adapter and importlib.util.find_spec("peft") is None:
+        raise ModelError(
+            f"'{folder}' has a PEFT adapter ({ADAPTER}), and the package peft is not installed.",
+            "pip install peft, on the executors too; or merge the adapter into its base model and save that.",
+        )
+
+
+def _check_settings(file: Path, config: Mapping[str, Any]) -> None:
+    """Raise ModelError for settings of sentence-transformers 5 and 6 that change vectors and that we do not have."""
+    for key in ("query_length", "document_length", "query_expansion"):
+        if config.get(key) is not None:
+            raise invalid(file, repr(key), config[key], "null: lengths for each task are not supported")
+    modalities = config.get("modality_config") or {}
+    if "message" in modalities:
+        raise invalid(file, "'modality_config'", modalities, "without 'message': chat templates are not supported")
+    calls = config.get("processing_kwargs") or {}
+    text = calls.get("text", {}) if isinstance(calls, dict) else None
+    if not isinstance(text, dict) or set(calls) - {"text"} or set(text) - {"max_length", "padding", "truncation"}:
+        raise invalid(file, "'processing_kwargs'", calls, 'an object such as {"text": {"max_length": 128}}')

@@ -1,14 +1,19 @@
 """Read the tensors of a model folder by name: memory-mapped safetensors, or a pickle of tensors alone."""
 
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from st_spark.errors import ModelError
+from st_spark.model.checkpoint.json_files import invalid, read_object
 
 if TYPE_CHECKING:
     import torch
+
+
+# Numbers that old versions of transformers saved with the weights, and T5's second name of its word embeddings.
+BUFFERS = re.compile(r"(^|\.)(position_ids|token_type_ids|inv_freq|embed_tokens\.weight)$")
 
 
 class Weights:
@@ -21,12 +26,16 @@ class Weights:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._sources: dict[str, Any] = {}
+        self._read: set[str] = set()
         for file in _files(folder):
             source = _open_safetensors(file) if file.suffix == ".safetensors" else _load_pickle(file)
             self._sources.update(dict.fromkeys(source.keys(), source))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
 
     def __contains__(self, name: str) -> bool:
         return name in self._sources
@@ -38,9 +47,35 @@ class Weights:
                 f"{self.folder} has no tensor {name!r}, which its config.json requires.",
                 "the checkpoint is incomplete or has another architecture: copy or download it again.",
             )
+        self._read.add(name)
         source = self._sources[name]
         tensor: torch.Tensor = source[name] if isinstance(source, dict) else source.get_tensor(name)
         return tensor
+
+    def check_all_read(self, prefix: str = "") -> None:
+        """Check that of each part of a model that was read nothing was left out; ModelError if something was.
+
+        A part is the word after the prefix: "embeddings" or "encoder". A head or a decoder is another part.
+        """
+        read = (name.removeprefix(prefix) for name in self._read if name.startswith(prefix))
+        parts = tuple({f"{prefix}{name.split('.')[0]}." for name in read})
+        left = [name for name in self if name.startswith(parts) and name not in self._read and not BUFFERS.search(name)]
+        if left:
+            problem = f"{self.folder} has weights that its config.json does not mention: {some(left)}."
+            raise ModelError(problem, "its config.json belongs to another model: copy or download both again.")
+
+
+def some(names: Collection[str]) -> str:
+    """Return the first three names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(sorted(names)[:3]) + more
+
+
+def check_weights(folder: Path) -> None:
+    """Raise ModelError if a folder has no weights, or one of their files is not there. Nothing is loaded."""
+    for file in _files(folder):
+        if not file.is_file():
+            raise ModelError(f"{file} is missing.", "copy or download the model again, with all of its files.")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -48,8 +83,10 @@ def _files(folder: Path) -> list[Path]:
         if (folder / single).is_file():
             return [folder / single]
         if (index := folder / f"{single}.index.json").is_file():
-            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            return [folder / Path(shard).name for shard in sorted(set(shards))]
+            shards = read_object(index).get("weight_map")
+            if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
+                raise invalid(index, "'weight_map'", shards, "an object of tensor to file name")
+            return [folder / Path(shard).name for shard in sorted(set(shards.values()))]
     raise ModelError(
         f"{folder} has no weights (neither model.safetensors nor pytorch_model.bin).",
         "download the model again, or give the folder that sentence-transformers saved.",
@@ -74,14 +111,17 @@ def _load_pickle(file: Path) -> dict[str, "torch.Tensor"]:
     def load(mmap: bool) -> dict[str, torch.Tensor]:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
 
+    fix = "convert it to safetensors, or copy it again."
     try:
         try:
-            return load(mmap=True)
+            tensors = load(mmap=True)
         except (pickle.UnpicklingError, RuntimeError, OSError) as error:
             if "mmap" not in str(error):
                 raise
-            return load(mmap=False)  # a file of torch before 1.6 cannot be mapped
-    except (pickle.UnpicklingError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        fix = "convert it to safetensors, or copy it again."
+            tensors = load(mmap=False)  # a file of torch before 1.6 cannot be mapped
+    except Exception as error:  # torch raises many kinds for damaged files
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(f"{file} is not a file of plain weights: {reason}", fix) from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise ModelError(f"{file} is not a file of plain weights: it is no dict of tensors.", fix)
+    return tensors

@@ -25,15 +25,17 @@ class CLIPModel(InputModule):
     tokenizer: Tokenizer
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        config = load_config(spec)
+        weights = Weights(spec.path)
+        config = load_config(spec, weights)
         if config.model_type != "clip":
             raise ModelError(f"{spec.path} is a {config.model_type} model, not CLIP.", "choose a CLIP checkpoint.")
         self.dtype = dtype
-        self.tokenizer = load_tokenizer(spec)
-        self.max_length = min(self.tokenizer.max_length, config.text_config.max_position_embeddings)
-        weights = Weights(spec.path)
+        self.tokenizer = load_tokenizer(spec, config)
         self.text = TextEncoder(LayerLoader(weights, "text_model.", dtype, device), config.text_config)
         self.vision = ImageEncoder(LayerLoader(weights, "vision_model.", dtype, device), config.vision_config)
+        self.set_limits(self.tokenizer.specials, len(self.text.positions))
+        for part in ("text_model.", "vision_model."):
+            weights.check_all_read(part)
         self.images = ImageProcessor.from_folder(spec.path)
         self.images.check(self.vision.edge)
         self.text_projection, self.visual_projection = (
@@ -55,7 +57,7 @@ class CLIPModel(InputModule):
                     "give CLIP models a list of str, or a list of images (Pillow images, bytes or Path objects).",
                 )
         if kinds and kinds[0]:
-            return Images(inputs, self.images, self.vision.edge, self.vision.tokens)
+            return Images(inputs, self.images, self.vision.edge, self.vision.tokens, self.max_pixels)
         return self.tokenizer(prefixed(inputs, prompt))
 
     def __call__(self, batch: Packed) -> Packed:

@@ -58,12 +58,14 @@ class Dense(Module):
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         weights = Weights(spec.path)
         self.weight = weights["linear.weight"].float().to(device)
-        self.bias = weights["linear.bias"].float().to(device) if "linear.bias" in weights else None
+        has_bias = bool(spec.config.get("bias", True))
+        self.bias = weights["linear.bias"].float().to(device) if has_bias else None
         self.activation = activation(spec.config.get("activation_function"))
         self.tokens = _reads_tokens(spec)
         self.adds_input = bool(spec.config.get("use_residual"))
         projects = self.adds_input and self.weight.shape[0] != self.weight.shape[1]
         self.residual = weights["residual.weight"].float().to(device) if projects else None
+        weights.check_all_read()
 
     def __call__(self, batch: Packed) -> Packed:
         """Transform [n, in] to [n, out]."""

@@ -69,7 +69,8 @@ class Pipeline:
         """
         order = np.arange(len(lengths)) if self._sums_rows else longest_first(lengths)
         work = np.maximum(lengths[order], 1)  # in word models a text can have no tokens
-        return [order[first:stop] for first, stop in micro_batches(work, self._budget(device), batch_size)]
+        batches = micro_batches(work, self._budget(device), batch_size, self.input.pads)
+        return [order[first:stop] for first, stop in batches]
 
     def _budget(self, device: torch.device) -> int:
         if self._sums_rows:

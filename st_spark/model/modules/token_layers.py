@@ -65,15 +65,16 @@ class LSTM(Module):
     """A recurrent layer over the tokens of each text, by default in both directions."""
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        config = spec.config
+        weights = Weights(spec.path)
+        layers = spec.config.get("num_layers", 1)
+        weights[f"encoder.weight_ih_l{layers - 1}"]  # fails before layers are built that have no weights
         self.layer = torch.nn.LSTM(
-            config.get("embedding_dimension", config.get("word_embedding_dimension")),
-            config["hidden_dim"],
-            config.get("num_layers", 1),
-            bidirectional=config.get("bidirectional", True),
+            weights["encoder.weight_ih_l0"].shape[1],
+            weights["encoder.weight_hh_l0"].shape[1],
+            layers,
+            bidirectional=spec.config.get("bidirectional", True),
             batch_first=True,
         )
-        weights = Weights(spec.path)
         self.layer.load_state_dict({name: weights[f"encoder.{name}"].float() for name in self.layer.state_dict()})
         self.layer.to(device).eval()
 

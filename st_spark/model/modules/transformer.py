@@ -1,7 +1,8 @@
 """The Transformer module: tokenizer and encoder of a checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,12 +12,19 @@ from st_spark.model.backbones import bert, t5
 from st_spark.model.backbones.bert import BertBackbone
 from st_spark.model.backbones.t5 import T5Backbone
 from st_spark.model.backbones.transformers_model import TransformersBackbone
-from st_spark.model.checkpoint.module_spec import ModuleSpec
+from st_spark.model.checkpoint.json_files import invalid, read_object
+from st_spark.model.checkpoint.module_spec import ADAPTER, ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
 from st_spark.model.inputs.tokenizer import Tokenizer, Tokens
 from st_spark.model.modules.interfaces import InputModule
+
+# The names of a number of layers or experts in config.json.
+_DEPTHS = {
+    *("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers"),
+    *("num_encoder_layers", "num_decoder_layers", "num_experts", "num_local_experts", "n_routed_experts"),
+}
 
 
 class Transformer(InputModule):
@@ -25,12 +33,13 @@ class Transformer(InputModule):
     tokenizer: Tokenizer
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        config = load_config(spec)
+        weights = Weights(spec.path)
+        config = load_config(spec, weights)
         self.dtype = dtype
-        self.tokenizer = load_tokenizer(spec)
-        if spec.config.get("max_seq_length") is None:
-            self.max_length = min(self.tokenizer.max_length, _position_limit(config))
-        self.backbone = _backbone(spec, config, dtype, device)
+        self.tokenizer = load_tokenizer(spec, config)
+        self.backbone = _backbone(spec, weights, config, dtype, device)
+        self.pads = isinstance(self.backbone, TransformersBackbone)
+        self.set_limits(self.tokenizer.specials, self.backbone.max_length)
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
         """Tokenize texts and pairs, with the prompt before each."""
@@ -46,53 +55,62 @@ class Transformer(InputModule):
         return self.backbone.dimension
 
 
-def load_tokenizer(spec: ModuleSpec) -> Tokenizer:
+def load_tokenizer(spec: ModuleSpec, config: Any) -> Tokenizer:  # noqa: ANN401  (a transformers config of any class)
     """Return the tokenizer of a transformers checkpoint, as the module's config wants it."""
     settings = spec.config
     options = dict(settings.get("tokenizer_args") or settings.get("processor_kwargs") or {})
-    return Tokenizer(spec.path, settings.get("max_seq_length"), bool(settings.get("do_lower_case")), options)
+    text = (settings.get("processing_kwargs") or {}).get("text") or {}
+    stored = text.get("max_length", options.get("model_max_length", settings.get("max_seq_length")))
+    if stored is not None and (type(stored) is not int or stored < 1):
+        raise invalid(spec.path, "'max_seq_length'", stored, "a whole number of tokens, 1 or more")
+    tokenizer = Tokenizer(spec.path, stored, bool(settings.get("do_lower_case")), options)
+    most = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if stored is None and isinstance(most, int) and most > 0:
+        tokenizer.max_length = min(tokenizer.max_length, most)
+    return tokenizer
 
 
-def load_config(spec: ModuleSpec) -> Any:  # noqa: ANN401  (a config of any class)
+def load_config(spec: ModuleSpec, weights: Weights) -> Any:  # noqa: ANN401  (a config of any class)
     """Return the transformers config of a module's folder.
 
     Raises:
-        ModelError: There is none, or only its own code could read it.
+        ModelError: There is none, only its own code could read it, or it has more layers than there are weights.
     """
     from transformers import AutoConfig
 
-    options = dict(spec.config.get("config_args") or {})
+    _check_depth(spec.path / "config.json", read_object(spec.path / "config.json"), len(weights))
+    options = dict(spec.config.get("config_args") or spec.config.get("config_kwargs") or {})
     options.pop("trust_remote_code", None)
     try:
         return AutoConfig.from_pretrained(spec.path, local_files_only=True, trust_remote_code=False, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # of any kind: each architecture has its own checks
         raise ModelError(
-            f"{spec.path}/config.json cannot be used: {str(error).splitlines()[0]}",
+            f"{spec.path}/config.json cannot be used: {' '.join(str(error).split())[:200]}.",
             "the folder needs the config.json of an architecture that transformers knows; code from a checkpoint "
             "never runs here.",
         ) from error
 
 
+def _check_depth(file: Path, config: Mapping[str, Any], tensors: int) -> None:
+    """Raise ModelError if a config asks for more layers than there are tensors: building them would take for ever."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _check_depth(file, value, tensors)
+        elif key in _DEPTHS and isinstance(value, int) and value > tensors:
+            raise invalid(file, repr(key), value, f"at most {tensors}, the number of tensors in the weights")
+
+
 def _backbone(
     spec: ModuleSpec,
+    weights: Weights,
     config: Any,  # noqa: ANN401  (a transformers config of any class)
     dtype: torch.dtype,
     device: torch.device,
 ) -> BertBackbone | T5Backbone | TransformersBackbone:
     """Return the packed forward of the architecture, or the transformers fallback."""
-    if t5.covers(config):
-        return T5Backbone(Weights(spec.path), config, dtype, device)
     architecture = bert.find_architecture(config)
-    if architecture is None:
+    if (spec.path / ADAPTER).is_file() or (architecture is None and not t5.covers(config)):
         return TransformersBackbone(spec.path, config, dtype, device)
-    return BertBackbone(Weights(spec.path), config, architecture, dtype, device)
-
-
-def _position_limit(config: Any) -> int:  # noqa: ANN401
-    """Return how many tokens the position embeddings allow; RoBERTa and similar models lose padding_idx + 1 of them."""
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None or limit < 1:
-        return 2**31 - 1
-    architecture = bert.find_architecture(config)
-    offset = config.pad_token_id + 1 if architecture is not None and architecture.positions_skip_padding else 0
-    return int(limit) - offset
+    if architecture is None:
+        return T5Backbone(weights, config, dtype, device)
+    return BertBackbone(weights, config, architecture, dtype, device)

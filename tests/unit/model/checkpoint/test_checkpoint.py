@@ -54,7 +54,6 @@ def test_stored_settings_are_read(folder: Path) -> None:
         ({"prompts": {"a": 1}}, "'prompts' is {'a': 1}"),
         ({"prompts": {"a": "x"}, "default_prompt_name": "b"}, "'default_prompt_name' is 'b'"),
         ({"default_prompt_name": ["b"]}, "'default_prompt_name' is ['b']"),
-        ({"similarity_fn_name": "maxsim"}, "'similarity_fn_name' is 'maxsim'"),
         ({"truncate_dim": 0}, "'truncate_dim' is 0"),
         ({"truncate_dim": True}, "'truncate_dim' is True"),
         ({"truncate_dim": "64"}, "'truncate_dim' is '64'"),
@@ -66,6 +65,21 @@ def test_wrong_setting_is_named_with_its_file(folder: Path, stored: object, name
     put(folder / "config_sentence_transformers.json", stored)
     error = refusal(folder)
     assert named in error and "config_sentence_transformers.json" in error
+
+
+@pytest.mark.parametrize("similarity", ["maxsim", 3, ["dot"]])
+def test_unknown_similarity_is_cosine_with_a_warning(
+    folder: Path, caplog: pytest.LogCaptureFixture, similarity: object
+) -> None:
+    """As in sentence-transformers."""
+    put(folder / "config_sentence_transformers.json", {"similarity_fn_name": similarity})
+    assert checkpoint.read(folder).similarity == "cosine"
+    assert "'similarity_fn_name' is" in caplog.text
+
+
+def test_prompt_that_is_null_is_empty(folder: Path) -> None:
+    put(folder / "config_sentence_transformers.json", {"prompts": {"query": "q: ", "passage": None}})
+    assert checkpoint.read(folder).prompts == {"query": "q: ", "passage": ""}
 
 
 def test_plain_transformers_folder_gets_mean_or_last_token_pooling(folder: Path) -> None:

@@ -155,6 +155,24 @@ def test_cache_filled_by_another_program_serves_offline(server: HubServer, tmp_p
     assert (found.folder, found.revision) == (store / "snapshots" / commit, commit)
 
 
+def test_models_go_to_the_folder_of_sentence_transformers_if_it_is_set(tmp_path: Path, resolve: Resolve) -> None:
+    home = str(tmp_path / "st")
+    found = resolve("tiny", SENTENCE_TRANSFORMERS_HOME=home)
+    assert found.folder.is_relative_to(home)
+    assert resolve("tiny", SENTENCE_TRANSFORMERS_HOME=home, HF_HUB_OFFLINE="1") == found
+    assert not (tmp_path / "hf" / "hub").exists()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_user_is_told_about_the_token(status: int) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    answer = httpx.Response(status, request=httpx.Request("GET", "http://127.0.0.1/api/models/some/model"))
+    error = hub.explain(HfHubHTTPError("no", response=answer), "some/model", "some/model", None)
+    assert f"(status {status})" in error.problem and "HF_TOKEN" in error.fix
+
+
 def test_unknown_name_is_explained_as_folder_and_as_hub_name(resolve: Resolve) -> None:
     found = resolve("models/minilm")
     assert "no folder 'models/minilm'" in found.problem and "no model 'models/minilm' on the hub" in found.problem

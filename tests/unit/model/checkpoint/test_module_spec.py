@@ -68,6 +68,7 @@ def test_kinds_without_config_file_get_an_empty_config(folder: Path, kind: str) 
 
 def test_clip_model_is_read_from_its_folder(folder: Path) -> None:
     put(folder / "0_CLIPModel" / "config.json", {"model_type": "clip"})
+    put(folder / "0_CLIPModel" / "model.safetensors", "")
     put(folder / "modules.json", [module("0_CLIPModel", f"{OLD}.CLIPModel")])
     (spec,) = checkpoint.read(folder).modules
     assert (spec.kind, spec.path, spec.config) == ("CLIPModel", folder / "0_CLIPModel", {})
@@ -142,6 +143,7 @@ def router(folder: Path) -> Path:
     put(folder / "modules.json", [module("", f"{BASE}.router.Router")])
     put(folder / "router_config.json", ROUTER)
     put(folder / "query_0_Transformer" / "config.json", {})
+    put(folder / "query_0_Transformer" / "model.safetensors", "")
     return folder
 
 

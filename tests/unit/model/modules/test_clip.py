@@ -117,7 +117,7 @@ def test_a_text_that_looks_like_an_image_is_a_text(
     monkeypatch.chdir(tmp_path)
     image = model.encode(file)
 
-    def refuse(source: object) -> None:
+    def refuse(source: object, _: int) -> None:
         raise AssertionError(f"{source!r} was opened")
 
     monkeypatch.setattr(images, "open_image", refuse)
