@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from st_spark.errors import ModelError
 from st_spark.model.checkpoint.weights import BUFFERS, some
 from st_spark.model.inputs.packed import Packed
 
+# Architectures that mix padding into the text, mask or not: they get texts of one length at a time.
+_READ_PADDING = ("big_bird", "convbert", "fnet")
 _POSITIONS = re.compile(r"(^|\.)(position_embeddings?|positions_embed|embed_positions|wpe)$")
 
 
@@ -40,24 +43,34 @@ class TransformersBackbone:
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
-        longest = int(batch.lengths.max())
-        if longest == 0:  # only empty texts, from a tokenizer without special tokens
-            batch.hidden = torch.empty(0, self.dimension, device=self.device, dtype=self.model.dtype)
-            return batch
-        lengths = torch.from_numpy(np.ascontiguousarray(batch.lengths)).to(self.device)
-        mask = torch.arange(longest, device=self.device)[None, :] < lengths[:, None]
-        inputs = {"input_ids": _pad(batch.ids, mask, self.padding_id), "attention_mask": mask.long()}
-        if batch.types is not None and self._takes_types:
-            inputs["token_type_ids"] = _pad(batch.types, mask, 0)
-        output = self.model(**inputs)
-        batch.hidden = output.last_hidden_state[mask]
-        if self.model.config.output_hidden_states:
-            batch.layers = [layer[mask] for layer in output.hidden_states]
+        parts = [slice(0, len(batch.lengths))]
+        if self.model.config.model_type in _READ_PADDING:
+            parts = [slice(group.row, group.row + group.count) for group in batch.groups]
+        layers = [self._run(batch, part) for part in parts if batch.lengths[part].any()]
+        if not layers:  # only empty texts, from a tokenizer without special tokens
+            layers = [[torch.empty(0, self.dimension, device=self.device, dtype=self.model.dtype)]]
+        joined = [torch.cat(each) for each in zip(*layers, strict=True)]
+        batch.hidden, batch.layers = joined[0], joined[1:]
         return batch
 
+    def _run(self, batch: Packed, part: slice) -> Sequence[torch.Tensor]:
+        """Return the token embeddings of some texts, [tokens, width], and those after each layer if they are kept."""
+        lengths = torch.from_numpy(np.ascontiguousarray(batch.lengths[part])).to(self.device)
+        start = int(batch.lengths[: part.start].sum())
+        tokens = slice(start, start + int(lengths.sum()))
+        mask = torch.arange(int(lengths.max()), device=self.device)[None, :] < lengths[:, None]
+        inputs = {"input_ids": _pad(batch.ids[tokens], mask, self.padding_id), "attention_mask": mask.long()}
+        if batch.types is not None and self._takes_types:
+            inputs["token_type_ids"] = _pad(batch.types[tokens], mask, 0)
+        if hasattr(self.model, "set_attention_type"):  # at a short text BigBird switches to full attention for good
+            self.model.set_attention_type(self.model.config.attention_type)
+        output = self.model(**inputs)
+        kept = output.hidden_states if self.model.config.output_hidden_states else ()
+        return [states[mask] for states in (output.last_hidden_state, *kept)]
+
     def _probe(self, folder: Path) -> int:
-        """Encode one token and return the width of its embedding: before work starts, not at the first text."""
-        ids = torch.full((1, 1), self.padding_id, device=self.device)
+        """Encode a text and return the width of its embeddings: before work starts, not at the first text."""
+        ids = torch.full((1, min(16, self.max_length or 16)), self.padding_id, device=self.device)
         try:
             with torch.inference_mode():
                 output = self.model(input_ids=ids, attention_mask=torch.ones_like(ids))
@@ -65,8 +78,6 @@ class TransformersBackbone:
         except Exception as error:  # of any kind: each architecture has its own code
             problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({_reason(error)})."
             raise ModelError(problem, "choose a text encoder, or a CLIP model for images.") from error
-        if hasattr(self.model, "set_attention_type"):  # at a short text BigBird switches to full attention for good
-            self.model.set_attention_type(self.model.config.attention_type)
         return int(width)
 
 
@@ -130,9 +141,10 @@ def _position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
     most = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
     limits = []
     for name, table in model.named_modules():
-        if isinstance(table, torch.nn.Embedding) and _POSITIONS.search(name):
-            rows = min(table.num_embeddings, most) if most > 0 else table.num_embeddings
-            limits.append(rows - (0 if table.padding_idx is None else table.padding_idx + 1))
+        if _POSITIONS.search(name) and hasattr(table, "weight"):
+            rows = min(len(table.weight), most) if most > 0 else len(table.weight)
+            padding = getattr(table, "padding_idx", None)
+            limits.append(rows - (0 if padding is None else padding + 1))
     return min(limits, default=None)
 
 

@@ -219,3 +219,18 @@ def test_empty_texts_without_special_tokens_give_zeros(tmp_path: Path) -> None:
         assert alone.n_tokens.tolist() == [0, 0]
         assert np.array_equal(alone.vectors, model.encode(["a cat", "", ""])[1:])
         assert not np.isnan(alone.vectors).any()
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_an_adapter_beside_its_model_is_loaded_by_peft(tmp_path: Path, family: str) -> None:
+    """Also for an architecture that has a packed forward."""
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModel
+
+    folder = WRITERS[family](tmp_path / "model")
+    without_adapter = SentenceTransformer(folder, device="cpu", dtype="float32").encode("a cat")
+    settings = peft.LoraConfig(r=4, target_modules=["query", "value"], init_lora_weights=False)
+    peft.get_peft_model(AutoModel.from_pretrained(folder), settings).save_pretrained(folder)
+    ours = SentenceTransformer(folder, device="cpu", dtype="float32")
+    assert_same_vectors(ours, oracle(folder), ["a cat", "the sun and the moon"])
+    assert np.abs(ours.encode("a cat") - without_adapter).max() > 1e-3

@@ -1,0 +1,55 @@
+"""Architectures that run through transformers: the vectors of the oracle in any batch, and no text beyond a limit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from st_spark import SentenceTransformer
+from tests.support import checkpoints
+from tests.support.oracle import assert_close, oracle
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+OFFSET = {"max_position_embeddings": 514, "pad_token_id": 1}
+GROUPED = {"num_key_value_heads": 2, "pad_token_id": 0}
+# Settings, and the number of positions; None if a longer text only gets slower.
+FAMILIES: dict[str, tuple[dict[str, Any], int | None]] = {
+    "fnet": ({}, 512),
+    "convbert": ({}, 512),
+    "big_bird": ({"max_position_embeddings": 512}, 512),
+    "longformer": ({"attention_window": [8, 8], **OFFSET}, 512),
+    "ibert": (OFFSET, 512),
+    "nomic_bert": ({"max_position_embeddings": 512}, None),
+    "qwen3": ({"head_dim": 8, **GROUPED}, None),
+}
+TEXTS = ["a cat", "the sun and the moon are on the mat with a dog", "x", "", "river city " * 30]
+
+
+def write(folder: Path, family: str, settings: dict[str, Any]) -> Path:
+    """Write a random model of a family with a WordPiece tokenizer and mean pooling."""
+    from transformers import AutoConfig, AutoModel
+
+    size = checkpoints.write_wordpiece(folder, "PreTrainedTokenizerFast")
+    torch.manual_seed(8)
+    config = AutoConfig.for_model(family, **{"vocab_size": size, **SIZES, **settings})
+    AutoModel.from_config(config).eval().save_pretrained(folder)
+    checkpoints.write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    checkpoints.write_pooling(folder, 32)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vectors_are_the_oracles_in_any_batch(tmp_path: Path, family: str) -> None:
+    """FNet and ConvBERT read their padding: a vector differed by up to 1.2."""
+    settings, positions = FAMILIES[family]
+    folder = write(tmp_path / "model", family, settings)
+    ours = SentenceTransformer(folder, device="cpu", dtype="float32")
+    together = ours.encode(TEXTS)
+    assert_close(together, oracle(folder).encode(TEXTS, batch_size=1))
+    assert np.abs(ours.encode(TEXTS[0]) - together[0]).max() < 1e-6
+    if positions is not None:
+        assert ours.max_seq_length == positions
+        assert ours.embed(["cat " * 1000]).n_tokens.tolist() == [positions]
