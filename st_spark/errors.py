@@ -1,8 +1,9 @@
 """The errors of st-spark. Each message names the problem, the value, and the fix."""
 
 import difflib
+import math
 from collections.abc import Collection, Iterable
-from numbers import Integral
+from numbers import Integral, Real
 
 
 class StSparkError(Exception):
@@ -52,7 +53,13 @@ def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
 def check_count(name: str, value: object, least: int = 1) -> None:
     """Check that an option is a whole number, `least` or more; InputError if not. True and 2.0 are none."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InputError(f"{name}={value!r} is not a whole number of {least} or more.", f"give {least} or more.")
+        raise InputError(f"{name} is {value!r}.", f"give a whole number, {least} or more.")
+
+
+def check_number(name: str, value: object) -> None:
+    """Check that an option is a number; InputError if not. True and NaN are none."""
+    if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(float(value)):
+        raise InputError(f"{name} is {value!r}.", "give a number.")
 
 
 def close(name: str, known: Iterable[str]) -> str | None:

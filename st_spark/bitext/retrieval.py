@@ -4,7 +4,6 @@ Rows are numbered in the order of their ids, so a smaller number is a smaller id
 better. Of equal scores the smaller source id is better, then the smaller target id. Every choice has one answer.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 
 from st_spark.bitext.margins import margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
-from st_spark.errors import InputError, check_choice
+from st_spark.errors import InputError, check_choice, check_count, check_number
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Scores
 
@@ -50,12 +49,10 @@ class Rule:
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        if self.k < 1:
-            raise InputError(f"k is {self.k}.", "ask for 1 neighbour or more.")
+        check_count("k", self.k)
+        check_number("threshold", self.threshold)
         for name, allowed in (("margin", MARGINS), ("retrieval", RETRIEVALS), ("candidates", CANDIDATES)):
             check_choice(name, getattr(self, name), allowed)
-        if math.isnan(self.threshold):
-            raise InputError("The threshold is NaN.", "give a number, or -inf for all pairs.")
         if self.margin != "ratio" and self.threshold >= 1:
             raise InputError(
                 f"The {self.margin!r} margin is never above {self.threshold:g}.",

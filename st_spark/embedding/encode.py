@@ -10,7 +10,7 @@ from st_spark.choices import DTYPES, RANGED
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions, output_type
 from st_spark.embedding.send_model import send
-from st_spark.errors import InputError, check_choice
+from st_spark.errors import InputError, check_choice, check_count
 from st_spark.model import quantization
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.model.inputs import prompts
@@ -130,8 +130,8 @@ def prepare(
 ) -> tuple[hub.Snapshot, EncodeOptions]:
     """Find a model, check the options against it, and complete them: ranges as lists, whether it reads images."""
     check_choice("dtype", dtype, DTYPES)
-    if options.truncate_dim is not None and options.truncate_dim < 1:
-        raise InputError(f"truncate_dim={options.truncate_dim} is too small.", "give a number of dimensions from 1")
+    if options.truncate_dim is not None:
+        check_count("truncate_dim", options.truncate_dim)
     ranges = _ranges(options)
     snapshot = hub.resolve(model, revision)
     description = checkpoint.read(snapshot.folder)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from st_spark.choices import METHODS, OVERFLOWS, SCORES
-from st_spark.errors import InputError, check_choice
+from st_spark.errors import InputError, check_choice, check_count, check_number
 from st_spark.tables.metadata import column_metadata
 
 if TYPE_CHECKING:
@@ -56,16 +56,18 @@ class Request:
             raise InputError(
                 "Neither k nor a threshold is given.", "give k=10 for neighbours or threshold=0.9 for pairs."
             )
-        if self.k is not None and self.k < 1:
-            raise InputError(f"k is {self.k}.", "ask for 1 neighbour or more, or for k=None with a threshold.")
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise InputError(f"The threshold is {self.threshold}.", "give a number.")
+        if self.k is not None:
+            check_count("k", self.k)
+        if self.threshold is not None:
+            check_number("threshold", self.threshold)
+            if math.isinf(self.threshold):
+                raise InputError(f"threshold is {self.threshold}.", "give a finite number.")
         for name, allowed in (("score", SCORES), ("method", METHODS), ("overflow", OVERFLOWS)):
             check_choice(name, getattr(self, name), allowed)
+        check_number("recall", self.recall)
         if not 0 < self.recall <= 1:
             raise InputError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
-        if self.max_pairs < 1:
-            raise InputError(f"max_pairs is {self.max_pairs}.", "allow 1 pair or more.")
+        check_count("max_pairs", self.max_pairs)
 
 
 def described(score: "Column", facts: dict[str, Any]) -> "Column":

@@ -193,7 +193,8 @@ def test_a_broadcast_model_gives_the_same_vectors(docs: "DataFrame", tmp_path: P
     [
         ({"prompt_name": "poem"}, "poem"),
         ({"dtype": "float8"}, "float8"),
-        ({"truncate_dim": 0}, "truncate_dim=0"),
+        ({"truncate_dim": 0}, "truncate_dim is 0"),
+        ({"truncate_dim": 2.5}, "truncate_dim is 2.5"),
         ({"shipping": "post"}, "post"),
         ({"columns": ["a", "b", "c"]}, "3 columns"),
         ({"columns": []}, "0 columns"),

@@ -35,10 +35,11 @@ def mine(**options: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 0}, "k is 0"),
+        *(({"k": value}, f"k is {value!r}") for value in (0, 2.5, True, "4")),
+        ({"threshold": "high"}, "threshold is 'high'"),
         ({"margin": "cos"}, "margin='cos' is unknown"),
         ({"margin": "absolute"}, "the default, 1.06, is for ratios"),
-        ({"threshold": float("nan")}, "NaN"),
+        ({"threshold": float("nan")}, "threshold is nan"),
         ({"method": "fast"}, "method='fast' is unknown"),
         ({"source_text": "text"}, "Only one table has a text column"),
         ({"source_text": "text", "texts": True}, "Only one table has a text column"),

@@ -41,7 +41,10 @@ def test_keys_of_different_types_are_rejected() -> None:
     [
         ({"k": None}, "Neither k nor a threshold"),
         ({"k": 0}, "k is 0"),
-        ({"threshold": float("nan")}, "The threshold is nan"),
+        *(({name: value}, f"{name} is {value!r}") for name in ("k", "max_pairs") for value in (-1, 2.5, True, "3")),
+        *(({name: value}, f"{name} is {value!r}") for name in ("threshold", "recall") for value in (True, "0.9")),
+        ({"threshold": float("nan")}, "threshold is nan"),
+        ({"threshold": float("-inf")}, "threshold is -inf"),
         ({"score": "cos"}, "score='cos' is unknown"),
         ({"method": "fast"}, "method='fast' is unknown"),
         ({"overflow": "none"}, "overflow='none' is unknown"),

@@ -127,7 +127,7 @@ def test_stored_limit_that_is_no_number_of_tokens_is_refused(tiny_model: Path, t
 @pytest.mark.parametrize("value", [100_000, 2, 0, -5, 8.0, True, None])
 def test_limit_that_the_model_cannot_keep_is_refused(model: SentenceTransformer, value: Any) -> None:
     """[CLS] and [SEP] leave no room in two tokens."""
-    with pytest.raises(InputError, match=f"max_seq_length={value} "):
+    with pytest.raises(InputError, match=f"max_seq_length(=| is ){value}"):
         model.max_seq_length = value
     assert model.max_seq_length == 64
 
@@ -139,20 +139,20 @@ NO_COUNTS = [0, -1, 2.5, 2.0, True, "3", float("nan")]
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_number_that_is_no_count_is_refused(model: SentenceTransformer, option: str, value: Any) -> None:
     """batch_size=0 took all memory."""
-    with pytest.raises(InputError, match=rf"{option}={value!r} is not a whole number of 1 or more\. Fix: give 1"):
+    with pytest.raises(InputError, match=rf"{option} is {value!r}\. Fix: give a whole number, 1 or more"):
         model.encode(["cat", "dog"], **{option: value})
 
 
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_number_of_threads_that_is_no_count_is_refused(tiny_model: Path, value: Any) -> None:
-    with pytest.raises(InputError, match=f"threads={value!r}"):
+    with pytest.raises(InputError, match=f"threads is {value!r}"):
         SentenceTransformer(tiny_model, threads=value)
 
 
 @pytest.mark.parametrize("option", ["top_k", "query_chunk_size", "corpus_chunk_size"])
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_search_number_that_is_no_count_is_refused(option: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"{option}={value!r}"):
+    with pytest.raises(InputError, match=f"{option} is {value!r}"):
         semantic_search(np.eye(3), np.eye(3), **{option: value})
 
 
