@@ -68,7 +68,7 @@ def test_chunk_sizes_do_not_change_the_hits(queries: int, per_query: int, per_co
 
 
 def test_invalid_searches_are_rejected() -> None:
-    with pytest.raises(InputError, match="top_k=0"):
+    with pytest.raises(InputError, match="top_k is 0"):
         util.semantic_search(vectors(2, 1), vectors(2, 1), top_k=0)
     with pytest.raises(InputError, match="vectors of 8 and of 3 dimensions"):
         util.semantic_search(vectors(2, 1), np.zeros((2, 3), np.float32))

@@ -49,8 +49,8 @@ class TransformersBackbone:
         layers = [self._run(batch, part) for part in parts if batch.lengths[part].any()]
         if not layers:  # only empty texts, from a tokenizer without special tokens
             layers = [[torch.empty(0, self.dimension, device=self.device, dtype=self.model.dtype)]]
-        joined = [torch.cat(each) for each in zip(*layers, strict=True)]
-        batch.hidden, batch.layers = joined[0], joined[1:]
+        joined = layers[0] if len(layers) == 1 else [torch.cat(each) for each in zip(*layers, strict=True)]
+        batch.hidden, batch.layers = joined[0], list(joined[1:])
         return batch
 
     def _run(self, batch: Packed, part: slice) -> Sequence[torch.Tensor]:
