@@ -20,10 +20,10 @@ from st_spark.model.inputs.prompts import prefixed
 from st_spark.model.inputs.tokenizer import Tokenizer, Tokens
 from st_spark.model.modules.interfaces import InputModule
 
-# The names of a number of layers or experts in config.json.
+# The names of a number of layers in config.json.
 _DEPTHS = {
     *("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers"),
-    *("num_encoder_layers", "num_decoder_layers", "num_experts", "num_local_experts", "n_routed_experts"),
+    *("num_encoder_layers", "num_decoder_layers"),
 }
 
 
