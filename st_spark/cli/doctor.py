@@ -133,16 +133,15 @@ def worker_python() -> str:
 
 
 def processor() -> str:
-    """Find the number of cores, the CPU flags that matter, and the dtype of "auto"."""
+    """Measure how fast the processor multiplies, and find the dtype of "auto"."""
     import torch
 
-    from st_spark.hardware import cpu_flags
+    from st_spark.hardware import gemm_rates
     from st_spark.model import precision
 
     chosen = str(precision.choose("auto", torch.device("cpu"))).removeprefix("torch.")
-    known = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "bf16")
-    flags = ", ".join(flag for flag in known if flag in cpu_flags()) or "no known flags"
-    return f"{os.cpu_count()} cores, {flags}: dtype auto is {chosen}"
+    rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in gemm_rates().items())
+    return f"{os.cpu_count()} cores, GFLOP/s of one: {rates}; dtype auto is {chosen}"
 
 
 def gpu() -> str:

@@ -1,27 +1,30 @@
 """Choose the number format that a device computes fastest with a cosine to float32 of at least 0.9999.
 
-The choice depends on the processor's flags, not on a measurement: executors with equal hardware choose the same
-format, even on a busy machine. Measured GEMM rates of bfloat16 relative to float32: 2.1x on AMD Zen 4 and 4.3x on
-Zen 5, which have avx512_bf16, and 0.25x on Intel Cascade Lake, which does not.
+On a CPU the choice follows the measured rates of the host; see hardware.py. Measured rates of bfloat16 relative to
+float32: 2.1x on AMD Zen 4, 4.3x on Zen 5, 0.25x on Intel Cascade Lake, and on Emerald Rapids 0.5x where a virtual
+machine hides AMX, 4x and more where it does not.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from st_spark.choices import DTYPES
 from st_spark.errors import InputError, check_choice
-from st_spark.hardware import cpu_flags
+from st_spark.hardware import faster, gemm_rates
 
 if TYPE_CHECKING:
     import torch
 
-_NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # "bf16" on Arm
+# Replaces "auto" where it is set.
+VARIABLE = "ST_SPARK_DTYPE"
 
 
 def choose(dtype: str, device: "torch.device") -> "torch.dtype":
     """Return the torch dtype in which a model on this device computes.
 
     Args:
-        dtype: "auto" (the fastest with a cosine to float32 of at least 0.9999), "float32", "bfloat16" or "float16".
+        dtype: "auto" (the fastest with a cosine to float32 of at least 0.9999), "float32", "bfloat16" or "float16". The
+            environment variable ST_SPARK_DTYPE replaces "auto".
         device: Where the model runs.
 
     Raises:
@@ -30,11 +33,14 @@ def choose(dtype: str, device: "torch.device") -> "torch.dtype":
     import torch
 
     check_choice("dtype", dtype, DTYPES)
+    if dtype == "auto" and (chosen := os.environ.get(VARIABLE)):
+        check_choice(VARIABLE, chosen, DTYPES)
+        dtype = chosen
     if dtype == "float16" and device.type == "cpu":
         raise InputError("dtype='float16' has no fast arithmetic on a CPU.", "use 'auto', 'bfloat16' or 'float32'.")
     if dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    native = device.type == "cpu" and not cpu_flags().isdisjoint(_NATIVE_BFLOAT16)
+    native = device.type == "cpu" and faster(gemm_rates(), "bfloat16")
     return torch.bfloat16 if native else torch.float32

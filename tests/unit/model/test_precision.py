@@ -4,31 +4,34 @@ import pytest
 import torch
 
 from st_spark.errors import InputError
-from st_spark.hardware import cpu_flags
 from st_spark.model import precision
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("rates", "expected"),
     [
-        ({"avx512f", "avx512_bf16"}, torch.bfloat16),
-        ({"amx_bf16"}, torch.bfloat16),
-        ({"avx2", "avx512_vnni"}, torch.float32),
+        ({"float32": 170.0, "bfloat16": 400.0}, torch.bfloat16),
+        ({"float32": 360.0, "bfloat16": 195.0}, torch.float32),
+        ({"float32": 100.0, "bfloat16": 110.0}, torch.float32),
+        ({"float32": 100.0}, torch.float32),
     ],
 )
-def test_auto_is_bfloat16_only_if_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, flags: set[str], expected: torch.dtype
+def test_auto_is_bfloat16_only_if_it_is_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, rates: dict[str, float], expected: torch.dtype
 ) -> None:
-    """Other processors emulate bfloat16, slower than float32."""
-    monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(precision, "gemm_rates", lambda: rates)
     assert precision.choose("auto", CPU) is expected
 
 
-def test_flags_of_this_processor_are_read() -> None:
-    """Every x86-64 processor has sse2, every Arm processor asimd."""
-    assert not cpu_flags().isdisjoint({"sse2", "asimd"})
+def test_a_variable_replaces_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(precision.VARIABLE, "bfloat16")
+    assert precision.choose("auto", CPU) is torch.bfloat16
+    assert precision.choose("float32", CPU) is torch.float32
+    monkeypatch.setenv(precision.VARIABLE, "bf16")
+    with pytest.raises(InputError, match="ST_SPARK_DTYPE='bf16' is unknown"):
+        precision.choose("auto", CPU)
 
 
 def test_given_format_is_used_as_it_is() -> None:
