@@ -2,8 +2,13 @@
 
 import difflib
 import math
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping, Set
 from numbers import Integral, Real
+from typing import Any
+
+# The name and the secret in a URI, as in s3a://KEY:SECRET@bucket. A number after the colon is a port.
+_SECRET = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s@:]*:(?!\d+(?:/|$))\S*@")
 
 
 class StSparkError(Exception):
@@ -15,6 +20,7 @@ class StSparkError(Exception):
     """
 
     def __init__(self, problem: str, fix: str) -> None:
+        problem = mask_secrets(problem)
         super().__init__(problem, fix)  # both are args, so that the error survives pickling to the driver
         self.problem = problem
         self.fix = fix
@@ -36,12 +42,49 @@ class TableError(StSparkError):
     """A table that cannot be read or written."""
 
 
+class BusyError(StSparkError):
+    """A table that another job writes at this moment. To run the job again later can succeed."""
+
+
 class SpecError(StSparkError, ValueError):
     """A job with a missing or a wrong field, or with fields that contradict each other."""
 
 
 class PlatformError(StSparkError):
     """A missing part of the system: Java, a package of the workers, a jar, a device."""
+
+
+def mask_secrets(text: str) -> str:
+    """Return a text with *** for the names and secrets in its URIs."""
+    return _SECRET.sub(r"\1***@", text)
+
+
+def check_no_secret(name: str, path: str) -> None:
+    """Check that a path holds no secret: logs and web pages would show it. SpecError if it does."""
+    if mask_secrets(path) != path:
+        raise SpecError(
+            f"{name} is {path}: it holds a name and a secret.",
+            "give the path without them, and the credentials in Spark's configuration (for S3 "
+            "spark.hadoop.fs.s3a.access.key and .secret.key), or in Airflow in the Spark connection.",
+        )
+
+
+def check_text(name: str, value: str, kind: type[StSparkError] = InputError) -> None:
+    """Check that UTF-8 can hold a text; an error with the place of a lone surrogate, half of a character, if not."""
+    if found := re.search("[\ud800-\udfff]", value):
+        raise kind(
+            f"{name} has half of a character, {found[0]!r}, at place {found.start()}.",
+            "write the whole character; on a command line use UTF-8.",
+        )
+
+
+def check_list(name: str, values: Any) -> tuple[Any, ...]:  # noqa: ANN401  (that is what it checks)
+    """Return a list of values, or one str, as a tuple; InputError if they have no order or are no list."""
+    if isinstance(values, str):
+        return (values,)
+    if isinstance(values, Set | Mapping) or not isinstance(values, Iterable):
+        raise InputError(f"{name} is a {type(values).__name__}.", "give a list.")
+    return tuple(values)
 
 
 def check_choice(name: str, value: object, allowed: Collection[str]) -> None:
