@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.configuration import conf as settings
+from airflow.sdk.definitions.asset import AssetRef
 from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.log import mask_secret
 
-from st_airflow import arguments, assets, connection, failures, package, quality_gate, results
+from st_airflow import arguments, assets, connection, failures, package, quality_gate, results, templates
 from st_airflow.links import ReportLink
 from st_airflow.process import kill_with_parent
-from st_spark.errors import PlatformError, StSparkError
+from st_spark.errors import PlatformError, StSparkError, mask_secrets
 from st_spark.specs.base import Job
 
 if TYPE_CHECKING:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
+    from jinja2 import Environment
 
 
 class JobOperator(SparkSubmitOperator):
@@ -34,8 +38,8 @@ class JobOperator(SparkSubmitOperator):
         result_path: The file for the result; the driver and this worker must both reach it. By default a file below
             the option `results` of the section st_spark.
         result_conn_id: The connection to read the result with, if it is in an object store that needs one.
-        outlets: Assets to update, with the result as their extra. By default the output table, if its path is not a
-            template. An AssetAlias becomes the asset of the output table.
+        outlets: Assets to update, with the result as their extra. By default the output table, if its path is absolute
+            and not a template. An AssetAlias becomes the asset of the output table.
         kwargs: The fields of the job, and all arguments of SparkSubmitOperator except application and
             application_args.
     """
@@ -67,8 +71,9 @@ class JobOperator(SparkSubmitOperator):
         result_conn_id: str | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        # Values are checked when the task runs: here they may be templates.
+        # Most values are checked when the task runs: here they may be templates.
         job = {name: kwargs.pop(name) for name in arguments.names(self.kind) if name in kwargs}
+        arguments.check_no_secrets({**job, "result_path": result_path})
         super().__init__(**{"name": "{{ ti.dag_id }}.{{ ti.task_id }}", **kwargs})
         self.job = job
         self.fail_if = fail_if
@@ -76,27 +81,71 @@ class JobOperator(SparkSubmitOperator):
         self.result_conn_id = result_conn_id
         self.report = ""
         self.result: dict[str, Any] | None = None
-        where = job.get("output")
-        if "outlets" not in kwargs and isinstance(where, str) and "{{" not in where:
-            self.outlets = [assets.table(where)]
+        self._is_retry = False
+        if "outlets" not in kwargs and not self.outlets:
+            self.outlets = assets.of_output(job)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> "OperatorPartial":  # noqa: ANN401
+        """Begin a mapped task; see BaseOperator.partial(). Airflow makes it before there is an operator."""
+        job = {name: value for name, value in kwargs.items() if name in arguments.names(cls.kind)}
+        arguments.check_no_secrets(kwargs)
+        if found := assets.of_output(job):
+            kwargs.setdefault("outlets", found)
+        # Airflow waits for the outputs of other tasks if it finds them in a template field. This one is filled later.
+        return super().partial(**{**kwargs, "application_args": list(job.values())})
+
+    def render_template(
+        self,
+        content: Any,  # noqa: ANN401
+        context: "Context",
+        jinja_env: "Environment | None" = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Render a template, as text if it is one (see templates.render), and hide secrets from logs and pages."""
+        if isinstance(content, str) and id(content) not in (seen_oids or ()):
+            value = templates.render((jinja_env or self.get_template_env()).from_string(content), context)
+        else:
+            value = super().render_template(content, context, jinja_env, seen_oids)
+        if isinstance(value, str) and mask_secrets(value) != value:
+            mask_secret(value)
+        return value
 
     def execute(self, context: "Context") -> dict[str, Any]:  # type: ignore[override]
         """Run the job unless an earlier try has finished it, check its result, and update the assets."""
         try:
+            arguments.check_no_secrets({**self.job, "result_path": self.result_path})
             job = arguments.job(self.kind, self.job)
             conditions = quality_gate.parse(self.fail_if, job)
+            aliases = [each for each in self.outlets if isinstance(each, AssetAlias)]
+            table = assets.table(str(getattr(job, "output", ""))) if aliases else None
             self._prepare(job, context)
-            self.result = self._finished(context) or self._run(context)
+            self.result = self._finished() or self._run(context)
             quality_gate.check(conditions, self.result)
         except StSparkError as error:
             raise failures.final(error) from None
-        self._update_assets(context, self.result)
+        events: Any = context["outlet_events"]
+        for alias in aliases:
+            events[alias].add(table, extra=self.result)
+        for asset in self.outlets:
+            if isinstance(asset, Asset | AssetRef):
+                events[asset].extra = self.result
         return self.result
 
     def on_kill(self) -> None:
         """Kill the Spark application if there is one."""
         if self._hook is not None:
             super().on_kill()
+
+    def is_job_succeeded(self, status: str) -> bool:
+        """Return whether a job of an earlier try has succeeded. A task that was cleared runs again in any case."""
+        return self._is_retry and super().is_job_succeeded(status)
+
+    def poll_until_complete(self, external_id: Any, context: "Context") -> None:  # noqa: ANN401
+        """Wait for the end of the job. on_kill() must know its id, also if an earlier try has started it."""
+        if self._hook is not None and self._yarn_track_via_rm_api:
+            self._hook._yarn_application_id = external_id
+        super().poll_until_complete(external_id, context)
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> "OperatorLineage[Any, Any]":
         """Return the lineage for OpenLineage."""
@@ -108,21 +157,24 @@ class JobOperator(SparkSubmitOperator):
         """Check the connection, and set what spark-submit runs."""
         connection.require(self._conn_id)
         hook = super()._get_hook()
+        if not self.result_path:
+            folder = results.default_folder(remote=hook._connection["deploy_mode"] == "cluster")
+            self.result_path = f"{folder}/{results.name(_keys(context), job.to_json())}"
+        ti: Any = context["ti"]
+        # Airflow goes on counting tries after a task was cleared. The result from before that is not ours.
+        self._is_retry = ti.try_number > ti.max_tries - (self.retries or 0) + 1
+        if not self._is_retry:
+            results.prepare(self.result_path, self.result_conn_id)
         connection.check(self._conn_id, hook._connection, self.env_vars)
         files = package.build()
         self.application = str(files.script)
         self.py_files = ",".join(filter(None, [str(files.package), self.py_files]))
-        if not self.result_path:
-            folder = results.default_folder(remote=hook._connection["deploy_mode"] == "cluster")
-            self.result_path = f"{folder}/{results.name(_keys(context), job.to_json())}"
         self.application_args = [*job.to_argv(), f"--result={self.result_path}"]
         self.report = self.result_path
 
-    def _finished(self, context: "Context") -> dict[str, Any] | None:
+    def _finished(self) -> dict[str, Any] | None:
         """Return the result of an earlier try whose job finished although its worker was lost."""
-        ti: Any = context["ti"]
-        first = ti.max_tries - (self.retries or 0) + 1  # after the task was cleared, Airflow goes on counting tries
-        result = self._read() if ti.try_number > first else None
+        result = self._read() if self._is_retry else None
         if result is None or "error" in result:
             return None
         self.log.info("An earlier try has finished this job: %s", self.result_path)
@@ -131,7 +183,7 @@ class JobOperator(SparkSubmitOperator):
     def _run(self, context: "Context") -> dict[str, Any]:
         try:
             super().execute(context)
-        except AirflowException as error:
+        except (AirflowException, RuntimeError) as error:  # RuntimeError: a driver on the cluster has failed
             raise failures.explain(error, self._read()) from None
         # The return value of super() is not the result: it is None, or the state of a job that was found again.
         result = self._read()
@@ -165,14 +217,6 @@ class JobOperator(SparkSubmitOperator):
         if page and application:
             self.report = str(page).replace("{application}", application)
         return result
-
-    def _update_assets(self, context: "Context", result: dict[str, Any]) -> None:
-        events = context["outlet_events"]
-        for outlet in self.outlets:
-            if isinstance(outlet, AssetAlias):
-                events[outlet].add(assets.table(result["output"]["path"]), extra=result)
-            elif isinstance(outlet, Asset):
-                events[outlet].extra = result
 
 
 def _keys(context: "Context") -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow.providers.common.compat.openlineage.facet import (
     ColumnLineageDatasetFacet,
@@ -14,7 +14,7 @@ from airflow.providers.common.compat.openlineage.facet import (
 )
 from airflow.providers.openlineage.extractors import OperatorLineage
 
-from st_airflow.assets import uri
+from st_airflow import assets
 from st_spark.specs.base import Job
 from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
 
@@ -43,11 +43,14 @@ def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
 
 def address(where: str) -> tuple[str, str]:
     """Return the namespace and the name of a table by OpenLineage's rules: "spark" for catalog tables."""
-    parts = urlsplit(uri(where))
-    if parts.scheme == "x-spark-table":
-        return "spark", where
+    if assets.is_relative(where):
+        return "file", where
+    parts = urlsplit(assets.uri(where))
+    if parts.scheme == assets.CATALOG:
+        return "spark", unquote(parts.netloc)
     namespace = f"{parts.scheme}://{parts.netloc}" if parts.netloc else parts.scheme
-    return namespace, parts.path if parts.scheme == "file" else parts.path.strip("/")
+    path = unquote(parts.path)
+    return namespace, path if parts.scheme == "file" else path.strip("/")
 
 
 def columns(job: Job) -> dict[str, list[tuple[str, str]]]:

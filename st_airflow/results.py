@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,40 @@ def name(keys: Sequence[str], job: str) -> str:
 
 
 def prepare(path: str, conn_id: str | None = None) -> None:
-    """Make the folder if it is local, and remove an older result."""
-    if "://" not in path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    _open(path, conn_id).unlink(missing_ok=True)
+    """Make the folder if it is local, and remove an older result; PlatformError if that fails."""
+    with _reached(path):
+        if "://" not in path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        _open(path, conn_id).unlink(missing_ok=True)
 
 
 def read(path: str, conn_id: str | None = None) -> dict[str, Any] | None:
-    """Return a result, or None if the file does not exist."""
+    """Return a result. None if there is no file, or half a file of a driver that was killed while it wrote.
+
+    Raises:
+        PlatformError: The place of the result cannot be reached.
+    """
+    with _reached(path):
+        try:
+            content = _open(path, conn_id).read_bytes()
+        except FileNotFoundError:
+            return None
     try:
-        return dict(json.loads(_open(path, conn_id).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        result = json.loads(content)
+    except ValueError:
         return None
+    return result if isinstance(result, dict) else None
+
+
+@contextmanager
+def _reached(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ImportError, ValueError) as error:
+        raise PlatformError(
+            f"The result {path} cannot be reached: {type(error).__name__}: {error}.",
+            "check the folder, result_conn_id, and that the Airflow provider of its object store is installed.",
+        ) from error
 
 
 def _open(path: str, conn_id: str | None) -> Any:  # noqa: ANN401  (both have the methods of pathlib)

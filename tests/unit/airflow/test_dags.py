@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
+from st_airflow import EmbedOperator
 from st_airflow.base import JobOperator
 from tests.support.paths import ROOT
 
@@ -64,6 +68,24 @@ def test_each_parameter_has_a_type_and_a_valid_default(found: dict[str, DAG], na
 def test_second_run_overwrites_the_output(found: dict[str, DAG], name: str) -> None:
     tasks = [task for task in found[name].tasks if isinstance(task, JobOperator)]
     assert {task.job["mode"] for task in tasks} == {"overwrite"}
+
+
+@pytest.mark.parametrize(("day", "expected"), [(None, "2026-01-01"), ("2025-12-31", "2025-12-31")])
+def test_corpus_is_embedded_for_the_day_of_the_run_or_a_given_one(
+    found: dict[str, DAG], day: str | None, expected: str
+) -> None:
+    dag = found["embed_corpus"]
+    task = cast("EmbedOperator", dag.get_task("embed").prepare_for_execution())
+    context: Any = {
+        "ti": SimpleNamespace(dag_id="d", task_id="t"),
+        "params": {**dag.params.dump(), "day": day},
+        "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    task.render_template_fields(context)
+    assert (task.job["input"], task.job["output"]) == (
+        f"/data/corpus/day={expected}",
+        f"/data/corpus_embedded/day={expected}",
+    )
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)

@@ -3,24 +3,25 @@
 import pytest
 
 from st_airflow import lineage
-from st_airflow.assets import table
 from st_spark.specs.base import Job
 from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
 
 
 @pytest.mark.parametrize(
-    ("where", "uri", "address"),
+    ("where", "address"),
     [
-        ("/data/docs", "file:///data/docs", ("file", "/data/docs")),
-        ("file:///data/docs/", "file:///data/docs", ("file", "/data/docs")),
-        ("s3a://bucket/docs/", "s3://bucket/docs", ("s3://bucket", "docs")),
-        ("s3://bucket/docs", "s3://bucket/docs", ("s3://bucket", "docs")),
-        ("hdfs://name:8020/a/b", "hdfs://name:8020/a/b", ("hdfs://name:8020", "a/b")),
-        ("shop.docs", "x-spark-table://shop.docs", ("spark", "shop.docs")),
+        ("/data/docs", ("file", "/data/docs")),
+        ("file:/data/docs/", ("file", "/data/docs")),
+        ("/data/my docs#1", ("file", "/data/my docs#1")),
+        ("data/docs", ("file", "data/docs")),
+        ("s3a://bucket/docs/", ("s3://bucket", "docs")),
+        ("hdfs://name:8020/a/b", ("hdfs://name:8020", "a/b")),
+        ("shop.docs", ("spark", "shop.docs")),
+        ("docs", ("spark", "default.docs")),
+        ("shop.`my docs`", ("spark", "shop.my docs")),
     ],
 )
-def test_table_has_one_address(where: str, uri: str, address: tuple[str, str]) -> None:
-    assert table(where).uri == uri
+def test_table_has_the_address_of_openlineage(where: str, address: tuple[str, str]) -> None:
     assert lineage.address(where) == address
 
 

@@ -4,17 +4,21 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
-from st_airflow import EmbedOperator, NearDuplicatesOperator, arguments, operators
+from st_airflow import EmbedOperator, NearDuplicatesOperator, arguments, operators, table
 from st_airflow.base import JobOperator
+from st_spark.errors import InputError
 from st_spark.jobs import result_file
 
 EMBED: dict[str, Any] = {"input": "/in", "output": "/out", "model": "m", "text_column": "text"}
@@ -53,11 +57,25 @@ def test_fields_come_from_default_args() -> None:
     assert (task.job["model"], task.retries, task.fail_if) == ("m", 3, {"null": "> 0"})
 
 
-def test_task_can_be_mapped_over_a_field() -> None:
-    rest = {name: value for name, value in EMBED.items() if name != "input"}
+def test_mapped_task_waits_for_its_inputs_and_updates_its_output() -> None:
     with DAG("d") as dag:
-        EmbedOperator.partial(task_id="e", **rest).expand(input=["/a", "/b"])
+        first = EmbedOperator(task_id="first", **EMBED)
+        model = cast("Any", first.output)["model"]
+        rest = {**EMBED, "model": model, "output": "/all"}
+        del rest["input"]
+        mapped = EmbedOperator.partial(task_id="e", mode="append", **rest).expand(input=["/a", "/b"])
+        own = EmbedOperator.partial(task_id="own", outlets=[], **rest).expand(input=["/a"])
+        each = EmbedOperator.partial(task_id="each", input="/in", model="m", text_column="text").expand(output=["/a"])
     assert dag.task_dict["e"].is_mapped
+    assert mapped.upstream_task_ids == {"first"}
+    assert [mapped.outlets, own.outlets, each.outlets] == [[table("/all")], [], []]
+    stored = {
+        each["__var"]["task_id"]: each["__var"] for each in LazyDeserializedDAG.from_dag(dag).data["dag"]["tasks"]
+    }
+    assert "file:///all" in str(stored["e"]["partial_kwargs"]["outlets"])
+    task = cast("EmbedOperator", mapped.unmap({"input": "/a"}))
+    assert task.job == {**rest, "input": "/a", "mode": "append"}
+    assert task.outlets == [table("/all")]
 
 
 def test_job_fail_if_and_spark_arguments_are_templates() -> None:
@@ -82,11 +100,26 @@ def test_output_of_a_task_makes_the_next_wait() -> None:
     assert second.upstream_task_ids == {"first"}
 
 
-def test_output_with_a_known_path_is_an_asset() -> None:
-    assert EmbedOperator(task_id="e", **EMBED).outlets == [Asset("/out", "file:///out")]
-    assert EmbedOperator(task_id="e", **EMBED | {"output": "/out/day={{ ds }}"}).outlets == []
-    own = EmbedOperator(task_id="e", outlets=[Asset("corpus")], **EMBED)
-    assert own.outlets == [Asset("corpus")]
+@pytest.mark.parametrize(
+    ("arguments_", "expected"),
+    [
+        ({"output": "/out"}, ["file:///out"]),
+        ({"output": "s3a://bucket/out/"}, ["s3://bucket/out"]),
+        ({"output": "shop.docs", "output_format": "table"}, ["x-spark-table://shop.docs"]),
+        ({"output": "shop.docs"}, ["x-spark-table://shop.docs"]),
+        ({"output": "shop.docs", "output_format": "parquet"}, []),  # a folder with this name
+        ({"output": "out/docs"}, []),
+        ({"output": "/out/day={{ ds }}"}, []),
+        ({"output": "/out/{% if params.x %}a{% endif %}"}, []),
+        ({"output": "/out/{# daily #}"}, []),
+        ({"output": "/out", "outlets": [Asset("corpus")]}, ["corpus"]),
+        ({"output": "/out", "outlets": []}, []),
+        ({"output": "/out", "default_args": {"outlets": [Asset("corpus")]}}, ["corpus"]),
+    ],
+)
+def test_output_that_is_known_is_an_asset(arguments_: dict[str, Any], expected: list[str]) -> None:
+    task = EmbedOperator(task_id="e", **EMBED | arguments_)
+    assert [cast("Asset", each).uri for each in task.outlets] == expected
 
 
 class Instance:
@@ -102,18 +135,33 @@ def context(try_number: int = 1, **more: Any) -> Any:
     return {"ti": Instance(try_number), "outlet_events": {}, **more}
 
 
+@dataclass
+class Yarn:
+    """A YARN resource manager: the states of its application, one for each request, and the requests."""
+
+    states: list[tuple[str, str]]
+    requests: list[str]
+
+
 @pytest.fixture
-def yarn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
-    """A YARN connection to a resource manager with one finished application. The value lists the requests."""
-    requests: list[str] = []
+def yarn(monkeypatch: pytest.MonkeyPatch) -> Iterator[Yarn]:
+    """A connection to a YARN with one application, which has finished."""
+    found = Yarn([], [])
 
     class Manager(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            requests.append(self.path)
-            body = json.dumps({"app": {"state": "FINISHED", "finalStatus": "SUCCEEDED", "diagnostics": ""}}).encode()
+            found.requests.append(self.path)
+            state, final = found.states.pop(0) if found.states else ("FINISHED", "SUCCEEDED")
+            self.answer({"app": {"state": state, "finalStatus": final, "diagnostics": ""}})
+
+        def do_PUT(self) -> None:
+            found.requests.append(f"PUT {self.path}")
+            self.answer({"state": "KILLED"})
+
+        def answer(self, body: object) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(json.dumps(body).encode())
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -125,7 +173,7 @@ def yarn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]
         "yarn_resourcemanager_webapp_address": f"http://127.0.0.1:{server.server_port}",
     }
     monkeypatch.setenv("AIRFLOW_CONN_YARN", json.dumps({"conn_type": "spark", "host": "yarn", "extra": extra}))
-    yield requests
+    yield found
     server.shutdown()
     server.server_close()
 
@@ -146,33 +194,89 @@ def resuming(tmp_path: Path, **more: Any) -> EmbedOperator:
 DONE = {"job": "embed", "spark": {"application": "application_1_1", "version": "4.2.0"}, "rows": {"in": 10, "null": 4}}
 
 
-def test_job_found_again_on_the_cluster_gives_its_result(yarn: list[str], tmp_path: Path) -> None:
-    result_file.write(str(tmp_path / "r.json"), DONE)
-    store = {"spark_job_id": "application_1_1"}
+STORE = {"spark_job_id": "application_1_1"}
+APPLICATION = "/ws/v1/cluster/apps/application_1_1"
+RUNNING = ("RUNNING", "UNDEFINED")
+
+
+def write_result(tmp_path: Path, result: dict[str, Any] = DONE) -> None:
+    result_file.write(str(tmp_path / "r.json"), result)
+
+
+class Late(dict[str, Any]):
+    """A store of task state. When Airflow looks for the job, the driver writes its result."""
+
+    def __init__(self, tmp_path: Path, result: dict[str, Any]) -> None:
+        super().__init__(STORE)
+        self.write = partial(write_result, tmp_path, result)
+
+    def get(self, key: str, default: object = None) -> Any:
+        """Return a value, after the result is written."""
+        self.write()
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("try_number", [1, 2])  # 1: the only try was lost, and the task was cleared
+def test_running_job_is_found_again_gives_its_result_and_can_be_killed(
+    yarn: Yarn, tmp_path: Path, try_number: int
+) -> None:
+    yarn.states = [RUNNING]
     task = resuming(tmp_path)
-    assert task.execute(context(1, task_state_store=store)) == DONE
-    assert yarn == ["/ws/v1/cluster/apps/application_1_1"]
+    assert task.execute(context(try_number, task_state_store=Late(tmp_path, DONE))) == DONE
+    assert yarn.requests == [APPLICATION, APPLICATION]
+    task.on_kill()
+    assert yarn.requests[2:] == [f"PUT {APPLICATION}/state"]
 
 
-def test_finished_job_of_a_lost_worker_is_not_run_again(yarn: list[str], tmp_path: Path) -> None:
-    result_file.write(str(tmp_path / "r.json"), DONE)
+def test_error_of_a_job_on_the_cluster_ends_the_task(yarn: Yarn, tmp_path: Path) -> None:
+    yarn.states = [RUNNING, ("FINISHED", "FAILED")]
+    failed = result_file.failure("embed", InputError("There is no column 'x'.", "choose text."))
+    with pytest.raises(AirflowFailException, match=r"There is no column 'x'\. Fix: choose text\."):
+        resuming(tmp_path).execute(context(2, task_state_store=Late(tmp_path, failed)))
+
+
+def test_finished_job_of_a_lost_worker_is_not_run_again(yarn: Yarn, tmp_path: Path) -> None:
+    write_result(tmp_path)
     assert resuming(tmp_path).execute(context(2)) == DONE
-    assert yarn == []
+    assert yarn.requests == []
 
 
-def test_resumed_result_is_checked(yarn: list[str], tmp_path: Path) -> None:
-    result_file.write(str(tmp_path / "r.json"), DONE)
+def test_resumed_result_is_checked(yarn: Yarn, tmp_path: Path) -> None:
+    write_result(tmp_path)
     with pytest.raises(AirflowFailException, match="null is 4 of 10 rows, 40%"):
         resuming(tmp_path, fail_if={"null": "> 5%"}).execute(context(2))
 
 
-def test_missing_result_is_an_error(yarn: list[str], tmp_path: Path) -> None:
-    store = {"spark_job_id": "application_1_1"}
-    with pytest.raises(AirflowException, match="there is no result at"):
-        resuming(tmp_path).execute(context(1, task_state_store=store))
+@pytest.mark.parametrize("content", ["", '{"job": "embed", "ro'])
+def test_missing_or_half_written_result_is_an_error_that_is_tried_again(
+    yarn: Yarn, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "r.json").write_text(content)
+    with pytest.raises(AirflowException, match="there is no result at") as caught:
+        resuming(tmp_path).execute(context(2, task_state_store=dict(STORE)))
+    assert not isinstance(caught.value, AirflowFailException)
 
 
-def test_remote_driver_needs_a_results_folder(yarn: list[str]) -> None:
+@pytest.mark.slow
+def test_cleared_task_runs_again_although_its_job_had_succeeded(yarn: Yarn, tmp_path: Path) -> None:
+    write_result(tmp_path)
+    with pytest.raises(AirflowException, match="HADOOP_CONF_DIR"):  # spark-submit was started, and there is no YARN
+        resuming(tmp_path).execute(context(1, task_state_store=dict(STORE)))
+
+
+def test_first_try_removes_the_result_from_before_the_task_was_cleared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_LOST", "spark://127.0.0.1:9")
+    for try_number in (2, 1):
+        write_result(tmp_path)
+        task = EmbedOperator(task_id="e", conn_id="lost", retries=2, result_path=str(tmp_path / "r.json"), **EMBED)
+        with pytest.raises(AirflowException, match="does not answer"):
+            task.execute(context(try_number))
+        assert (tmp_path / "r.json").exists() == (try_number == 2)  # a retry may return it
+
+
+def test_remote_driver_needs_a_results_folder(yarn: Yarn) -> None:
     task = EmbedOperator(task_id="e", conn_id="yarn", yarn_track_via_rm_api=True, **EMBED)
     with pytest.raises(AirflowException, match=r"results in the section \[st_spark\]"):
         task.execute(context())
@@ -184,10 +288,11 @@ def test_remote_driver_needs_a_results_folder(yarn: list[str]) -> None:
         ({"fail_if": {"trucated": "> 5%"}}, "did you mean 'truncated'"),
         ({"truncate_dim": "some"}, "truncate_dim is 'some'"),
         ({"mode": "replace"}, "mode is 'replace'"),
+        ({"output": "out/docs", "outlets": [AssetAlias("docs")]}, "The table 'out/docs' cannot be an asset."),
     ],
 )
 def test_wrong_argument_fails_before_spark_is_needed(more: dict[str, Any], message: str) -> None:
-    task = EmbedOperator(task_id="e", conn_id="there_is_none", **EMBED, **more)
+    task = EmbedOperator(task_id="e", conn_id="there_is_none", **EMBED | more)
     with pytest.raises(AirflowFailException) as caught:
         task.execute(context())
     assert message in str(caught.value)

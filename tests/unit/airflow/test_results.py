@@ -22,6 +22,24 @@ def test_missing_result_is_none(tmp_path: Path) -> None:
     assert results.read(f"file://{tmp_path}/r.json") is None
 
 
+@pytest.mark.parametrize("content", [b"", b'{"job": "embed", "ro', b"\xff", b"[]", b"5"])
+def test_half_written_result_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(content)
+    assert results.read(str(path)) is None
+    assert results.read(f"file://{path}") is None
+
+
+@pytest.mark.parametrize("place", ["folder", "file/r.json", "nowhere://bucket/r.json"])
+def test_place_that_cannot_be_reached_is_one_line_with_a_fix(tmp_path: Path, place: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    path = place if "://" in place else str(tmp_path / place)
+    for action in (results.prepare, results.read):
+        with pytest.raises(PlatformError, match=rf"The result {path} cannot be reached: .*Fix: check the folder"):
+            action(path)
+
+
 def test_prepare_makes_the_folder_and_removes_an_older_result(tmp_path: Path) -> None:
     path = tmp_path / "dag" / "run" / "r.json"
     results.prepare(str(path))
