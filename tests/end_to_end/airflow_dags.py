@@ -8,22 +8,16 @@ from airflow.sdk import DAG
 from st_airflow import EmbedOperator
 
 DATA, MODEL = os.environ["ST_SPARK_TEST_DATA"], os.environ["ST_SPARK_TEST_MODEL"]
-SMALL = {"text_column": "text", "mode": "overwrite"}
+EMBED = {"model": MODEL, "text_column": "text"}
 
-with DAG("failing", schedule=None, catchup=False, default_args={"model": MODEL, **SMALL, "conn_id": "spark_local"}):
-    EmbedOperator(task_id="no_connection", input=f"{DATA}/few", output=f"{DATA}/no_connection", conn_id="nobody")
-    EmbedOperator(task_id="no_model", input=f"{DATA}/few", output=f"{DATA}/no_model", model=f"{DATA}/no-such-model")
-    EmbedOperator(
-        task_id="failed_check",
-        input=f"{DATA}/few",
-        output=f"{DATA}/failed_check",
-        fail_if={"null": "> 5%"},
-        retries=3,
-    )
+with DAG("failing", schedule=None, catchup=False, default_args={**EMBED, "retries": 3}):
+    EmbedOperator(task_id="no_connection", input=f"{DATA}/many", output=f"{DATA}/no_connection", conn_id="nobody")
+    EmbedOperator(task_id="no_column", input=f"{DATA}/many", output=f"{DATA}/no_column", text_column="nothing")
 
-with DAG("disturbed", schedule=None, catchup=False, default_args={"model": MODEL, "text_column": "text"}):
+with DAG("disturbed", schedule=None, catchup=False, default_args=EMBED):
     EmbedOperator(
         task_id="embed",
+        conn_id="spark_cluster",
         input=f"{DATA}/many",
         output="{{ params.output }}",
         id_column="id",

@@ -1,4 +1,4 @@
-"""A real Airflow on this machine: api-server, scheduler, dag-processor and triggerer."""
+"""A real Airflow on this machine: api-server, scheduler and dag-processor."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from typing import Any
 from tests.end_to_end.postgres import postgres
 from tests.support.processes import end
 
-PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+PARTS = ("api-server", "scheduler", "dag-processor")
 _BIN = Path(sys.executable).parent
 _ENDED = ("success", "failed")
 _SECONDS = 500
@@ -57,13 +57,6 @@ class Airflow:
         with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
             return str(json.loads(answer.read())["access_token"])
 
-    def cli(self, *argv: str) -> str:
-        """Return the output of an `airflow` command."""
-        command = [str(_BIN / "airflow"), *argv]
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return done.stdout
-
     def unpause(self, dag: str) -> None:
         """Unpause a DAG after Airflow has read it."""
         wait(lambda: any(each["dag_id"] == dag for each in self.call("GET", "dags?limit=100")["dags"]), f"no {dag}")
@@ -84,6 +77,11 @@ class Airflow:
 
         wait(look, f"no run of {dag}")
         return found[0]
+
+    def clear(self, dag: str, run: str, task: str) -> None:
+        """Clear a task, so that it runs again."""
+        body = {"dry_run": False, "dag_run_id": run, "task_ids": [task], "only_failed": False}
+        self.call("POST", f"dags/{dag}/clearTaskInstances", body)
 
     def finished(self, dag: str, run: str) -> str:
         """Wait for the end of a run and return its state."""
@@ -202,9 +200,7 @@ def healthy(running: Airflow, parts: list[subprocess.Popen[bytes]]) -> bool:
             found = json.loads(answer.read())
     except OSError:
         return False
-    return all(
-        found[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor", "triggerer")
-    )
+    return all(found[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
 
 def free_port() -> int:
