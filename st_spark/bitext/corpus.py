@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from st_spark.errors import InputError
-from st_spark.join.inputs import TablePair, select_columns
+from st_spark.join.inputs import TablePair, number_keys, select_columns
 from st_spark.join.shuffle import key_name
 from st_spark.tables.columns import check_columns
 
@@ -70,4 +70,4 @@ def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePai
             f"The document column {document!r} holds {types[0]} in the source table, {types[1]} in the target table.",
             "cast one of them.",
         )
-    return TablePair(one, other, keys)
+    return number_keys(TablePair(one, other, keys))

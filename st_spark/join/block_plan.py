@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import functions as sf
-from pyspark.sql.types import IntegerType, StructField, StructType
 
 from st_spark.join.options import Settings
 from st_spark.join.shuffle import ID, Work, run_tasks, to_sides, union_sides
@@ -22,6 +21,7 @@ from st_spark.join.tasks.blocks import BlockReader
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
 
     from st_spark.join.input_stats import InputStats
     from st_spark.join.inputs import TablePair
@@ -39,7 +39,7 @@ _TASKS_PER_CORE = 4
 # Rows that a task sorts by key without spilling much.
 _SORTED_ROWS = 500_000
 
-_COPY, _FIRST, _LEFT, _RIGHT = "_copy", "_first_task", "_left_blocks", "_right_blocks"
+_COPY, _HASH, _FIRST, _LEFT, _RIGHT = "_copy", "_key_hash", "_first_task", "_left_blocks", "_right_blocks"
 _LEFT_ROWS, _RIGHT_ROWS = "_left_rows", "_right_rows"
 
 
@@ -65,12 +65,13 @@ class BlockPlan:
     """The tasks of a join, numbered from 0: first the shared tasks, then the tasks of each grid.
 
     Attributes:
-        grids: For each large key its values and its grid. Without keys one grid of all rows, with no values.
+        grids: For each large key its hash and its grid. Without keys one grid of all rows. Keys with the same hash
+            share a grid: their rows meet in its tasks, and are compared only within equal keys there.
         shared: Tasks for all keys that have no grid. Each of these keys is compared in one of them.
         keys: The columns of the keys.
     """
 
-    grids: tuple[tuple[tuple[Any, ...], Grid], ...]
+    grids: tuple[tuple[int, Grid], ...]
     shared: int = 0
     keys: tuple[str, ...] = ()
     settings: Settings = _DEFAULTS
@@ -130,17 +131,16 @@ class BlockPlan:
         if not self.keys:
             grid = self.grids[0][1]
             return rows, sf.lit(self.shared), grid.left, grid.right
-        shared = sf.pmod(sf.xxhash64(*self.keys), sf.lit(self.shared)).cast("int")
+        rows = rows.withColumn(_HASH, sf.xxhash64(*self.keys))
+        shared = sf.pmod(sf.col(_HASH), sf.lit(self.shared)).cast("int")
         if not self.grids:
             return rows, shared, 1, 1
-        numbers = [StructField(name, IntegerType()) for name in (_FIRST, _LEFT, _RIGHT)]
-        schema = StructType([*(rows.schema[key] for key in self.keys), *numbers])
         grids = zip(self.grids, self.first_tasks, strict=False)
-        table = [(*values, first, grid.left, grid.right) for (values, grid), first in grids]
-        known = rows.sparkSession.createDataFrame(table, schema)
-        one = sf.lit(1)
-        columns = sf.coalesce(_FIRST, shared), sf.coalesce(_LEFT, one), sf.coalesce(_RIGHT, one)
-        return rows.join(sf.broadcast(known), list(self.keys), "left"), *columns
+        table = [(key_hash, first, grid.left, grid.right) for (key_hash, grid), first in grids]
+        schema = f"{_HASH} bigint, {_FIRST} int, {_LEFT} int, {_RIGHT} int"
+        known = sf.broadcast(rows.sparkSession.createDataFrame(table, schema))
+        first, left, right = sf.coalesce(_FIRST, shared), sf.coalesce(_LEFT, sf.lit(1)), sf.coalesce(_RIGHT, sf.lit(1))
+        return rows.join(known, _HASH, "left"), first, left, right
 
 
 def plan_blocks(
@@ -157,7 +157,7 @@ def plan_blocks(
     if tables.keys:
         return _plan_keys(tables, stats, grid, settings)
     right = stats.right or stats.left
-    return BlockPlan((((), grid(stats.left.kept, right.kept)),), settings=settings), stats.comparisons
+    return BlockPlan(((0, grid(stats.left.kept, right.kept)),), settings=settings), stats.comparisons
 
 
 def choose_grid(
@@ -210,22 +210,26 @@ def _block_counts(rows: int) -> npt.NDArray[np.float64]:
 def _plan_keys(
     tables: "TablePair", stats: "InputStats", grid: Callable[[int, int], Grid], settings: Settings
 ) -> tuple[BlockPlan, int]:
-    """Plan the comparisons within equal keys. Only keys with much work come to the driver and get a grid."""
+    """Plan the comparisons within equal keys. Only keys with much work get a grid.
+
+    Only hashes and counts come to the driver: in Python, keys of some types would become other values.
+    """
     left, right = (sf.count(sf.lit(1)).alias(name) for name in (_LEFT_ROWS, _RIGHT_ROWS))
-    counts = tables.left.groupBy(*tables.keys).agg(left)
+    key_hash = sf.xxhash64(*tables.keys).alias(_HASH)
+    counts = tables.left.groupBy(key_hash).agg(left)
     if tables.right is None:
         counts = counts.withColumn(_RIGHT_ROWS, sf.col(_LEFT_ROWS))
     else:
-        counts = counts.join(tables.right.groupBy(*tables.keys).agg(right), list(tables.keys))
+        counts = counts.join(tables.right.groupBy(key_hash).agg(right), _HASH)
     pairs, rows = sf.col(_LEFT_ROWS).cast("double") * sf.col(_RIGHT_ROWS), sf.col(_LEFT_ROWS) + sf.col(_RIGHT_ROWS)
     number, all_pairs, all_rows = counts.agg(sf.count(sf.lit(1)), sf.sum(pairs), sf.sum(rows)).collect()[0]
     all_pairs, all_rows = all_pairs or 0.0, all_rows or 0
     per_pair = 2 * stats.dimension / _FLOPS
     much = max(1.0 / per_pair, all_pairs / (2 * stats.cores))
-    large = counts.where((pairs > much) | (rows > _rows_held(stats.dimension, settings))).orderBy(*tables.keys)
+    large = counts.where((pairs > much) | (rows > _rows_held(stats.dimension, settings))).orderBy(_HASH)
     grids, rest = [], all_pairs
     for row in large.collect():
-        grids.append((tuple(row[key] for key in tables.keys), grid(row[_LEFT_ROWS], row[_RIGHT_ROWS])))
+        grids.append((row[_HASH], grid(row[_LEFT_ROWS], row[_RIGHT_ROWS])))
         rest -= row[_LEFT_ROWS] * row[_RIGHT_ROWS]
     seconds = rest * per_pair + number * _KEY_SECONDS
     wanted = min(_TASKS_PER_CORE * stats.cores, math.ceil(seconds / _MIN_SECONDS))

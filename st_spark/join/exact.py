@@ -73,7 +73,7 @@ def _expected_pairs(tables: "TablePair", stats: "InputStats", request: "Request"
     shares = [min(1.0, _SAMPLE / max(table.kept, 1)) for table in (stats.left, stats.right or stats.left)]
     right = None if tables.right is None else tables.right.sample(shares[1], seed=0)
     few = replace(tables, left=tables.left.sample(shares[0], seed=0), right=right)
-    plan = BlockPlan((), 1, tables.keys) if tables.keys else BlockPlan((((), Grid(1, 1)),))
+    plan = BlockPlan((), 1, tables.keys) if tables.keys else BlockPlan(((0, Grid(1, 1)),))
     assert request.threshold is not None
     work = Above(request.threshold, request.score, right is None, _count)
     counts = plan.run(few, stats.dimension, request.score, work, "pairs bigint")

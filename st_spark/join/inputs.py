@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError
@@ -12,11 +13,11 @@ from st_spark.join.shuffle import ID, VECTOR, key_name
 from st_spark.spark.cluster import use_this_python
 from st_spark.tables.columns import check_columns, quoted_column
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-# Types whose values are equal in Spark exactly if they are in Arrow. NaN is not.
-_KEY_TYPES = (st.StringType, st.IntegralType, st.BooleanType, st.DateType, st.TimestampType, st.DecimalType)
+# Types of keys that Arrow compares as Spark does. Strings are among them, unless they have a collation.
+_PLAIN_TYPES = (st.IntegralType, st.BooleanType, st.DateType, st.TimestampType, st.DecimalType)
+# Other types of keys, and structs of all these.
+_OTHER_TYPES = (st.StringType, st.FractionalType, st.TimestampNTZType, st.BinaryType)
+_NUMBER = "_key_number"
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ class TablePair:
     """The two tables of a join.
 
     Attributes:
-        left: ID, VECTOR and `keys`, with all rows of the input.
+        left: ID, VECTOR and `keys`, with all rows of the input. See number_keys() for the types of the keys.
         right: The same columns of the right input; None if the left one is joined with itself.
         keys: Columns that must be equal.
     """
 
-    left: "DataFrame"
-    right: "DataFrame | None"
+    left: DataFrame
+    right: DataFrame | None
     keys: tuple[str, ...]
 
     def joinable(self) -> "TablePair":
@@ -45,7 +46,7 @@ class TablePair:
 
 
 def table_pair(
-    left: "DataFrame", right: "DataFrame | None", names: Mapping[str, tuple[str, str]], on: Sequence[str] = ()
+    left: DataFrame, right: DataFrame | None, names: Mapping[str, tuple[str, str]], on: Sequence[str] = ()
 ) -> TablePair:
     """Return the tables of a join, from the names of the id and vector columns of "left" and "right".
 
@@ -57,20 +58,51 @@ def table_pair(
     keys = tuple(map(key_name, range(len(on))))
     one = select_columns(left, "the left table", *names["left"], on)
     if right is None or (right is left and names["left"] == names["right"]):
-        return TablePair(one, None, keys)
+        return number_keys(TablePair(one, None, keys))
     other = select_columns(right, "the right table", *names["right"], on)
     check_same_keys(left.schema, right.schema, on)
-    return TablePair(one, other, keys)
+    return number_keys(TablePair(one, other, keys))
+
+
+def number_keys(tables: TablePair) -> TablePair:
+    """Replace the values of keys that only Spark compares right by numbers, from 1; null stays null.
+
+    Such keys are floats (for Spark -0.0 is 0.0, and NaN is NaN), strings with a collation, and structs, for instance.
+    """
+    for key in tables.keys:
+        if not _is_plain(tables.left.schema[key].dataType):
+            left, right = tables.left, tables.right
+            values = left.select(key) if right is None else left.select(key).union(right.select(key))
+            number = sf.row_number().over(Window.orderBy(key)).alias(_NUMBER)
+            numbers = values.where(sf.col(key).isNotNull()).distinct().select(key, number)
+            right = None if right is None else _with_number(right, key, numbers)
+            tables = TablePair(_with_number(left, key, numbers), right, tables.keys)
+    return tables
+
+
+def _with_number(rows: DataFrame, key: str, numbers: DataFrame) -> DataFrame:
+    columns = [sf.col(_NUMBER).alias(key) if name == key else name for name in rows.columns]
+    return rows.join(numbers, key, "left").select(*columns)
+
+
+def _is_plain(kind: st.DataType) -> bool:
+    return isinstance(kind, _PLAIN_TYPES) or kind.simpleString() == "string"
+
+
+def _can_be_key(kind: st.DataType) -> bool:
+    if isinstance(kind, st.StructType):
+        return all(_can_be_key(field.dataType) for field in kind)
+    return isinstance(kind, _PLAIN_TYPES + _OTHER_TYPES)
 
 
 def select_columns(
-    df: "DataFrame",
+    df: DataFrame,
     where: str,
     id_column: str,
     vector: str,
     on: Sequence[str],
     others: Mapping[str, str] = MappingProxyType({}),
-) -> "DataFrame":
+) -> DataFrame:
     """Return the columns that a join needs as ID, VECTOR and keys; and others, by their new names.
 
     Raises:
@@ -80,7 +112,10 @@ def select_columns(
     use_this_python(df.sparkSession)
     keys = [quoted_column(name).alias(key_name(place)) for place, name in enumerate(on)]
     more = [quoted_column(name).alias(new) for new, name in others.items()]
-    return df.select(quoted_column(id_column).alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more)
+    ids = quoted_column(id_column)
+    if not _is_plain(df.schema[id_column].dataType):
+        ids = sf.collate(ids, "UTF8_BINARY")  # a collation could call two ids equal
+    return df.select(ids.alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more)
 
 
 def check_join_columns(
@@ -101,7 +136,7 @@ def check_join_columns(
         )
     for name in on:
         kind = schema[name].dataType
-        if not isinstance(kind, _KEY_TYPES):
+        if not _can_be_key(kind):
             raise InputError(f"The key {name!r} of {where} holds {kind.simpleString()}.", "cast it to string.")
 
 

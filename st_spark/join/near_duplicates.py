@@ -14,7 +14,7 @@ from st_spark.join import exact, ivf
 from st_spark.join.exact_copies import SELF_SCORE, drop_rows, find_copies, hash_vectors
 from st_spark.join.grouping import components, leaders
 from st_spark.join.input_stats import InputStats, TableStats, collect_stats
-from st_spark.join.inputs import TablePair, select_columns
+from st_spark.join.inputs import TablePair, number_keys, select_columns
 from st_spark.join.options import Request, described
 from st_spark.join.shuffle import ID, VECTOR, key_name
 from st_spark.join.tasks.components import reduce_to_tree_edges
@@ -105,7 +105,7 @@ def find_groups(
     """Plan near_duplicates(). Spark counts the rows here, and does the rest when the groups are read."""
     threshold = checked_threshold(request, linkage)
     keys = tuple(map(key_name, range(len(on))))
-    table = TablePair(select_columns(df, where, id_column, vector, on), None, keys)
+    table = number_keys(TablePair(select_columns(df, where, id_column, vector, on), None, keys))
     # Rows without a key are in no pair, but are groups.
     stats = collect_stats(replace(table, keys=()), request.score, copies=True)
     rows = table.left.where(sf.col(ID).isNotNull())

@@ -75,28 +75,31 @@ class BlockReader:
     extra: tuple[str, ...] = ()
 
     def read(self, batches: Iterator[pa.RecordBatch]) -> Iterator[TaskInput]:
-        """Yield one input for each TASK and key, one at a time in memory. Rows must be sorted by both."""
-        current: tuple[object, ...] | None = None
+        """Yield one input for each TASK and key, one at a time in memory. Rows must be sorted by both.
+
+        Keys are compared by Arrow. Python calls two times equal that have the same clock time in their zone.
+        """
+        last: pa.RecordBatch = None  # TASK and the key of the row before
         none: pa.RecordBatch = None  # the columns of the task, for a block without rows
         left: list[Block] = []
         right: list[Block] = []
-        for batch in batches:
-            columns = [batch.column(name) for name in (TASK, *self.keys)]
-            starts = run_starts(columns).tolist()
+        for batch in filter(len, batches):
+            keys = batch.select([TASK, *self.keys])
+            is_new, last = last is None or not keys.slice(0, 1).equals(last), keys.slice(len(batch) - 1)
+            starts = run_starts(keys.columns).tolist()
             for start, stop in zip(starts, [*starts[1:], len(batch)], strict=True):
-                key = tuple(column[start].as_py() for column in columns)
                 rows = batch.slice(start, stop - start)
                 nulls = [rows.column(name).null_count for name in (LEFT_ID, RIGHT_ID)]
-                if key != current:
-                    if current is not None:
+                if is_new or start:
+                    if none is not None:
                         yield self._task(none, left, right)
-                    current, none, left = key, rows.slice(0, 0), []
+                    none, left = rows.slice(0, 0), []
                     right = [] if any(nulls) else left
                 if nulls[0] < len(rows):
                     left.append(self._block(rows, LEFT_ID))
                 if nulls[1] < len(rows) and right is not left:
                     right.append(self._block(rows, RIGHT_ID))
-        if current is not None:
+        if none is not None:
             yield self._task(none, left, right)
 
     def _task(self, none: pa.RecordBatch, left: list[Block], right: list[Block]) -> TaskInput:

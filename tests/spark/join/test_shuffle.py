@@ -38,7 +38,7 @@ def test_each_left_row_is_compared_with_each_right_row_in_one_task(
 ) -> None:
     df = frame(spark, range(ROWS), random_vectors(0, ROWS, 2))
     names = dict.fromkeys(("left", "right"), ("id", "embedding"))
-    tasks = blocks(BlockPlan((((), grid),)), table_pair(df, None if self_join else df.select("*"), names))
+    tasks = blocks(BlockPlan(((0, grid),)), table_pair(df, None if self_join else df.select("*"), names))
     assert sorted(pair for left, right in tasks for pair in product(left, right)) == list(
         product(range(ROWS), repeat=2)
     )
@@ -48,7 +48,7 @@ def test_each_left_row_is_compared_with_each_right_row_in_one_task(
 def test_in_a_triangular_grid_each_pair_of_rows_is_in_one_task(spark: "SparkSession", count: int) -> None:
     df = frame(spark, range(ROWS), random_vectors(0, ROWS, 2))
     tables = table_pair(df, None, {"left": ("id", "embedding")})
-    tasks = blocks(BlockPlan((((), Grid(count, count, triangular=True)),)), tables)
+    tasks = blocks(BlockPlan(((0, Grid(count, count, triangular=True)),)), tables)
     pairs = [{(min(pair), max(pair)) for pair in product(left, right)} for left, right in tasks]
     found = Counter(pair for task in pairs for pair in task if pair[0] != pair[1])
     assert found == Counter(combinations(range(ROWS), 2))

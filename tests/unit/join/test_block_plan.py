@@ -43,7 +43,7 @@ def test_a_triangular_grid_has_a_task_for_each_pair_of_blocks(blocks: int) -> No
 
 
 def test_the_tasks_of_large_keys_follow_those_that_small_keys_share() -> None:
-    plan = BlockPlan(((("en",), Grid(2, 2)), (("de",), Grid(1, 1))), 3, ("lang",))
+    plan = BlockPlan(((7, Grid(2, 2)), (-5, Grid(1, 1))), 3, ("lang",))
     assert plan.first_tasks == [3, 7, 8]
     assert plan.tasks == 8
     assert plan.needs_merge

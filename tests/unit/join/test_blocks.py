@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,32 @@ def test_rows_with_both_ids_are_compared_with_each_other() -> None:
     tasks = list(BlockReader(2, "cosine", ("key",)).read(iter([both])))
     assert all(task.self_pairs for task in tasks)
     assert [task.left.ids.to_pylist() for task in tasks] == [[9], [7, 2**60], [3, 5, 8, 2**60 + 1], [1]]
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        # 01:30 comes twice in the night in which daylight saving time ends. Python calls both times equal.
+        pa.array([1730611800000000, 1730615400000000], pa.timestamp("us", "America/New_York")),
+        # Python has no year 20000, and no text that is not UTF-8.
+        pa.array([568971820800000000, 568971820800000001], pa.timestamp("us", "UTC")),
+        pa.array([b"\xc3", b"\xc4"]).view(pa.string()),
+    ],
+    ids=["two times of one clock time", "beyond Python's years", "not UTF-8"],
+)
+def test_keys_are_not_compared_as_python_values(keys: pa.Array, size: int) -> None:
+    columns = {
+        TASK: pa.array([0] * 4, pa.int32()),
+        "key": pa.concat_arrays([keys[:1], keys[:1], keys[1:], keys[1:]]),
+        LEFT_ID: pa.array([1, 2, 3, 4]),
+        RIGHT_ID: pa.array([1, 2, 3, 4]),
+        ROW_VECTOR: pa.array([[1.0]] * 4, pa.list_(pa.float32())),
+    }
+    batch = pa.RecordBatch.from_pydict(columns)
+    batches = [batch.slice(start, size) for start in range(0, 4, size)]
+    tasks = BlockReader(1, "dot", ("key",)).read(iter([batch.slice(0, 0), *batches]))
+    assert [task.left.ids.to_pylist() for task in tasks] == [[1, 2], [3, 4]]
 
 
 def test_rows_that_cannot_be_joined_are_in_no_block() -> None:
