@@ -2,34 +2,32 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from st_spark.errors import InputError
 from st_spark.join.shuffle import ID, VECTOR, map_batches
 from st_spark.join.tasks import row_stats
-from st_spark.join.tasks.row_stats import REASON, ROWS, SIDE, SIZE, WHAT, RowStats, find_repeated
+from st_spark.join.tasks.row_stats import IDS, REASON, SIZE, TEXTS, VECTORS, RowStats
 from st_spark.spark.cluster import core_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pyspark.sql import Column
-
     from st_spark.join.inputs import TablePair
 
-# The side of a row that counts a core.
+# What is counted: rows of a side (0 or 1, or _CORE for rows that count a core) by SIZE and REASON, and hashes.
+_SIDE, _WHAT, _HASH, _ROWS = "side", "what", "hash", "rows"
 _CORE = -1
 _SHOWN_IDS = 5
 # The first Spark with vector_norm().
 _VECTOR_NORM = (4, 2)
 
-Counts = Counter[tuple[int, str]]
+Counts = Counter[tuple[int, str | None]]
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ def collect_stats(
     score: str,
     names: tuple[str, str] = ("left", "right"),
     *,
-    reasons: "Sequence[Column] | None" = None,
-    text: "Column | None" = None,
+    reasons: Sequence[Column] | None = None,
+    text: Column | None = None,
     copies: bool = False,
 ) -> InputStats:
     """Count the rows of both tables in one pass.
@@ -102,56 +100,69 @@ def collect_stats(
     Raises:
         InputError: A table has duplicate ids, or the tables have vectors of different sizes.
     """
-    schema = from_arrow_schema(row_stats.SCHEMA)
     both = [tables.left] if tables.right is None else [tables.left, tables.right]
     reasons = reasons or [sf.lit(None).cast("string")] * len(both)
-    stats = [
-        map_batches(_columns(df, reason, tables.keys, text, copies=copies), RowStats(side, score, copies), schema)
-        for side, (df, reason) in enumerate(zip(both, reasons, strict=True))
-    ]
-    counted = reduce(DataFrame.unionByName, stats).repartition(SIDE, WHAT, row_stats.BUCKET)
-    counted = counted.mapInArrow(find_repeated, schema)
-    cores = core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(SIDE))
-    counts: dict[int, Counts] = {side: Counter() for side in range(_CORE, len(both))}
-    repeated: set[tuple[int, str]] = set()
-    for row in counted.unionByName(cores, allowMissingColumns=True).collect():
-        if row[WHAT] is None:
-            counts[row[SIDE]][row[SIZE], row[REASON]] += 1 if row[SIDE] == _CORE else row[ROWS]
-        else:
-            repeated.add((row[SIDE], row[WHAT]))
+    hashed = {IDS: sf.col(ID)} | ({VECTORS: sf.col(VECTOR)} if copies else {}) | ({} if text is None else {TEXTS: text})
+    parts = [core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(_SIDE))]
+    for side, (df, reason) in enumerate(zip(both, reasons, strict=True)):
+        rows = _columns(df, reason, tables.keys, hashed)
+        rows = map_batches(rows, RowStats(score), from_arrow_schema(row_stats.SCHEMA))
+        parts.append(_entries(rows, hashed).withColumn(_SIDE, sf.lit(side)))
+    counts, repeated = _count(reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts))
     for side, df in enumerate(both):
-        if (side, row_stats.IDS) in repeated:
+        if (side, IDS) in repeated:
             _check_duplicates(df.where(reasons[side].isNull()), names[side])
-    copied = {side for side, what in repeated if what != row_stats.IDS}
+    copied = {side for side, what in repeated if what != IDS}
     left, *right = (_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both)))
     result = InputStats(left, right[0] if right else None, counts[_CORE].total())
     _check_dimensions(result, names)
     return result
 
 
-def _columns(
-    df: "DataFrame", reason: "Column", keys: tuple[str, ...], text: "Column | None", *, copies: bool
-) -> "DataFrame":
+def _columns(df: DataFrame, reason: Column, keys: tuple[str, ...], hashed: Mapping[str, Column]) -> DataFrame:
     """Return the columns that RowStats reads."""
-    missing = sf.when(reason.isNotNull(), reason).when(sf.col(ID).isNull(), sf.lit("null id"))
+    early = sf.when(reason.isNotNull(), reason).when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
-        missing = missing.when(sf.col(key).isNull(), sf.lit("null key"))
-    ids = sf.when(reason.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
-    valid, null = _is_valid(df), sf.lit(None).cast("bigint")
+        early = early.when(sf.col(key).isNull(), sf.lit("null key"))
+    hashes = {name: sf.xxhash64(column, *keys) for name, column in hashed.items()}
+    hashes[IDS] = sf.when(reason.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
+    no_hash, valid = sf.lit(None).cast("bigint"), _is_valid(df)
     # An empty array in place of null: Spark converts many null arrays to Arrow in quadratic time.
     unchecked = sf.when(~valid, sf.col(VECTOR)).otherwise(sf.array().cast(df.schema[VECTOR].dataType))
     return df.select(
-        missing.alias(row_stats.MISSING),
         sf.coalesce(sf.size(VECTOR), sf.lit(-1)).alias(SIZE),
+        early.alias(REASON),
+        *(hashes.get(name, no_hash).alias(name) for name in (IDS, VECTORS, TEXTS)),
         valid.alias(row_stats.VALID),
-        unchecked.alias(row_stats.VECTOR),
-        ids.alias(row_stats.ID_HASH),
-        (sf.xxhash64(VECTOR, *keys) if copies else null).alias(row_stats.VECTOR_HASH),
-        (null if text is None else sf.xxhash64(text, *keys)).alias(row_stats.TEXT_HASH),
+        unchecked.alias(row_stats.READ),
     )
 
 
-def _is_valid(df: "DataFrame") -> "Column":
+def _entries(rows: DataFrame, hashed: Iterable[str]) -> DataFrame:
+    """Return an entry with SIZE and REASON for each row, and an entry for each of its hashes."""
+    no_what, no_size, no_reason, no_hash = (sf.lit(None).cast(kind) for kind in ("string", "int", "string", "bigint"))
+    entries = [(no_what, sf.col(SIZE), sf.col(REASON), no_hash)]
+    entries += [(sf.lit(what), no_size, no_reason, sf.col(what)) for what in hashed]
+    names = (_WHAT, SIZE, REASON, _HASH)
+    structs = [sf.struct(*(each.alias(name) for each, name in zip(entry, names, strict=True))) for entry in entries]
+    return rows.select(sf.inline(sf.array(*structs))).where(sf.col(_WHAT).isNull() | sf.col(_HASH).isNotNull())
+
+
+def _count(entries: DataFrame) -> tuple[dict[int, Counts], set[tuple[int, str]]]:
+    """Return the rows of each side by SIZE and REASON, and the side and kind of hashes that are repeated."""
+    each = entries.groupBy(_SIDE, _WHAT, SIZE, REASON, _HASH).agg(sf.count(sf.lit(1)).alias(_ROWS))
+    counted = each.groupBy(_SIDE, _WHAT, SIZE, REASON).agg(sf.sum(_ROWS), sf.max(_ROWS))
+    counts: dict[int, Counts] = {side: Counter() for side in (_CORE, 0, 1)}
+    repeated: set[tuple[int, str]] = set()
+    for side, what, size, reason, rows, most in counted.collect():
+        if what is None:
+            counts[side][size, reason] = rows
+        elif most > 1:
+            repeated.add((side, what))
+    return counts, repeated
+
+
+def _is_valid(df: DataFrame) -> Column:
     """Return a condition: Spark itself finds that the vector is valid. Python takes many times as long to find it."""
     version = tuple(map(int, re.findall(r"\d+", df.sparkSession.version)[:2]))
     if version < _VECTOR_NORM or df.schema[VECTOR].dataType.simpleString() != "array<float>":
@@ -174,7 +185,7 @@ def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
     return TableStats(counts.total(), dict(sorted(set_aside.items())), max(dimension, 0), may_have_copies)
 
 
-def _check_duplicates(df: "DataFrame", table: str) -> None:
+def _check_duplicates(df: DataFrame, table: str) -> None:
     counted = df.where(sf.col(ID).isNotNull()).groupBy(ID).agg(sf.count(sf.lit(1)).alias("rows"))
     ids = [str(row[ID]) for row in counted.where("rows > 1").orderBy(ID).limit(_SHOWN_IDS).collect()]
     if ids:

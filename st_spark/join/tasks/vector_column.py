@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.choices import REASONS
 from st_spark.topk.scores import Matrix, Scores
 
 
@@ -18,12 +17,10 @@ class Vectors:
     Attributes:
         matrix: [kept, dimension] float32 or float64 as in the column, C-contiguous, all finite.
         kept: [rows] whether the row is in the matrix.
-        set_aside: How many rows are not, by reason; see choices.REASONS.
     """
 
     matrix: Matrix
     kept: npt.NDArray[np.bool_]
-    set_aside: dict[str, int]
 
 
 def read_vectors(column: pa.Array, dimension: int, score: str) -> Vectors:
@@ -34,20 +31,15 @@ def read_vectors(column: pa.Array, dimension: int, score: str) -> Vectors:
         dimension: Number of values in a vector. Vectors of another size are set aside.
         score: One of choices.SCORES. Vectors of length zero have no cosine; the other scores take them.
     """
-    sizes = pc.list_value_length(column)
-    null = sizes.is_null().to_numpy(zero_copy_only=False)
-    fits = sizes.fill_null(-1).to_numpy(zero_copy_only=False) == dimension
-    fitting = column if fits.all() else column.filter(pa.array(fits))
+    sizes = pc.list_value_length(column).fill_null(-1)
+    kept = sizes.to_numpy(zero_copy_only=False) == dimension
+    fitting = column if kept.all() else column.filter(pa.array(kept))
     matrix = fitting.flatten().to_numpy(zero_copy_only=False).reshape(-1, dimension)
     squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)  # NaN and infinities stay, nothing overflows
-    finite = np.isfinite(squares)
-    nonzero = (squares > 0) | (score != "cosine")
-    good = finite & nonzero
-    counts = (null.sum(), (~null & ~fits).sum(), (~finite).sum(), (finite & ~nonzero).sum())
-    kept = fits.copy()
-    kept[fits] = good
-    set_aside = {reason: int(count) for reason, count in zip(REASONS, counts, strict=True) if count}
-    return Vectors(np.ascontiguousarray(matrix if good.all() else matrix[good]), kept, set_aside)
+    good = np.isfinite(squares) & ((squares > 0) | (score != "cosine"))
+    kept = kept.copy()
+    kept[kept] = good
+    return Vectors(np.ascontiguousarray(matrix if good.all() else matrix[good]), kept)
 
 
 def pack(matrix: Matrix) -> pa.Array:
