@@ -81,7 +81,7 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     )
     target = _partition_rows(left_rows + right_rows, stats, request)
     max_left = request.settings.max_left * target
-    list_tasks = partition_lists(quantizer.centroids, right_weights, left_weights, target, max_left)
+    list_tasks = partition_lists(right_weights, left_weights, target, max_left)
     return TunedIvf(quantizer, nprobe, recall, list_tasks)
 
 

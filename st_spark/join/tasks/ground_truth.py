@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from st_spark.join.tasks.blocks import Block, self_index
 from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
-from st_spark.topk.scores import Places, Scores
+from st_spark.topk.scores import Places
 from st_spark.topk.search import top_k
 
 KEY_HASH = "_key_hash"
@@ -36,18 +36,17 @@ class GroundTruth:
 
         The columns of the batches are ids, vectors and KEY_HASH.
         """
-        thresholds = np.full(len(self.queries), -np.inf)
         collected: list[pa.RecordBatch] = []
         for batch in batches:
             collected.append(batch)
             if sum(map(len, collected)) >= _ROWS:
-                yield from self._search(collected, thresholds)
+                yield from self._search(collected)
                 collected = []
         if collected:
-            yield from self._search(collected, thresholds)
+            yield from self._search(collected)
 
-    def _search(self, batches: list[pa.RecordBatch], thresholds: Scores) -> Iterator[pa.RecordBatch]:
-        """Yield the best pairs with these right rows, and raise the thresholds of the queries."""
+    def _search(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the best pairs with these right rows."""
         ids, column, keys = pa.concat_batches(batches).columns
         vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
         kept = pa.array(vectors.kept)
@@ -56,9 +55,9 @@ class GroundTruth:
         left_keys, right_keys = (rows.extra[KEY_HASH].to_numpy() for rows in (self.queries, right))
         for key in np.intersect1d(left_keys, right_keys):
             query = np.flatnonzero(left_keys == key)
-            yield self._pairs(query, right.take(np.flatnonzero(right_keys == key)), thresholds)
+            yield self._pairs(query, right.take(np.flatnonzero(right_keys == key)))
 
-    def _pairs(self, query: Places, right: Block, thresholds: Scores) -> pa.RecordBatch:
+    def _pairs(self, query: Places, right: Block) -> pa.RecordBatch:
         left = self.queries.take(query)
         pairs = top_k(
             left.matrix,
@@ -67,12 +66,7 @@ class GroundTruth:
             self.quantizer.score,
             threshold=self.threshold,
             self_index=self_index(left.ids, right.ids) if self.self_join else None,
-            row_thresholds=thresholds[query],
         )
-        counts = np.bincount(pairs.left, minlength=len(query))
-        full = np.flatnonzero(counts == self.k)
-        kth_best = pairs.score[np.cumsum(counts)[full] - 1]
-        thresholds[query[full]] = np.maximum(thresholds[query[full]], kth_best)
         found, which = np.unique(pairs.right, return_inverse=True)
         lists = self.quantizer.assign(right.matrix[found])[which]
         columns = {

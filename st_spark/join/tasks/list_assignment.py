@@ -1,7 +1,7 @@
 """Assign rows to the tasks of an approximate join.
 
-Neighbouring inverted lists form a partition, which is searched in one task: a left row, which probes neighbouring
-lists, then goes to few tasks.
+Inverted lists that follow each other form a partition, which is searched in one task. Their centroids are near each
+other (see kmeans.list_centroids()), and a left row probes lists that are near it. So it goes to few tasks.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,6 @@ Weights = npt.NDArray[np.float64]
 LIST, PROBES, ROW_HASH = "_list", "_probes", "_row_hash"
 # Vectors of a batch, in bytes.
 _BATCH_BYTES = 1 << 24
-_POWER_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -66,26 +65,25 @@ class ListTasks:
         return row, self.first[partition] + left_block * self.right[partition] + block, lists
 
 
-def partition_lists(
-    centroids: Matrix, right_rows: Weights, left_rows: Weights, target: float, max_left: float
-) -> ListTasks:
-    """Divide lists into partitions of about equal size.
+def partition_lists(right_rows: Weights, left_rows: Weights, target: float, max_left: float) -> ListTasks:
+    """Divide lists into partitions of about equal size: lists that follow each other, or one large list.
 
     Args:
-        centroids: [lists, d].
         right_rows: [lists] estimated right rows of each list.
         left_rows: [lists] estimated left rows that probe each list.
         target: Rows of a partition, left and right.
         max_left: Left rows of a task.
     """
-    right = np.maximum(np.ceil(right_rows / target), 1).astype(np.int64)
-    small = _bisect(np.flatnonzero(right == 1), centroids.astype(np.float64), left_rows + right_rows, target)
-    groups = [*small, *np.flatnonzero(right > 1)[:, None]]
-    partition = np.empty(len(centroids), np.int64)
-    for number, group in enumerate(groups):
-        partition[group] = number
+    blocks = np.maximum(np.ceil(right_rows / target), 1).astype(np.int64)
+    large = blocks > 1
+    rows = np.where(large, 0.0, left_rows + right_rows)
+    parts = max(int(np.ceil(rows.sum() / target)), 1)
+    place = ((np.cumsum(rows) - rows / 2) * (parts / max(rows.sum(), 1.0))).astype(np.int64)
+    _, partition = np.unique(np.where(large, parts + np.arange(len(rows)), place), return_inverse=True)
+    right = np.ones(partition.max() + 1, np.int64)
+    right[partition] = blocks
     left = np.maximum(np.ceil(np.bincount(partition, left_rows) / max_left), 1).astype(np.int64)
-    return ListTasks(partition, left, right[[group[0] for group in groups]])
+    return ListTasks(partition, left, right)
 
 
 @dataclass(frozen=True)
@@ -143,33 +141,6 @@ class ListAssignment:
             parts.append((row, task, np.full(len(row), -1), probe))
         row, task, own, probe = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return row, task, own, probe
-
-
-def _bisect(lists: Places, centroids: Matrix, weights: Weights, target: float) -> list[Places]:
-    """Halve lists along their longest direction until each part has at most the target weight, or one list."""
-    done, waiting = [], [lists] if len(lists) else []
-    while waiting:
-        group = waiting.pop()
-        parts = int(np.ceil(weights[group].sum() / target))
-        if parts <= 1 or len(group) == 1:
-            done.append(group)
-            continue
-        points = centroids[group] - centroids[group].mean(axis=0)
-        group = group[np.argsort(points @ _longest_direction(points), kind="stable")]
-        sums = np.cumsum(weights[group])
-        cut = int(np.searchsorted(sums, sums[-1] * (parts // 2) / parts)) + 1
-        cut = min(max(cut, 1), len(group) - 1)
-        waiting += [group[cut:], group[:cut]]
-    return done
-
-
-def _longest_direction(points: Matrix) -> Weights:
-    """Return the direction in which centred points spread most, by power iteration: an SVD takes seconds."""
-    direction: Weights = points[np.argmax((points * points).sum(axis=1))]
-    for _ in range(_POWER_ROUNDS):
-        length = float(np.linalg.norm(direction)) or 1.0
-        direction = points.T @ (points @ (direction / length))
-    return direction
 
 
 def _repeated(counts: Places) -> tuple[Places, Places]:

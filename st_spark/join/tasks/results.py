@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from st_spark.join.tasks.blocks import TaskInput, run_starts, self_index
 from st_spark.join.tasks.vector_column import score_column
 from st_spark.topk.pairs import Pairs, ranks
-from st_spark.topk.scores import Places
 from st_spark.topk.search import above_by_parts, top_k
 
 # Makes batches from all pairs of a task. It gets the ids of both blocks (the same array twice in a self-pair task) and
@@ -134,22 +133,15 @@ def _merge(rows: pa.RecordBatch, k: int) -> pa.RecordBatch:
     sizes = pc.list_value_length(rows.column("right_id")).to_numpy(zero_copy_only=False).astype(np.int64)
     left = np.repeat(np.repeat(np.arange(len(starts)), lists), sizes)
     right, score = (rows.column(name).flatten() for name in ("right_id", "score"))
-    order = np.arange(len(left))
-    several = lists[left] > 1
-    if several.any():  # one list alone is sorted
-        order[several] = _sorted(np.flatnonzero(several), left, right, score)
+    pairs = pa.RecordBatch.from_pydict({"left": pa.array(left), "score": score, "right": right})
+    keys = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
+    order = pc.sort_indices(pairs, sort_keys=keys).to_numpy()
     rank = ranks(left) + 1  # sorting does not move a pair to another left row
     best = rank <= k
     chosen = pa.array(order[best])
     ids = rows.column("left_id").take(pa.array(starts[left[best]]))
     columns = [ids, right.take(chosen), score.take(chosen), pa.array(rank[best].astype(np.int32))]
     return pa.RecordBatch.from_arrays(columns, names=["left_id", "right_id", "score", "rank"])
-
-
-def _sorted(places: Places, left: Places, right: pa.Array, score: pa.Array) -> Places:
-    """Sort some places by left row, score (the best first) and right id."""
-    places = places[pc.sort_indices(right.take(pa.array(places))).to_numpy()]
-    return np.asarray(places[np.lexsort((-score.to_numpy()[places], left[places]))])
 
 
 def _smaller_id_left(batch: pa.RecordBatch) -> pa.RecordBatch:
