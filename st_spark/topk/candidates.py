@@ -10,6 +10,9 @@ import torch
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Rescorer, Scores
 
+# Candidates for each wanted pair that are held before thresholds are raised.
+_FEW_TIMES = 4
+
 
 @dataclass(frozen=True)
 class RowMapping:
@@ -70,7 +73,8 @@ class TopKCollector:
         k: How many pairs are wanted.
         thresholds: [rows] lowest value that is wanted of a row; minus infinity for any. It rises during the search.
         mapping: The matrix rows.
-        max_held: Candidates that are held before those that cannot win are dropped.
+        max_held: Most candidates that are held. Usually thresholds are raised much earlier: whenever there are a few
+            times as many candidates as wanted pairs.
 
     Attributes:
         fresh: [rows] whether no product of the row has raised its threshold yet.
@@ -79,7 +83,7 @@ class TopKCollector:
     def __init__(self, k: int, thresholds: Scores, mapping: RowMapping, max_held: int) -> None:
         self.k, self.thresholds, self.mapping = k, thresholds.copy(), mapping
         self.fresh = np.ones(len(thresholds), np.bool_)
-        self._max_held = max_held
+        self._max_held, self._limit = max_held, min(_FEW_TIMES * k * len(thresholds), max_held)
         self._parts: list[Candidates] = []
         self._held = 0
 
@@ -87,10 +91,11 @@ class TopKCollector:
         """Add candidates. No pair may be added twice."""
         self._parts.append(found)
         self._held += len(found.rows)
-        if self._held > self._max_held:
+        if self._held > self._limit:
             self.raise_thresholds()
             if self._held > self._max_held // 2:  # the bounds do not tell so many pairs apart
                 self._keep_best()
+            self._limit = min(max(self._limit, 2 * self._held), self._max_held)
 
     def raise_thresholds(self, *, refine_all: bool = False) -> None:
         """Raise each threshold to the k-th best value so far, and drop the candidates below it.

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import pad
 
 from st_spark.hardware import fastest
-from st_spark.topk.group_max import ROWS, find_reaching, group_max, group_width
 from st_spark.topk.scores import Matrix, Places, chunks
 from st_spark.topk.settings import device
 
@@ -23,8 +21,6 @@ _MAX_LISTS = 4096
 # Sampled rows for each centroid, at least on average.
 _SAMPLED_PER_LIST = 39
 _CHUNK = 512
-# Many centroids are padded to whole groups of this many; see group_max.py.
-_GROUP, _MANY = 32, 256
 
 
 def list_count(rows: int, sampled: int) -> int:
@@ -62,18 +58,16 @@ class CoarseQuantizer:
 
     def _best(self, rows: Matrix, count: int, *, by_distance: bool) -> Places:
         found = np.empty((len(rows), count), np.int64)
-        codes = self._codes
-        integer = codes.columns.dtype == torch.int8
+        columns, half = self._codes.columns, self._codes.half
+        integer = columns.dtype == torch.int8
         # Reused: a fresh large output costs more than the products in it.
-        kind = torch.int32 if integer else codes.columns.dtype
-        buffer = torch.empty(_CHUNK, len(codes.columns), dtype=kind, device=codes.columns.device)
+        buffer = torch.empty(_CHUNK, len(self), dtype=torch.int32 if integer else columns.dtype, device=columns.device)
         for part in chunks(len(rows), _CHUNK):
             integers, units = self._integers(rows[part], by_distance=by_distance)
             out = buffer[: len(integers)]
-            tile = (torch._int_mm if integer else torch.mm)(integers, codes.columns.t(), out=out).cpu()
-            tile[:, len(self) :] = -torch.iinfo(torch.int32).max if integer else -torch.inf
+            tile = (torch._int_mm if integer else torch.mm)(integers, columns.t(), out=out).cpu().numpy()
             if by_distance:
-                tile = torch.from_numpy(tile.numpy() * units[:, None].astype(np.float32) - codes.half)
+                tile = tile * units[:, None].astype(np.float32) - half
             found[part] = best_columns(tile, count)
         return found
 
@@ -95,17 +89,12 @@ class CoarseQuantizer:
         dtype = torch.int8 if (self.dtype or fastest(device())) == torch.int8 else torch.float32
         half = ((x / scale).astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
         columns = torch.from_numpy(np.rint(x / scale)).to(device(), dtype)
-        missing = -len(x) % _GROUP if len(x) >= _MANY else 0
-        half = np.pad(half, (0, missing), constant_values=np.inf)
-        return _Codes(mean, pad(columns, (0, 0, 0, missing)), levels, scale, half)
+        return _Codes(mean, columns, levels, scale, half)
 
 
 @dataclass(frozen=True)
 class _Codes:
-    """Centroids minus their mean, as integers from -levels to levels times a scale, and half their squares.
-
-    Many centroids are padded with others that are infinitely far.
-    """
+    """Centroids minus their mean, as integers from -levels to levels times a scale, and half their squares."""
 
     mean: Matrix
     columns: torch.Tensor
@@ -114,16 +103,9 @@ class _Codes:
     half: Matrix
 
 
-def best_columns(tile: torch.Tensor, count: int) -> Places:
+def best_columns(tile: npt.NDArray[Any], count: int) -> Places:
     """Return the columns with the largest values of each row, largest first; equal ones in order: [n, count]."""
-    rows, columns = tile.shape
     if count == 1:
-        return np.asarray(tile.numpy().argmax(axis=1)[:, None])
-    width = group_width(_GROUP, columns, count)
-    groups = group_max(tile, 1 if columns % width else width, ROWS)
-    # At least `count` columns reach the count-th largest maximum, and few more.
-    lowest = groups.topk(count, dim=1).values[:, -1]
-    row, column, value = find_reaching(tile, groups, lowest, ROWS)
-    order = np.lexsort((column, -value, row))
-    starts = np.searchsorted(row, np.arange(rows))
-    return np.asarray(column[order][starts[:, None] + np.arange(count)])
+        return np.asarray(tile.argmax(axis=1)[:, None])
+    values, columns = (each.numpy() for each in torch.from_numpy(tile).topk(count, dim=1))
+    return np.take_along_axis(columns, np.lexsort((columns, -values), axis=1), axis=1)

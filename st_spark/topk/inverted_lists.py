@@ -1,14 +1,17 @@
 """Top-k search of inverted lists: each left row probes some lists. Exact within the probed lists."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from st_spark.topk.candidates import RowMapping, TopKCollector
+from st_spark.topk.candidates import TopKCollector
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.quantized import quantize_both
-from st_spark.topk.scores import Matrix, Places, Rescorer, Scores, minus_rounding, rescaled, to_scores, to_values
+from st_spark.topk.scan import Query, Search, collect
+from st_spark.topk.scores import Matrix, Places, lowest_values, rescaled
+from st_spark.topk.search import expanded, finished
 from st_spark.topk.settings import DEFAULTS, Settings
 from st_spark.topk.tiles import Tiles, list_tiles
 from st_spark.topk.unique_rows import unique_rows
@@ -55,46 +58,37 @@ def search_lists(
         settings: See Settings.
     """
     left, right, unit = rescaled(left, right, score)
-    lowest = np.full(len(left), -np.inf if threshold is None else threshold * unit)
-    groups = unique_rows(right)
-    wanted = k + (self_index is not None)
-    thresholds = to_values(minus_rounding(lowest), score)
-    pairs = _best(left, groups.of(right), lists[groups.representatives], probes, wanted, score, thresholds, settings)
-    which, columns = groups.expand(pairs.right, wanted)
-    pairs = Pairs(pairs.left[which], columns, to_scores(pairs.score[which], score))
-    good = pairs.score >= lowest[pairs.left]
-    if self_index is not None:
-        good &= pairs.right != self_index[pairs.left]
-    pairs = pairs.take(np.flatnonzero(good)).sorted().first(k)
-    return Pairs(pairs.left, pairs.right, pairs.score / unit)
-
-
-def _best(
-    left: Matrix,
-    right: Matrix,
-    lists: Places,
-    probes: Probes,
-    k: int,
-    score: str,
-    thresholds: Scores,
-    settings: Settings,
-) -> Pairs:
-    """Find the k best of different right rows, and all that tie with the last one; unsorted, with values."""
+    lowest = -np.inf if threshold is None else threshold * unit
     if not len(left) or not len(right):
         return Pairs.concat([])
-    each, order = np.arange(len(left)), np.argsort(lists, kind="stable")
-    count = max(int(lists.max()), int(probes.list.max(initial=0))) + 1
-    starts = np.searchsorted(lists[order], np.arange(count + 1))
-    per_row = np.diff(starts)[probes.list].sum() / len(left)
-    dtype = torch.float32 if per_row < settings.float32_below * k else settings.format()
-    blocks = each, np.unique(starts[:-1][np.diff(starts) > 0])
-    tiles = Tiles(*quantize_both(left, right, score, dtype, blocks, (each, order)))
-    mapping = RowMapping(Rescorer(left, right, score), each, order)
-    topk = TopKCollector(k, thresholds, mapping, settings.max_held)
-    wave = np.log2(probes.rank + 1).astype(np.int64)  # of 1, 2, 4, ... lists; each raises the thresholds of the next
-    for number in range(int(wave.max(initial=-1)) + 1):
-        now = wave == number
-        for rows, columns in list_tiles(probes.list[now], probes.row[now], starts, settings.list_tile):
-            tiles.collect(rows, columns, topk, rows, None)
-        topk.raise_thresholds()
-    return topk.result()
+    groups = unique_rows(right)
+    wanted = k + (self_index is not None)
+    query = Query(left, groups.of(right), wanted, score, lowest_values(lowest, len(left), score), settings)
+    pairs = collect([ListScan(query, lists[groups.representatives], probes, wanted)], query)
+    return finished(expanded(pairs, None, groups, score, wanted), k, unit, lowest, self_index)
+
+
+class ListScan:
+    """Compares each row with the columns of the lists that it probes: `lists` holds the list of each column."""
+
+    both_ways = True
+
+    def __init__(self, query: Query, lists: Places, probes: Probes, k: int) -> None:
+        settings = query.settings
+        self.numbers, order = np.arange(len(query.left)), np.argsort(lists, kind="stable")
+        count = max(int(lists.max()), int(probes.list.max(initial=0))) + 1
+        self._starts = np.searchsorted(lists[order], np.arange(count + 1))
+        self._probes, self._shape, sizes = probes, settings.list_tile, np.diff(self._starts)
+        few = sizes[probes.list].sum() < settings.float32_below * k * len(query.left)
+        dtype = torch.float32 if few else settings.format()
+        blocks, orders = (self.numbers, np.unique(self._starts[:-1][sizes > 0])), (self.numbers, order)
+        self.tiles = Tiles(*quantize_both(query.left, query.right, query.score, dtype, blocks, orders))
+
+    def searches(self, topk: TopKCollector, column_topk: TopKCollector | None) -> Iterator[Search]:
+        """Yield the best list of each row, then its 2 next ones, the 4 next ones ...: each raises the thresholds."""
+        wave = np.log2(self._probes.rank + 1).astype(np.int64)
+        for number in range(int(wave.max(initial=-1)) + 1):
+            now = wave == number
+            for rows, columns in list_tiles(self._probes.list[now], self._probes.row[now], self._starts, self._shape):
+                yield rows, columns, rows
+            topk.raise_thresholds()

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 
-from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, scaled_rows
 
 # Rounds within each of the two levels of list_centroids(), and over all centroids at the end.
@@ -29,7 +28,8 @@ def list_centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Mat
         seed: Chooses the first centroids.
 
     Returns:
-        [count or n, d] in the sample's type. The same for the same sample on the same machine.
+        [count or n, d] in the sample's type; neighbouring ones are near each other. The same for the same sample on the
+        same machine.
     """
     norms = row_norms(sample)
     unit = 1.0 if score == "cosine" else float(norms.max(initial=0.0)) or 1.0  # so that float32 holds the rows
@@ -44,10 +44,7 @@ def list_centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Mat
     for inside, share in zip(members, _shares(np.bincount(group, minlength=len(coarse)), count), strict=True):
         if share:
             parts.append(kmeans(rows[inside], _random_rows(rows[inside], share, random), _ROUNDS, score))
-    centroids = torch.cat(parts)
-    for _ in range(_LAST_ROUNDS):
-        # Integer products: the last rounds take most of the time.
-        centroids = _means(rows, CoarseQuantizer(centroids.numpy(), score).assign(rows.numpy()), centroids, score)
+    centroids = kmeans(rows, torch.cat(parts), _LAST_ROUNDS, score)
     return (centroids.numpy() * unit).astype(sample.dtype)
 
 

@@ -100,33 +100,39 @@ def quantize(
     """
     order = np.arange(len(matrix)) if order is None else order
     offset = np.zeros(len(matrix)) if offset is None else offset
-    codes = torch.empty(matrix.shape, dtype=dtype)
-    scales, errors, rounding, norms = (np.ones(len(matrix)) for _ in range(4))
-    numbers = scales, errors, rounding, norms, offset[order]
-    found = QuantizedMatrix(matrix, factors, mean, order, codes, *numbers, own_scales=blocks is None)
+    errors, rounding, norms = (np.empty(len(matrix)) for _ in range(3))
+    scales = np.ones(len(matrix))
     if dtype == torch.int8:
         peaks = _peaks(matrix, factors, mean)[order]
         if blocks is not None:
             peaks = np.repeat(np.maximum.reduceat(peaks, blocks), np.diff(blocks, append=len(matrix)))
-        scales[:] = np.where(peaks > 0, peaks / 127, _ZERO_SCALE)
-    underflow, mean_norm = _UNDERFLOW * matrix.shape[1] ** 0.5, found.mean_norm
+        scales = np.where(peaks > 0, peaks / 127, _ZERO_SCALE).astype(np.float32).astype(np.float64)
+    codes = torch.empty(matrix.shape, dtype=dtype)
+    numbers = scales, errors, rounding, norms, offset[order]
+    found = QuantizedMatrix(matrix, factors, mean, order, codes, *numbers, own_scales=blocks is None)
     for part in chunks(len(matrix), _CHUNK):
-        x = found.float32(part)
-        norms[part] = x.norm(dim=1).numpy() * _MARGIN + underflow
-        # The factor, the mean and float32 round away less than 2^-22 of the row.
-        rounding[part] = (norms[part] + mean_norm) * 2.0**-22
-        errors[part] = rounding[part]
-        if dtype == torch.int8:
-            scale = torch.from_numpy(scales[part]).float()[:, None]
-            scales[part] = scale[:, 0].numpy()
-            integers = (x / scale).round_().clamp_(-127, 127)
-            codes[part] = integers.to(dtype)
-            errors[part] += (x - integers.mul_(scale)).norm(dim=1).numpy() * _MARGIN + underflow
-        else:
-            codes[part] = x.to(dtype)
-            if dtype != torch.float32:
-                errors[part] += (x - codes[part].float()).norm(dim=1).numpy() * _MARGIN + underflow
+        _fill(found, part)
     return found
+
+
+def _fill(found: QuantizedMatrix, part: slice) -> None:
+    """Compute the codes of some rows, and what they leave out."""
+    x, codes, underflow = found.float32(part), found.codes, _UNDERFLOW * found.source.shape[1] ** 0.5
+    found.norms[part] = x.norm(dim=1).numpy() * _MARGIN + underflow
+    # The factor, the mean and float32 round away less than 2^-22 of the row.
+    found.float32_error[part] = found.error_bound[part] = (found.norms[part] + found.mean_norm) * 2.0**-22
+    if codes.dtype == torch.float32:
+        codes[part] = x
+        return
+    if codes.dtype == torch.int8:
+        scale = torch.from_numpy(found.scales[part]).float()[:, None]
+        stored = (x / scale).round_().clamp_(-127, 127)
+        codes[part] = stored.to(torch.int8)
+        stored.mul_(scale)
+    else:
+        codes[part] = x.to(codes.dtype)
+        stored = codes[part].float()
+    found.error_bound[part] += (x - stored).norm(dim=1).numpy() * _MARGIN + underflow
 
 
 def quantize_both(

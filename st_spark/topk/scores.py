@@ -70,9 +70,10 @@ def to_scores(values: Scores, score: str) -> Scores:
     return -np.sqrt(-2 * values) if score == "euclidean" else values
 
 
-def minus_rounding(scores: Scores) -> Scores:
-    """Return scores minus the rounding of float64. Minus infinity stays."""
-    return np.asarray(scores - np.abs(np.where(np.isfinite(scores), scores, 0.0)) * ROUNDING - ROUNDING)
+def lowest_values(score: float, rows: int, kind: str) -> Scores:
+    """Return the value of a score, minus the rounding of float64, once for each row: [rows]."""
+    lowest = score - abs(score) * ROUNDING - ROUNDING if np.isfinite(score) else score
+    return to_values(np.full(rows, lowest), kind)
 
 
 def rescaled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, float]:

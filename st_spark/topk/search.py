@@ -3,13 +3,17 @@
 The result is the same as comparing every pair in float64, including ties, for any tiles, threads or device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
-from st_spark.topk import cluster_scan, full_scan
+from st_spark.topk.candidates import RowMapping, TopKCollector
+from st_spark.topk.cluster_scan import ClusterScan, find_clusters
+from st_spark.topk.full_scan import full_scans
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.scores import Matrix, Places, Scores, minus_rounding, rescaled, to_scores, to_values
+from st_spark.topk.scan import Query, Scan, collect, collect_above
+from st_spark.topk.scores import Matrix, Places, chunks, lowest_values, rescaled, to_scores
 from st_spark.topk.settings import DEFAULTS, Settings
 from st_spark.topk.unique_rows import UniqueRows, unique_rows
 
@@ -22,7 +26,6 @@ def top_k(
     *,
     threshold: float | None = None,
     self_index: Places | None = None,
-    row_thresholds: Scores | None = None,
     settings: Settings = DEFAULTS,
 ) -> Pairs:
     """Find the k best right rows of each left row.
@@ -34,22 +37,15 @@ def top_k(
         score: One of "cosine", "dot" and "euclidean".
         threshold: Return only pairs with at least this score.
         self_index: [n] row number in `right` of the same row, or -1: a row is no neighbour of itself.
-        row_thresholds: [n] lowest score that is wanted of each row.
         settings: See Settings.
     """
     left, right, unit = rescaled(left, right, score)
-    lowest = np.full(len(left), -np.inf if threshold is None else threshold) * unit
-    lowest = lowest if row_thresholds is None else np.maximum(lowest, row_thresholds * unit)
+    lowest = -np.inf if threshold is None else threshold * unit
     rows, columns = unique_rows(left), unique_rows(right)
     wanted = k + (self_index is not None)
-    of_groups = np.minimum.reduceat(lowest[rows.group_rows], rows.starts[:-1]) if len(left) else lowest
-    thresholds = to_values(minus_rounding(of_groups), score)
-    pairs, _ = _best(rows.of(left), columns.of(right), wanted, score, thresholds, settings)
-    pairs = _expanded(pairs, rows, columns, score, wanted)
-    good = pairs.score >= lowest[pairs.left]
-    if self_index is not None:
-        good &= pairs.right != self_index[pairs.left]
-    return _finished(pairs.take(np.flatnonzero(good)), k, unit)
+    thresholds = lowest_values(lowest, len(rows.representatives), score)
+    pairs, _ = _best(Query(rows.of(left), columns.of(right), wanted, score, thresholds, settings), wanted)
+    return finished(expanded(pairs, rows, columns, score, wanted), k, unit, lowest, self_index)
 
 
 def top_k_both(
@@ -61,11 +57,11 @@ def top_k_both(
     """
     left, right, unit = rescaled(left, right, score)
     rows, columns = unique_rows(left), unique_rows(right)
-    nothing = np.full(len(rows.representatives), -np.inf)
-    forward, backward = _best(rows.of(left), columns.of(right), k, score, nothing, settings, both=True)
+    thresholds = np.full(len(rows.representatives), -np.inf)
+    forward, backward = _best(Query(rows.of(left), columns.of(right), k, score, thresholds, settings, both=True), k)
     return (
-        _finished(_expanded(forward, rows, columns, score, k), k, unit),
-        _finished(_expanded(backward, columns, rows, score, k), k, unit),
+        finished(expanded(forward, rows, columns, score, k), k, unit),
+        finished(expanded(backward, columns, rows, score, k), k, unit),
     )
 
 
@@ -92,57 +88,79 @@ def above_by_parts(
     """Do the same as above() without holding all pairs in memory: some pairs at a time, unsorted."""
     left, right, unit = rescaled(left, right, score)
     rows, columns = unique_rows(left), unique_rows(right)
-    for found in _above(rows.of(left), columns.of(right), threshold * unit, score, self_join, settings):
-        pairs = _expanded(found, rows, columns, score, None)
+    if not len(left) or not len(right):
+        return
+    thresholds = lowest_values(threshold * unit, len(rows.representatives), score)
+    query = Query(rows.of(left), columns.of(right), None, score, thresholds, settings, self_join=self_join)
+    for found in collect_above(_scans(query), query):
+        pairs = expanded(found, rows, columns, score, None)
         pairs = pairs.take(np.flatnonzero(pairs.score >= threshold * unit))
         pairs = _once(pairs) if self_join else pairs
         yield Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 
-def _best(
-    left: Matrix, right: Matrix, k: int, score: str, thresholds: Scores, settings: Settings, *, both: bool = False
-) -> tuple[Pairs, Pairs]:
-    """Find the k best columns of different rows and, if asked, rows of columns; unsorted, with values."""
+def _best(query: Query, k: int) -> tuple[Pairs, Pairs]:
+    """Find the k best columns of each row and, if asked, the k best rows of each column; unsorted, with values."""
+    left, right, nothing = query.left, query.right, Pairs.concat([])
     if not len(left) or not len(right):
-        return Pairs.concat([]), Pairs.concat([])
-    clusters = cluster_scan.find_clusters(left, right, k, score, thresholds, settings)
+        return nothing, nothing
+    scans = iter(_scans(query))
+    if not query.both:
+        return collect(scans, query), nothing
+    first = next(scans)
+    mapping = RowMapping(query.rescore, first.tiles.right.order, np.arange(len(left)), swapped=True)
+    column_topk = TopKCollector(k, np.full(len(right), -np.inf), mapping, query.settings.max_held)
+    forward = collect(chain([first], scans), query, column_topk)
+    backward = [column_topk.result()]
+    left_out = mapping.rows[np.isposinf(column_topk.thresholds)]
+    if len(left_out):
+        swapped = Query(right[left_out], left, k, query.score, np.full(len(left_out), -np.inf), query.settings)
+        pairs = collect(full_scans(swapped), swapped)
+        backward.append(Pairs(left_out[pairs.left], pairs.right, pairs.score))
+    return forward, Pairs.concat(backward)
+
+
+def _scans(query: Query) -> Iterable[Scan]:
+    """Choose how to search."""
+    clusters = find_clusters(query)
     if clusters is None:
-        return full_scan.top_k(left, right, k, score, thresholds, settings, both=both)
-    return cluster_scan.top_k(clusters, left, k, thresholds, settings, both=both)
+        return full_scans(query)
+    rows = query.settings.cluster_rows
+    parts = chunks(len(query.left), rows if query.k is not None else max(rows // 8, 1))
+    return (ClusterScan(clusters, query, part) for part in parts)
 
 
-def _above(
-    left: Matrix, right: Matrix, threshold: float, score: str, self_join: bool, settings: Settings
-) -> Iterator[Pairs]:
-    """Find all pairs of different rows that may reach a score; in a self join one of (a, b) and (b, a)."""
-    if not len(left) or not len(right):
-        return
-    thresholds = to_values(minus_rounding(np.full(len(left), threshold)), score)
-    lowest = float(thresholds[0])
-    clusters = cluster_scan.find_clusters(left, right, None, score, thresholds, settings)
-    if clusters is None:
-        yield from full_scan.above(left, right, lowest, score, settings, self_join=self_join)
-        return
-    yield from cluster_scan.above(clusters, left, lowest, settings, self_join=self_join)
+def expanded(pairs: Pairs, rows: UniqueRows | None, columns: UniqueRows, score: str, limit: int | None) -> Pairs:
+    """Turn pairs of groups of equal rows, with values, into pairs of rows with scores, at most `limit` of each row.
 
-
-def _expanded(pairs: Pairs, rows: UniqueRows, columns: UniqueRows, score: str, limit: int | None) -> Pairs:
-    """Turn pairs of groups of equal rows, with values, into pairs of rows with scores, at most `limit` of each row."""
+    `rows` is None for left rows that are not grouped.
+    """
     pairs = Pairs(pairs.left, pairs.right, to_scores(pairs.score, score))
     if not columns.all_differ:
         which, right = columns.expand(pairs.right, limit)
         pairs = Pairs(pairs.left[which], right, pairs.score[which])
         if limit is not None:
             pairs = pairs.sorted().first(limit)
-    if not rows.all_differ:
+    if rows is not None and not rows.all_differ:
         which, left = rows.expand(pairs.left)
         pairs = Pairs(left, pairs.right[which], pairs.score[which])
     return pairs
 
 
-def _finished(pairs: Pairs, k: int, unit: float) -> Pairs:
-    """Return the k best pairs of each row in order, with scores of the rows as they were given."""
-    pairs = pairs.sorted().first(k)
+def finished(pairs: Pairs, k: int, unit: float, lowest: float = -np.inf, self_index: Places | None = None) -> Pairs:
+    """Return the k best pairs of each row in order, with scores of the rows as they were given.
+
+    Args:
+        pairs: At least the k best pairs of each row.
+        k: How many.
+        unit: The factor of the scores; see scores.rescaled().
+        lowest: Lowest score that is wanted.
+        self_index: [n] row number in the right matrix of the same row, or -1.
+    """
+    good = pairs.score >= lowest
+    if self_index is not None:
+        good &= pairs.right != self_index[pairs.left]
+    pairs = pairs.take(np.flatnonzero(good)).sorted().first(k)
     return Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 

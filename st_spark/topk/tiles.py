@@ -134,10 +134,9 @@ class Tiles:
         for (topk, own, others, _), each in zip(searches, found, strict=True):
             topk.add(Candidates(own[each.rows], others[each.columns], each.lower, each.upper))
 
-    def reaching(self, rows: Part, columns: slice, threshold: float) -> Candidates:
-        """Find the pairs of a tile whose value may reach a threshold, counted from the first row and column."""
+    def reaching(self, rows: Part, columns: slice, thresholds: Scores) -> Candidates:
+        """Find the pairs of a tile whose value may reach the threshold of their row, counted from the first ones."""
         tile = self.quantized(rows, columns)
-        thresholds = np.full(_count(rows), threshold)
         found = tile.reaching(thresholds)
         return self.float32(rows, columns).reaching(thresholds) if tile.too_many(found, 0) else found
 

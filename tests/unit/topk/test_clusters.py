@@ -1,7 +1,6 @@
 """Cluster pruning skips only clusters in which no product is high enough."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.topk import full_scan
 from st_spark.topk.cluster_scan import ClusterScan, estimated_share, find_clusters
 from st_spark.topk.clusters import Clusters, inverse_norms
+from st_spark.topk.full_scan import FullScan, full_scans
 from st_spark.topk.kmeans import spread_centroids
-from st_spark.topk.pairs import Pairs
 from st_spark.topk.quantized import quantize
-from st_spark.topk.scores import Matrix, Rescorer, rescaled, unit_factors
+from st_spark.topk.scan import Query
+from st_spark.topk.scores import Matrix, rescaled, unit_factors
 from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
 from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vectors
@@ -38,7 +37,7 @@ def clustered(count: int, seed: int, noise: float = 0.2) -> Matrix:
 @pytest.mark.parametrize("score", ["cosine", "dot"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_top_k_by_clusters_matches_float64(score: str, kind: str) -> None:
-    left, right = vectors(kind, 120, 24, 1), vectors(kind, 900, 24, 2)
+    left, right = vectors(kind, 80, 24, 1), vectors(kind, 500, 24, 2)
     values = scores(left, right, score)
     for form in ("int8", "float32"):
         assert triples(top_k(left, right, 10, score, settings=always(form))) == best_of(values, 10)
@@ -130,41 +129,38 @@ def test_a_cluster_is_searched_if_only_a_column_wants_the_row() -> None:
 def test_clusters_leave_few_pairs_and_are_not_used_for_noise() -> None:
     sizes = Settings(min_pairs=100)
     left, right = clustered(300, 2), clustered(9000, 3)
-    nothing = np.full(300, -np.inf)
-    clusters = find_clusters(left, right, 10, "cosine", nothing, sizes)
+    query = Query(left, right, 10, "cosine", np.full(300, -np.inf), sizes)
+    clusters = find_clusters(query)
     assert clusters is not None
-    assert ClusterScan(clusters, Rescorer(left, right, "cosine"), slice(0, 300), 10, nothing, sizes).share() < 0.05
+    assert ClusterScan(clusters, query, slice(0, 300)).share(query) < 0.05
     found = top_k(left, right, 10, "cosine", settings=sizes)
     assert triples(found.take(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
-    noise = clustered(300, 2, 10), clustered(9000, 3, 10)
-    assert find_clusters(*noise, 10, "cosine", nothing, sizes) is None
+    noise = replace(query, left=clustered(300, 2, 10), right=clustered(9000, 3, 10))
+    assert find_clusters(noise) is None
     # The sample says so: no clusters are built to find out.
-    assert estimated_share(noise[0][:256], noise[1], 10, "cosine", nothing[:256])[0] > sizes.max_estimate
+    assert estimated_share(noise)[0] > sizes.max_estimate
 
 
 def test_a_high_threshold_leaves_few_pairs() -> None:
     sizes = Settings(min_pairs=100)
     left, right = clustered(300, 2, 0.7), clustered(9000, 3, 0.7)
-    thresholds = np.full(300, 0.95)
-    clusters = find_clusters(left, right, None, "cosine", thresholds, sizes)
+    query = Query(left, right, None, "cosine", np.full(300, 0.95), sizes)
+    clusters = find_clusters(query)
     assert clusters is not None
-    rescore = Rescorer(left, right, "cosine")
-    assert ClusterScan(clusters, rescore, slice(0, 300), None, thresholds, sizes).share() < 0.025
+    assert ClusterScan(clusters, query, slice(0, 300)).share(query) < 0.025
 
 
 def test_both_directions_scan_few_columns_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns without a row in their cluster could match any row."""
-    scanned = 0
-    full = full_scan.top_k
+    scanned = []
 
-    def counted(left: Matrix, *others: Any) -> tuple[Pairs, Pairs]:
-        nonlocal scanned
-        scanned += len(left)
-        return full(left, *others)
+    def counted(query: Query) -> list[FullScan]:
+        scanned.append(len(query.left))
+        return full_scans(query)
 
-    monkeypatch.setattr(full_scan, "top_k", counted)
+    monkeypatch.setattr("st_spark.topk.search.full_scans", counted)
     left, right = clustered(400, 2), clustered(1000, 3)
     values = scores(left, right, "cosine")
     forward, backward = top_k_both(left, right, 1, "cosine", settings=replace(always(), cluster_rows=400))
     assert (triples(forward), triples(backward)) == (best_of(values, 1), best_of(values.T.copy(), 1))
-    assert 0 < scanned < 200
+    assert 0 < sum(scanned) < 200

@@ -20,13 +20,15 @@ def random_rows(n: int, d: int, seed: int = 0) -> Matrix:
 
 @given(st.integers(1, 30), st.integers(1, 900), st.integers(1, 12), st.integers(0, 50), st.booleans())
 @settings(max_examples=60)
-def test_the_best_columns_are_those_of_a_stable_sort(n: int, c: int, count: int, seed: int, whole: bool) -> None:
+def test_the_best_columns_have_the_largest_values_in_order(n: int, c: int, count: int, seed: int, whole: bool) -> None:
     random = np.random.default_rng(seed)
     tile = random.integers(-9, 9, (n, c)).astype(np.int32) if whole else random_rows(n, c, seed)
     count = min(count, c)
-    np.testing.assert_array_equal(
-        best_columns(torch.from_numpy(tile), count), np.argsort(-tile, axis=1, kind="stable")[:, :count]
-    )
+    found = best_columns(tile, count)
+    values = np.take_along_axis(tile, found, axis=1)
+    np.testing.assert_array_equal(values, -np.sort(-tile, axis=1)[:, :count])
+    rising = (np.diff(values, axis=1) < 0) | (np.diff(found, axis=1) > 0)  # equal values in the order of columns
+    assert rising.all()
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -56,15 +58,6 @@ def test_a_row_has_the_same_lists_in_any_batch_and_format(score: str) -> None:
     slow = CoarseQuantizer(travelled.centroids, score, torch.float32)
     np.testing.assert_array_equal(slow.assign(rows), assigned)
     np.testing.assert_array_equal(slow.probe(rows, 7), probes)
-
-
-@pytest.mark.parametrize("score", SCORES)
-def test_padding_is_never_a_list(score: str) -> None:
-    """Groups of centroids are padded with some that are infinitely far."""
-    half = 1000 * random_rows(150, 8)
-    far = CoarseQuantizer(np.concatenate((half, -half)), score)  # around the rows
-    rows = 1e-3 * random_rows(50, 8, 1)
-    assert max(far.assign(rows).max(), far.probe(rows, 5).max()) < 300
 
 
 def test_all_lists_are_probed_if_so_many_are_asked_for() -> None:

@@ -41,6 +41,13 @@ def test_centroids_are_much_nearer_than_random_rows() -> None:
     assert spread(rows, list_centroids(rows, 80, "euclidean")) < 0.2 * spread(rows, rows[:80])
 
 
+def test_centroids_that_follow_each_other_are_near_each_other() -> None:
+    """Partitions of inverted lists rely on it."""
+    centroids = list_centroids(clustered(4000, 8)[0], 64, "euclidean")
+    distances = np.linalg.norm(centroids[:, None] - centroids, axis=2)
+    assert np.diagonal(distances, 1).mean() < 0.6 * distances.mean()
+
+
 def test_a_sample_of_few_different_rows_gives_centroids_all_the_same() -> None:
     rows = np.repeat(clustered(3, 3)[0], 100, axis=0)
     found = list_centroids(rows, 10, "euclidean")

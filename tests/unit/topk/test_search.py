@@ -28,7 +28,7 @@ def test_top_k_matches_float64_in_every_format(score: str, kind: str) -> None:
         assert triples(top_k(left, right, 10, score, settings=Settings(dtype=dtype))) == expected, dtype
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: int, kind: str, score: str) -> None:
     """Also for empty sides, more wanted than there are, and one dimension, where all cosines tie."""
@@ -42,15 +42,15 @@ def test_top_k_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: in
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_top_k_both_matches_float64_in_every_format(score: str, kind: str) -> None:
-    left, right = vectors(kind, 650, 24, 13), vectors(kind, 900, 24, 14)
+    left, right = vectors(kind, 300, 24, 13), vectors(kind, 500, 24, 14)
     values = scores(left, right, score)
-    expected = best_of(values, 4), best_of(values.T.copy(), 4)
+    expected = best_of(values, 2), best_of(values.T.copy(), 2)
     for dtype in FORMATS:
-        forward, backward = top_k_both(left, right, 4, score, settings=Settings(dtype=dtype))
+        forward, backward = top_k_both(left, right, 2, score, settings=Settings(dtype=dtype))
         assert (triples(forward), triples(backward)) == expected, dtype
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_both_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: int, kind: str, score: str) -> None:
     n, m, width = shape
@@ -148,14 +148,6 @@ def test_rows_sorted_from_worst_to_best_are_no_problem() -> None:
     right = np.linspace(1, 0, 6000)[:, None] * [[1.0, 0.0]] + [[0.0, 1.0]]
     left = np.array([[0.0, 1.0]])
     assert top_k(left, right, 5, "cosine").right.tolist() == [5999, 5998, 5997, 5996, 5995]
-
-
-def test_top_k_keeps_the_threshold_of_each_row() -> None:
-    left, right = vectors("normal", 40, 8, 11), vectors("normal", 90, 8, 12)
-    lowest = np.sort(scores(left, right, "cosine"), axis=1)[:, -4]
-    found = top_k(left, right, 10, "cosine", row_thresholds=lowest)
-    assert triples(found) == [t for t in best(left, right, 10, "cosine") if t[2] >= lowest[t[0]]]
-    assert np.bincount(found.left).tolist() == [4] * 40
 
 
 def test_a_vector_has_a_cosine_of_exactly_one_with_itself() -> None:

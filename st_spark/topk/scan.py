@@ -1,0 +1,108 @@
+"""One loop for all searches: scans choose the tiles, and the pairs in them are collected."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from st_spark.topk.candidates import RowMapping, TopKCollector
+from st_spark.topk.pairs import Pairs
+from st_spark.topk.scores import Matrix, Places, Rescorer, Scores
+from st_spark.topk.settings import Settings
+from st_spark.topk.tiles import Part, Tiles
+
+# Some rows and columns of the tiles, and the places of these rows in the scan.
+Search = tuple[Part, slice, Places]
+# Pairs above a threshold are passed on when there are this many.
+_PAIRS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to search.
+
+    Attributes:
+        left: [n, d] rows, not empty.
+        right: [m, d] columns, all different, not empty.
+        k: How many columns are wanted of each row; None for all.
+        score: One of "cosine", "dot" and "euclidean".
+        thresholds: [n] lowest value that is wanted of a row; see scores.to_values().
+        settings: See Settings.
+        both: Whether the k best rows of each column are wanted, too.
+        self_join: Whether both sides are the same rows, and one of (a, b) and (b, a) is enough.
+    """
+
+    left: Matrix
+    right: Matrix
+    k: int | None
+    score: str
+    thresholds: Scores
+    settings: Settings
+    both: bool = False
+    self_join: bool = False
+
+    @cached_property
+    def rescore(self) -> Rescorer:
+        """Computes exact values of pairs."""
+        return Rescorer(self.left, self.right, self.score)
+
+
+class Scan(Protocol):
+    """Compares some rows with all columns, except for those that cannot match.
+
+    Attributes:
+        tiles: Multiplies rows and columns.
+        numbers: [rows] the left row of each row of the scan.
+        both_ways: Whether a self join finds a pair twice, as (a, b) and (b, a).
+    """
+
+    tiles: Tiles
+    numbers: Places
+    both_ways: bool
+
+    def searches(self, topk: TopKCollector, column_topk: TopKCollector | None) -> Iterator[Search]:
+        """Yield what to search. Each search may raise the thresholds before the next one is chosen."""
+
+
+def collect(scans: Iterable[Scan], query: Query, column_topk: TopKCollector | None = None) -> Pairs:
+    """Return the k best pairs of each row and all that tie with the last one; unsorted, with exact values.
+
+    `column_topk` collects the best rows of all columns, if they are wanted, too.
+    """
+    found = []
+    for scan in scans:
+        topk = row_topk(scan, query)
+        for rows, columns, places in scan.searches(topk, column_topk):
+            scan.tiles.collect(rows, columns, topk, places, column_topk)
+        found.append(topk.result())
+    return Pairs.concat(found)
+
+
+def collect_above(scans: Iterable[Scan], query: Query) -> Iterator[Pairs]:
+    """Yield all pairs that may reach the threshold of their row, some at a time, unsorted, with exact values."""
+    for scan in scans:
+        topk, parts, held = row_topk(scan, query), [], 0
+        for rows, columns, places in scan.searches(topk, None):
+            found = scan.tiles.reaching(rows, columns, topk.thresholds[places])
+            left, right = scan.numbers[places[found.rows]], topk.mapping.columns[columns][found.columns]
+            once = left <= right if query.self_join and scan.both_ways else slice(None)
+            parts.append((left[once], right[once]))
+            held += len(found.rows)
+            if held > _PAIRS:
+                yield _rescored(parts, query)
+                parts, held = [], 0
+        yield _rescored(parts, query)
+
+
+def row_topk(scan: Scan, query: Query) -> TopKCollector:
+    """Return the collector for the rows of a scan."""
+    mapping = RowMapping(query.rescore, scan.numbers, scan.tiles.right.order)
+    return TopKCollector(query.k or 1, query.thresholds[scan.numbers], mapping, query.settings.max_held)
+
+
+def _rescored(parts: list[tuple[Places, Places]], query: Query) -> Pairs:
+    none = np.empty(0, np.int64)
+    left, right = (np.concatenate(side) for side in zip((none, none), *parts, strict=True))
+    return Pairs(left, right, query.rescore(left, right))
