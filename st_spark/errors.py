@@ -70,12 +70,10 @@ def check_no_secret(name: str, path: str) -> None:
 
 
 def check_text(name: str, value: str, kind: type[StSparkError] = InputError) -> None:
-    """Check that UTF-8 can hold a text; an error with the place of a lone surrogate, half of a character, if not."""
-    if found := re.search("[\ud800-\udfff]", value):
-        raise kind(
-            f"{name} has half of a character, {found[0]!r}, at place {found.start()}.",
-            "write the whole character; on a command line use UTF-8.",
-        )
+    """Check that UTF-8 can store a text; an error with the place of half a surrogate pair if not."""
+    if half := re.search("[\ud800-\udfff]", value):
+        problem = f"{name} has half a surrogate pair, {half[0]!a}, at character {half.start()}."
+        raise kind(problem, "decode it again, as UTF-8, or remove the character.")
 
 
 def check_list(name: str, values: Any) -> tuple[Any, ...]:  # noqa: ANN401  (that is what it checks)

@@ -11,7 +11,7 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 
 from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
-from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.columns import check_columns, check_new_column, quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -76,6 +76,7 @@ class SentenceEncoder(
                 raise InputError(f"The parameter {name!r} is not set.", f"give it: SentenceEncoder({name}=...)")
         column = self.getInputCol()
         check_columns(dataset.schema, "the data", (column,), images=True)
+        check_new_column(dataset, "the data", self.getOutputCol(), "name another outputCol, or drop the column.")
         options = {option: self.getOrDefault(name) for name, option in self._OPTIONS if self.isDefined(name)}
         vectors = encode(quoted_column(column), model=self.getOrDefault("model"), **options)
         return dataset.withColumn(self.getOutputCol(), vectors)

@@ -13,7 +13,7 @@ from st_spark.bitext.prepare import prepare
 from st_spark.bitext.retrieval import PAIR_COLUMNS, REJECTED, SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.retrieval_spark import choose_in_one_task, merge_directions, one_to_one, retrieve
 from st_spark.bitext.text_filters import TextFilters, pair_measures
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_list
 from st_spark.join.inputs import TablePair
 from st_spark.join.options import Request, described
 from st_spark.join.shuffle import ID
@@ -77,9 +77,9 @@ def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, 
 ) -> "DataFrame":
     """Find the rows of two tables that are translations of each other, by the margin of their cosine (as LASER does).
 
-    The inputs are read here to count their rows, and again when the result is used: write or persist them first if
-    their vectors are expensive to compute. Of rows with the same text or the same vector in one table, only the row
-    with the smallest id is mined. Rows without an id or a valid vector are not mined.
+    The inputs are read here to count their rows, and again when the result is used. Vectors that Python computes are
+    kept on the executors' disks; see similarity_join(). Of rows with the same text or the same vector in one table,
+    only the row with the smallest id is mined. Rows without an id or a valid vector are not mined.
 
     Args:
         source: A table with unique ids (integers or strings) and vectors (array<float> or array<double>).
@@ -118,7 +118,9 @@ def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, 
         InputError: An argument or a column is not valid; duplicate ids in a table; vectors of different dimensions.
     """
     rule = Rule(k, margin, retrieval, candidates, threshold)
-    spoken = languages or (None, None)
+    spoken = (None, None) if languages is None else check_list("languages", languages)
+    if len(spoken) != 2:
+        raise InputError(f"{len(spoken)} languages are given.", "give two: of the source and of the target.")
     one = Corpus(source, source_id, source_vector, source_text, language_column, spoken[0])
     other = Corpus(target, target_id, target_vector, target_text, language_column, spoken[1])
     return mine(

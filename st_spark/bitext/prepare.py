@@ -21,7 +21,10 @@ _NORMALIZED, _REASON = "_normalized_text", "_reason"
 
 
 def prepare(
-    sides: TablePair, filters: TextFilters, languages: Sequence[str | None] = (None, None)
+    sides: TablePair,
+    filters: TextFilters,
+    languages: Sequence[str | None] = (None, None),
+    names: tuple[str, str] = ("the source table", "the target table"),
 ) -> tuple[TablePair, InputStats]:
     """Count the rows, and drop rows that cannot be mined. Spark reads the inputs here.
 
@@ -29,6 +32,7 @@ def prepare(
         sides: The rows; TEXT and LANGUAGE are optional.
         filters: Which texts to drop.
         languages: Languages of the source and of the target, if there is LANGUAGE.
+        names: Names of the tables in errors.
 
     Returns:
         The rows to mine, with TEXT if there is TEXT; and counts of the inputs, with the dropped rows by reason.
@@ -41,7 +45,7 @@ def prepare(
     no_reason = sf.lit(None).cast("string")
     reasons = [filters.reason(language) if with_texts else no_reason for language in languages]
     text = normalized_text() if with_texts else None
-    stats = collect_stats(sides, "cosine", ("source", "target"), reasons=reasons, text=text, copies=True)
+    stats = collect_stats(sides, "cosine", names, reasons=reasons, text=text, copies=True)
     left, right = (table.where(reason.isNull()) for table, reason in zip(tables, reasons, strict=True))
     ready = replace(sides, left=left, right=right).joinable()
     assert stats.right is not None

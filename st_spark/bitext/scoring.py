@@ -21,19 +21,19 @@ from st_spark.bitext.retrieval_spark import (
     rank_neighbours,
 )
 from st_spark.bitext.text_filters import TextFilters
-from st_spark.errors import InputError
 from st_spark.join.exact_copies import VECTOR_HASH, hash_vectors
 from st_spark.join.inputs import TablePair, select_columns
 from st_spark.join.options import Request
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.tasks.vector_column import read_vectors, score_column
-from st_spark.tables.columns import quoted_column
+from st_spark.spark.hold import hold
+from st_spark.tables.columns import check_new_column, quoted_column
 from st_spark.topk.scores import exact_scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_PAIR, _FIRST, _OTHER = "_pair", "_first", "_other_vector"
+_FIRST, _OTHER = "_first", "_other_vector"
 
 
 def score_pairs(
@@ -50,7 +50,8 @@ def score_pairs(
     """Score aligned pairs by their margin, against all rows of both sides; see mine_bitext().
 
     Args:
-        pairs: One row per pair, with a unique id and the vectors of both texts. It is read several times.
+        pairs: One row per pair, with a unique id and the vectors of both texts. Vectors that Python
+            computes are kept on the executors' disks; see similarity_join().
         k: Neighbours of each row that the margin compares with; equal vectors count as one neighbour.
         margin: "absolute", "distance" or "ratio".
         id: Id column.
@@ -68,19 +69,18 @@ def score_pairs(
     """
     Rule(k, margin, threshold=float("-inf"))
     Request(method=method)
-    taken = {SCORE, COSINE} & set(pairs.columns)
-    if taken:
-        raise InputError(f"The pairs already have columns {', '.join(sorted(taken))}.", "rename them first.")
-    left, right = (
-        select_columns(pairs, "the table of pairs", id, vector, ()) for vector in (source_vector, target_vector)
-    )
+    where = "the table of pairs"
+    for name in (SCORE, COSINE):
+        check_new_column(pairs, where, name, "rename it first.")
+    pairs = hold(pairs, where)
+    left, right = (select_columns(pairs, where, id, vector, ()) for vector in (source_vector, target_vector))
     sides = TablePair(left, right, ())
-    kept, stats = prepare(sides, TextFilters())
+    kept, stats = prepare(sides, TextFilters(), names=(where, where))
     nearest, _, _ = find_nearest(kept, stats, k, method, recall)
     means = _means(sides, rank_neighbours(nearest, k), stats.dimension)
     scored = _cosines(sides, stats.dimension).join(means, ID, "left").withColumn(SCORE, margin_column(margin))
-    scored = scored.select(sf.col(ID).alias(_PAIR), sf.nanvl(SCORE, sf.lit(None).cast("double")).alias(SCORE), COSINE)
-    return pairs.join(scored, quoted_column(id) == sf.col(_PAIR), "left").drop(_PAIR)
+    scored = scored.select(sf.col(ID).alias(id), sf.nanvl(SCORE, sf.lit(None).cast("double")).alias(SCORE), COSINE)
+    return pairs.join(scored, id, "left").select(*map(quoted_column, pairs.columns), SCORE, COSINE)
 
 
 def _means(sides: TablePair, nearest: "DataFrame", dimension: int) -> "DataFrame":

@@ -7,6 +7,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.bitext.corpus import LANGUAGE, TEXT
 from st_spark.errors import InputError
+from st_spark.tables.columns import SPACES
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -56,8 +57,8 @@ class TextFilters:
         Args:
             language: The language that LANGUAGE must have; None if there is no such column.
         """
-        text, without_spaces = sf.col(TEXT), sf.regexp_replace(TEXT, r"\s+", "")
-        chars = sf.char_length(sf.trim(text))
+        text, without_spaces = sf.col(TEXT), sf.regexp_replace(TEXT, SPACES, "")
+        chars = sf.char_length(sf.regexp_replace(text, f"{SPACES}$|^{SPACES}", ""))
         symbols = sf.char_length(sf.regexp_replace(text, _NOT_SYMBOLS, ""))
         why = sf.when(text.isNull(), "no text")
         if language is not None:
@@ -86,7 +87,7 @@ class TextFilters:
 
 def normalized_text() -> "Column":
     """Return TEXT with single spaces: equal for texts that differ only in spaces."""
-    return sf.regexp_replace(sf.trim(sf.col(TEXT)), r"\s+", " ")
+    return sf.trim(sf.regexp_replace(TEXT, SPACES, " "))
 
 
 def pair_measures(prefix: str) -> "list[Column]":

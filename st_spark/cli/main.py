@@ -10,7 +10,7 @@ from pathlib import Path
 from st_spark._version import __version__
 from st_spark.cli import doctor, models
 from st_spark.cli.summaries import SUMMARIES
-from st_spark.errors import SpecError, StSparkError
+from st_spark.errors import SpecError, StSparkError, check_no_secret
 from st_spark.jobs import result_file
 from st_spark.specs.base import Job, Parser
 from st_spark.specs.jobs import JOBS
@@ -64,6 +64,8 @@ def _job(kind: type[Job], argv: list[str]) -> int:
     parser.add_argument("--result", help="file for the result as JSON; - for standard output")
     given = parser.parse(argv)
     spec, result = given.pop("spec"), given.pop("result")
+    for name, path in (("spec", spec), ("result", result)):
+        check_no_secret(name, path or "")
     job = kind.from_json(_read_spec(spec), **given) if spec else kind.from_fields(given)
     if result not in (None, "-"):
         result_file.prepare(result)

@@ -13,6 +13,7 @@ _ROW_COUNTS = {
     "empty": "blank",
     "truncated": "truncated",
     "corrupt": "corrupt (skipped)",
+    "undecodable": "with undecodable characters (see --input-encoding)",
     "zero": "zero vectors",
     "nan": "vectors with NaN",
     "unreadable": "unreadable images (no vector)",
@@ -70,7 +71,7 @@ def summary_of_join(result: Result) -> str:
         f"  only the best {result['best_per_row']:,} of each row; {result['expected_pairs']:,} were expected"
         if "best_per_row" in result
         else "",
-        *map(_set_aside, sides),
+        *map(_set_aside_of, sides),
         _place(result["output"]),
     )
 
@@ -85,7 +86,7 @@ def summary_of_dedup(result: Result) -> str:
         f"  a score of {result['threshold']:g} or more; {result['score']}, {result['linkage']}, {result['method']}",
         _recall(result),
         f"  single rows with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
-        f"  set aside: {_counts(source['set_aside'])}" if source["set_aside"] else "",
+        _set_aside(source),
         _place(result["output"]),
     )
 
@@ -99,7 +100,7 @@ def summary_of_mine(result: Result) -> str:
         f"  {result['margin']} margin above {result['threshold']:g}, k {result['k']}, {result['retrieval']} of "
         f"{result['candidates']}, {result['method']}",
         *(_recall(result, direction) for direction in ("forward", "backward")),
-        *map(_set_aside, sides),
+        *map(_set_aside_of, sides),
         f"  rejected pairs: {_counts(result['refused'])}" if result["refused"] else "",
         _place(result["output"]),
         *(f"  file {each}" for each in result.get("files", ())),
@@ -125,8 +126,14 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
 
 
-def _set_aside(side: Result) -> str:
-    return f"  set aside of {side['path']}: {_counts(side['set_aside'])}" if side["set_aside"] else ""
+def _set_aside(side: Result, of: str = "") -> str:
+    undecodable = f"  with undecodable characters{of}: {side.get('undecodable', 0):,} (see --input-encoding)"
+    lines = [f"  set aside{of}: {_counts(side['set_aside'])}"] if side["set_aside"] else []
+    return "\n".join([*lines, *([undecodable] if "undecodable" in side else [])])
+
+
+def _set_aside_of(side: Result) -> str:
+    return _set_aside(side, f" of {side['path']}")
 
 
 def _recall(result: Result, direction: str = "") -> str:

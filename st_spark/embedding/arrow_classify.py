@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from st_spark.embedding.arrow_batches import Columns
 from st_spark.embedding.arrow_encode import VECTOR, Embedder, EncodeOptions, encode_arrays, output_type
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_text
 
 _FIELDS = (pa.field("label", pa.string()), pa.field("score", pa.float32()), pa.field("scores", VECTOR))
 
@@ -37,10 +37,12 @@ class Labels:
         for place, name in enumerate(self.names):
             if not isinstance(name, str):
                 raise InputError(f"Label {name!r} is not a str.", "give each label as a str.")
+            check_text(f"Label {name!r}", name)
             if not name.strip():
                 raise InputError(f"Label {name!r} is blank.", "give each label as a str with a word in it.")
             if name in self.names[:place]:
                 raise InputError(f"Label {name!r} is repeated.", "give each label once.")
+        check_text("The template", self.template)
         if "{}" not in self.template:
             raise InputError(
                 f"The template {self.template!r} has no place for the label.", "write {} there: 'a photo of a {}'."

@@ -11,7 +11,7 @@ from pyspark.sql import functions as sf
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import encoder, prepare
-from st_spark.errors import InputError, check_count
+from st_spark.errors import InputError, check_count, check_list
 from st_spark.spark.cluster import cores
 from st_spark.tables.columns import check_columns, quoted_column, readable
 
@@ -58,7 +58,7 @@ def calibrate(
         ModelError: The model is not found.
     """
     check_count("rows", rows, 2)
-    names = (column,) if isinstance(column, str) else tuple(column)
+    names = check_list("column", column)
     chosen = prepare(model, EncodeOptions(**options), revision, dtype)[1]
     check_columns(df.schema, "the table", names, images=chosen.images)
     function = encoder(df.sparkSession, model, chosen, revision=revision, dtype=dtype)

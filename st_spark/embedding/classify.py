@@ -11,6 +11,7 @@ from st_spark.embedding.arrow_classify import Labels, class_type
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import active_session, prepare
 from st_spark.embedding.send_model import send
+from st_spark.errors import check_list
 
 if TYPE_CHECKING:
     import os
@@ -59,7 +60,7 @@ def classify(
         ModelError: The model is not found.
     """
     options = EncodeOptions(prompt=prompt)
-    chosen = Labels(tuple(labels) if not isinstance(labels, str) else (labels,), template)
+    chosen = Labels(check_list("labels", labels), template)
     function = classifier(
         active_session(),
         model,

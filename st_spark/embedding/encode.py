@@ -10,7 +10,7 @@ from st_spark.choices import DTYPES, RANGED
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions, output_type
 from st_spark.embedding.send_model import send
-from st_spark.errors import InputError, check_choice, check_count
+from st_spark.errors import InputError, check_choice, check_count, check_list
 from st_spark.model import quantization
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.model.inputs import prompts
@@ -74,7 +74,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         InputError: An argument is wrong, or there is no Spark session.
         ModelError: The model is not found. The driver looks for it before any job starts.
     """
-    names = [columns] if isinstance(columns, (str, Column)) else list(columns)
+    names = [columns] if isinstance(columns, Column) else check_list("columns", columns)
     if len(names) not in (1, 2):
         raise InputError(f"encode() got {len(names)} columns.", "give one column, or two: pairs of texts")
     options = EncodeOptions(

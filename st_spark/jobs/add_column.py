@@ -9,10 +9,18 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType, StructType
 
 from st_spark.embedding import model_info, udf
-from st_spark.errors import InputError
 from st_spark.jobs import output_table
 from st_spark.tables import io
-from st_spark.tables.columns import CORRUPT, check_columns, quoted_column, readable
+from st_spark.tables.columns import (
+    CORRUPT,
+    NOT_BLANK,
+    RESERVED,
+    check_columns,
+    check_new_column,
+    quoted_column,
+    readable,
+)
+from st_spark.tables.decoding import checked_count, is_undecodable
 from st_spark.tables.metadata import column_metadata
 from st_spark.tables.row_counts import RowCounts, count_ids, count_rows
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import ClassifyJob, EmbedJob
 
 # A temporary column: the struct that the function returns. It is not written.
-RESULT = "_st_spark_result"
+RESULT = f"{RESERVED}result"
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt")
 
 
@@ -71,10 +79,15 @@ def run(
         model = model_info.describe(spark, job, size.first_tasks)
     counts = Observation("st_spark")
     conditions = {**_conditions(encoded, job), **builder.conditions}
+    if CORRUPT in df.columns:
+        conditions["undecodable"] = is_undecodable(df, df.columns)
     out = _output(_observed(encoded, counts, conditions), job, builder, model)
     output.check_append(out.schema, job.output_column)
     text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
     totals = output.write(out, counts, timings, "encode_and_write", text, size.rows, size.tasks)
+    if CORRUPT in df.columns:
+        path = io.reader_path(spark, job.input)
+        totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
     rows = {"in": totals["in"], "out": totals["in"] - totals["corrupt"]}
     rows |= {name: totals[name] for name in conditions if name != "duplicates"} | id_counts
     return {
@@ -89,12 +102,9 @@ def run(
 
 
 def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
-    df = io.read(spark, job.input, table_format)
+    df = io.read(spark, job.input, table_format, job.input_encoding)
     check_columns(df.schema, job.input, job.text_columns, (job.id_column,) if job.id_column else (), images=True)
-    if job.output_column in df.columns:
-        raise InputError(
-            f"{job.input} has a column {job.output_column!r} already.", "name the new column: --output-column."
-        )
+    check_new_column(df, job.input, job.output_column, "name the new column: --output-column.")
     return df
 
 
@@ -116,7 +126,8 @@ def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str
     null, empty = sf.lit(False), sf.lit(True)
     for name in job.text_columns:
         text, binary = quoted_column(name), isinstance(encoded.schema[name].dataType, BinaryType)
-        null, empty = null | text.isNull(), empty & (sf.length(text if binary else sf.trim(text)) == 0)
+        blank = sf.length(text) == 0 if binary else ~text.rlike(NOT_BLANK)
+        null, empty = null | text.isNull(), empty & blank
     conditions = {
         "null": readable(encoded) & null,
         "empty": readable(encoded) & empty,

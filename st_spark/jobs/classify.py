@@ -12,6 +12,7 @@ from st_spark.jobs import add_column
 from st_spark.jobs.add_column import RESULT, ColumnBuilder
 from st_spark.tables import io
 from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.decoding import REPLACEMENT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,20 +32,27 @@ def run(spark: "SparkSession", job: "ClassifyJob", timings: "Timings") -> dict[s
     names, label_rows = job.label_names, dict[str, int]()
     if job.labels_table is not None:
         with timings("labels", f"Reading {job.labels_table}"):
-            names, label_rows = _read_labels(spark, job.labels_table, job.label_column)
+            names, label_rows = _read_labels(spark, job.labels_table, job.label_column, job.input_encoding)
     labels = Labels(names, job.template)
     result = add_column.run(spark, job, timings, lambda _df, _output: _builder(spark, job, labels))
     return result | {"labels": list(names)} | ({"label_rows": label_rows} if label_rows else {})
 
 
-def _read_labels(spark: "SparkSession", where: str, column: str) -> tuple[tuple[str, ...], dict[str, int]]:
+def _read_labels(
+    spark: "SparkSession", where: str, column: str, encoding: str | None
+) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return the different labels of a table in alphabetical order, and the counts of its rows."""
-    df = io.read(spark, where)
+    df = io.read(spark, where, encoding=encoding)
     check_columns(df.schema, where, (column,))
     values = [row[0] for row in df.select(quoted_column(column)).collect()]
     names = sorted({name for name in values if name is not None})
     if not names:
         raise InputError(f"{where} has no label in its column {column!r}.", "name the column: --label-column.")
+    if lost := [name for name in names if REPLACEMENT in name]:
+        raise InputError(
+            f"{where} has the label {lost[0]!r}, with a character that could not be decoded.",
+            "give the encoding of the file: --input-encoding.",
+        )
     null = values.count(None)
     return tuple(names), {"in": len(values), "null": null, "duplicate": len(values) - null - len(names)}
 

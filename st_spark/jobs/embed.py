@@ -27,8 +27,9 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
 
     Returns:
         rows: counts of rows: in; out; null (no text, so no vector); empty (only spaces); truncated; corrupt (not
-            readable, so not written); zero and nan (vectors of zeros or with NaN); with a model of images unreadable
-            (no image, so no vector); with an id column null_id and duplicate_id;
+            readable, so not written); zero and nan (vectors of zeros or with NaN); of CSV and JSON lines undecodable
+            (with U+FFFD for bytes that are not in the encoding); with a model of images unreadable (no image, so no
+            vector); with an id column null_id and duplicate_id;
         rows_per_second;
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;

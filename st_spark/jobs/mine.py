@@ -126,7 +126,7 @@ def _needs_encoding(
     """Return whether the job encodes the texts of a table: if a model is given, or the table has no vectors."""
     if job.model is not None or column is not None or text is None:
         return job.model is not None
-    schema = io.read(spark, where, table_format).schema
+    schema = io.read(spark, where, table_format, job.input_encoding).schema
     return not any(field.dataType.typeName() == "array" for field in schema.fields)
 
 

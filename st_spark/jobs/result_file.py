@@ -18,7 +18,7 @@ def prepare(path: str) -> None:
 
 
 def write(path: str, result: Mapping[str, Any]) -> None:
-    """Write a result. Readers never see a partial file; on object stores a file appears when it is closed."""
+    """Write a result to a file beside the path, then rename it. Readers never see a partial file."""
     text = json.dumps(result, indent=2, default=str) + "\n"
     if "://" in path:
         _write_by_spark(path, text)
@@ -44,4 +44,7 @@ def _write_by_spark(path: str, text: str) -> None:
         raise InputError(
             f"The result {path} needs a Spark session, and there is none.", "name a local file with --result."
         )
-    files_of(spark).write(path, text)
+    files, partial = files_of(spark), f"{path}.partial"
+    files.write(partial, text)
+    files.delete(path)
+    files.move(partial, path)

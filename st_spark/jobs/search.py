@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import types as st
 
 from st_spark.choices import RANGED
 from st_spark.errors import InputError, ModelError
@@ -16,17 +17,18 @@ from st_spark.tables.columns import quoted_column
 from st_spark.tables.metadata import ranges_from_metadata, vector_column
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import SearchJob
 
 Floats = npt.NDArray[np.float64]
-_SCORE, _ROWS, _NULL, _NAN = (f"_st_spark_{name}" for name in ("score", "rows", "null", "nan"))
-_VECTOR = "_st_spark_vector"
+# A task reads the shown columns, named by their places, and the vector. It returns a score in place of the vector.
+_SCORE, _VECTOR, _ROWS, _NULL, _NAN = "score", "vector", "rows", "null", "nan"
 # Columns of these types are not shown.
-_NESTED = ("array", "map", "struct", "binary")
+_NESTED = (st.ArrayType, st.MapType, st.StructType, st.BinaryType)
+# Values of other types than these, such as intervals and variants, are shown as text: Arrow cannot sort them.
+_SORTED = (st.StringType, st.NumericType, st.BooleanType, st.DateType, st.TimestampType, st.TimestampNTZType)
 
 
 def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str, Any]:
@@ -73,14 +75,10 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
     }
 
 
-def check_vectors(schema: "StructType", where: str, column: str, *, integers: bool = False) -> None:
+def check_vectors(schema: st.StructType, where: str, column: str, *, integers: bool = False) -> None:
     """Check that a column holds vectors of floats, or of integers; InputError if not."""
-    from pyspark.sql.types import ArrayType, FractionalType, IntegralType
-
-    kind = schema[column].dataType
-    if not isinstance(kind, ArrayType) or not isinstance(
-        kind.elementType, IntegralType if integers else FractionalType
-    ):
+    kind, element = schema[column].dataType, st.IntegralType if integers else st.FractionalType
+    if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, element):
         raise InputError(f"In {where} the column {column!r} holds {kind.simpleString()}, not vectors.", "name another.")
 
 
@@ -135,28 +133,33 @@ def top_k(
     Returns:
         (score, values of the columns that are not nested) for each row, best first, and the counts in, null and nan.
     """
-    from pyspark.sql.types import DoubleType, LongType, StructField, StructType
-
-    plain = [field for field in df.schema.fields if field.dataType.typeName() not in _NESTED]
-    numbers = [StructField(_SCORE, DoubleType()), *(StructField(name, LongType()) for name in (_ROWS, _NULL, _NAN))]
-    schema = StructType([*(StructField(field.name, field.dataType) for field in plain), *numbers])
-    columns = [quoted_column(field.name) for field in plain]
-    picked = df.select(*columns, quoted_column(column).cast("array<float>").alias(_VECTOR))
-    order = [field.name for field in plain if field.name == id_column] or [field.name for field in plain]
+    fields = [field for field in df.schema.fields if not isinstance(field.dataType, _NESTED)]
+    names = [field.name for field in fields]
+    shown = [_shown(field).alias(str(place)) for place, field in enumerate(fields)]
+    picked = df.select(*shown, quoted_column(column).cast("array<float>").alias(_VECTOR))
+    kinds = {field.name: field.dataType for field in picked.schema.fields[:-1]}
+    kinds |= {_SCORE: st.DoubleType(), _ROWS: st.LongType(), _NULL: st.LongType(), _NAN: st.LongType()}
+    schema = st.StructType([st.StructField(name, kind) for name, kind in kinds.items()])
+    order = [names.index(id_column)] if id_column in names else list(range(len(names)))
     scorer = _scorer(query, k, similarity, order, form or Form("float32", len(query)))
-    rows = [row.asDict() for row in picked.mapInArrow(scorer, schema).collect()]
+    rows = picked.mapInArrow(scorer, schema).collect()
     counts = {"in": _ROWS, "null": _NULL, "nan": _NAN}
     totals = {name: sum(row[key] or 0 for row in rows) for name, key in counts.items()}
-    hits = [(row[_SCORE], {field.name: row[field.name] for field in plain}) for row in rows if row[_SCORE] is not None]
-    hits.sort(key=lambda hit: (-hit[0], *((hit[1][name] is None, hit[1][name]) for name in order)))
-    return hits[:k], totals
+    hits = [row for row in rows if row[_SCORE] is not None]
+    hits.sort(key=lambda row: (-row[_SCORE], *((row[place] is None, row[place]) for place in order)))
+    return [(row[_SCORE], dict(zip(names, row, strict=False))) for row in hits[:k]], totals
+
+
+def _shown(field: st.StructField) -> "Column":
+    column = quoted_column(field.name)
+    return column if isinstance(field.dataType, _SORTED) else column.cast("string")
 
 
 def _scorer(
-    query: Floats, k: int, similarity: str, order: list[str], form: Form
+    query: Floats, k: int, similarity: str, order: list[int], form: Form
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the function that finds the best k rows of a partition. Its last row has no score, only the counts."""
-    keys = [(_SCORE, "descending"), *((name, "ascending") for name in order)]
+    keys = [(_SCORE, "descending"), *((str(place), "ascending") for place in order)]
 
     def best(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kept: pa.Table | None = None

@@ -5,16 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyspark import StorageLevel
 from pyspark.sql import functions as sf
 
 from st_spark.choices import SCORES
 from st_spark.embedding import model_info
 from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
+from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
 from st_spark.tables import io
-from st_spark.tables.columns import CORRUPT, check_columns, quoted_column, readable
+from st_spark.tables.columns import CORRUPT, RESERVED, check_columns, quoted_column, readable
+from st_spark.tables.decoding import checked_count, is_undecodable
 from st_spark.tables.metadata import vector_column
 from st_spark.tables.row_counts import count_rows
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from st_spark.join.input_stats import TableStats
     from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
 
-_VECTOR = "_st_spark_vector"
+_VECTOR = f"{RESERVED}vector"
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity")
 
 
@@ -39,6 +40,7 @@ class VectorTable:
         vector: Name of the vector column.
         metadata: How the vectors were made: model, content, similarity and others; {} if unknown.
         corrupt: Number of rows that could not be read, of CSV or JSON lines.
+        undecodable: Number of other rows with a character that could not be decoded.
     """
 
     where: str
@@ -46,6 +48,7 @@ class VectorTable:
     vector: str
     metadata: dict[str, Any]
     corrupt: int
+    undecodable: int
 
     def score(self, chosen: str | None) -> str:
         """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine."""
@@ -58,10 +61,11 @@ class VectorTable:
         return score
 
     def describe(self, stats: "TableStats") -> dict[str, Any]:
-        """Return what a job's result says of the table: path, rows, kept (joined rows), set_aside and dimension."""
+        """Return what a job's result says of the table: path, rows, kept (joined rows), set_aside, dimension."""
         set_aside = stats.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
         rows = {"rows": stats.rows + self.corrupt, "kept": stats.kept, "set_aside": set_aside}
-        return {"path": self.where, **rows, "dimension": stats.dimension}
+        undecodable = {"undecodable": self.undecodable} if self.undecodable else {}
+        return {"path": self.where, **rows, **undecodable, "dimension": stats.dimension}
 
     @property
     def model(self) -> dict[str, Any] | None:
@@ -107,26 +111,34 @@ def open_vectors(
         text: The text column to encode; None if the table has vectors.
     """
     with timings("read", f"Reading {where}"):
-        df = whole = io.read(spark, where, table_format)
-        corrupt = 0
-        if CORRUPT in df.columns:
-            # Spark cannot read CORRUPT alone, so another column is counted too.
-            corrupt = df.agg(sf.count(quoted_column(CORRUPT)), sf.count(quoted_column(df.columns[0]))).collect()[0][0]
-            df = df.where(readable(df)).drop(CORRUPT)
+        df = whole = io.read(spark, where, table_format, job.input_encoding)
         check_columns(df.schema, where, (text,) if text else (), names)
+        counts = _count_bad_rows(df, where, [*names, *([text] if text else [])], job.input_encoding)
+        df = df.where(readable(df)).drop(CORRUPT)
     if text is None:
         vector, metadata = vector_column(df.schema, where, column)
-        yield VectorTable(where, df, vector, metadata, corrupt)
+        with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as rows:
+            yield VectorTable(where, rows, vector, metadata, **counts)
         return
     with timings("load", f"Loading {job.model}"):
         size = count_rows(whole)
         model = model_info.describe(spark, job, size.first_tasks)
-    with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
         vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, prompt=job.prompt)
-        rows = size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))
-        rows = rows.persist(StorageLevel.DISK_ONLY)
-        rows.select(sf.count(_VECTOR)).collect()
-    try:
-        yield VectorTable(where, rows, _VECTOR, {**model, "model": model["name"]}, corrupt)
-    finally:
-        rows.unpersist()
+    with held(size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))) as rows:
+        with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
+            rows.select(sf.count(_VECTOR)).collect()
+        yield VectorTable(where, rows, _VECTOR, {**model, "model": model["name"]}, **counts)
+
+
+def _count_bad_rows(df: "DataFrame", where: str, names: Sequence[str], encoding: str | None) -> dict[str, int]:
+    """Count the corrupt and the undecodable rows of CSV and JSON lines; none for other formats."""
+    if CORRUPT not in df.columns:
+        return {"corrupt": 0, "undecodable": 0}
+    # Spark cannot read CORRUPT alone, so another column is counted too.
+    counted = df.agg(
+        sf.count(quoted_column(CORRUPT)),
+        sf.count_if(is_undecodable(df, names)),
+        sf.count(quoted_column(df.columns[0])),
+    ).collect()[0]
+    path = io.reader_path(df.sparkSession, where)
+    return {"corrupt": counted[0], "undecodable": checked_count(df.sparkSession, path, encoding, counted[1])}

@@ -81,7 +81,7 @@ class InputStats:
 def collect_stats(
     tables: "TablePair",
     score: str,
-    names: tuple[str, str] = ("left", "right"),
+    names: tuple[str, str] = ("the left table", "the right table"),
     *,
     reasons: Sequence[Column] | None = None,
     text: Column | None = None,
@@ -185,13 +185,13 @@ def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
     return TableStats(counts.total(), dict(sorted(set_aside.items())), max(dimension, 0), may_have_copies)
 
 
-def _check_duplicates(df: DataFrame, table: str) -> None:
+def _check_duplicates(df: DataFrame, where: str) -> None:
     counted = df.where(sf.col(ID).isNotNull()).groupBy(ID).agg(sf.count(sf.lit(1)).alias("rows"))
     ids = [str(row[ID]) for row in counted.where("rows > 1").orderBy(ID).limit(_SHOWN_IDS).collect()]
     if ids:
         more = " and perhaps more" if len(ids) == _SHOWN_IDS else ""
         raise InputError(
-            f"Duplicate ids in the {table} table: {', '.join(ids)}{more}.",
+            f"Duplicate ids in {where}: {', '.join(ids)}{more}.",
             "make the ids unique, with dropDuplicates([id]) for instance.",
         )
 
@@ -200,6 +200,6 @@ def _check_dimensions(stats: InputStats, names: tuple[str, str]) -> None:
     left, right = stats.left.dimension, stats.right.dimension if stats.right else 0
     if left and right and left != right:
         raise InputError(
-            f"The {names[0]} vectors have {left} values, the {names[1]} ones {right}.",
+            f"The vectors of {names[0]} have {left} values, of {names[1]} {right}.",
             "embed both tables with one model.",
         )

@@ -11,6 +11,7 @@ from pyspark.sql import types as st
 from st_spark.errors import InputError
 from st_spark.join.shuffle import ID, VECTOR, key_name
 from st_spark.spark.cluster import use_this_python
+from st_spark.spark.hold import hold
 from st_spark.tables.columns import check_columns, quoted_column
 
 # Types of keys that Arrow compares as Spark does. Strings are among them, unless they have a collation.
@@ -106,7 +107,7 @@ def select_columns(
     """Return the columns that a join needs as ID, VECTOR and keys; and others, by their new names.
 
     Raises:
-        InputError: A column is missing or of a type that cannot be joined.
+        InputError: A column is missing or of a type that cannot be joined, or the rows are a stream.
     """
     check_join_columns(df.schema, where, id_column, vector, on, tuple(others.values()))
     use_this_python(df.sparkSession)
@@ -115,7 +116,7 @@ def select_columns(
     ids = quoted_column(id_column)
     if not _is_plain(df.schema[id_column].dataType):
         ids = sf.collate(ids, "UTF8_BINARY")  # a collation could call two ids equal
-    return df.select(ids.alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more)
+    return hold(df.select(ids.alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more), where)
 
 
 def check_join_columns(

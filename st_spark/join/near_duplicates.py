@@ -9,7 +9,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DoubleType, StructField, StructType
 
 from st_spark.choices import LINKAGES
-from st_spark.errors import InputError, check_choice
+from st_spark.errors import InputError, check_choice, check_list
 from st_spark.join import exact, ivf
 from st_spark.join.exact_copies import SELF_SCORE, drop_rows, find_copies, hash_vectors
 from st_spark.join.grouping import components, leaders
@@ -64,7 +64,8 @@ def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, a
     """Group the rows of a table that are nearly the same.
 
     Args:
-        df: A table of vectors. It is read several times: write or persist it first if its vectors are slow to compute.
+        df: A table of vectors. It is read several times. Vectors that Python computes are kept on the executors' disks;
+            see similarity_join().
         threshold: The lowest score of a pair.
         id: Column of the ids: integers or strings, unique.
         vector: Column of the vectors: array<float> or array<double>.
@@ -89,7 +90,7 @@ def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, a
         InputError: A column or an option that cannot work, duplicate ids, or more than max_pairs pairs.
     """
     request = Request(None, threshold, score, method, recall, max_pairs)
-    return find_groups(df, request, linkage, id_column=id, vector=vector, on=on).groups
+    return find_groups(df, request, linkage, id_column=id, vector=vector, on=check_list("on", on)).groups
 
 
 def find_groups(
@@ -107,7 +108,7 @@ def find_groups(
     keys = tuple(map(key_name, range(len(on))))
     table = number_keys(TablePair(select_columns(df, where, id_column, vector, on), None, keys))
     # Rows without a key are in no pair, but are groups.
-    stats = collect_stats(replace(table, keys=()), request.score, copies=True)
+    stats = collect_stats(replace(table, keys=()), request.score, (where, where), copies=True)
     rows = table.left.where(sf.col(ID).isNotNull())
     hashes = hash_vectors(rows, keys, stats.dimension, request.score)
     copies = find_copies(hashes, keys, threshold)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as sf
 
+from st_spark.errors import check_list
 from st_spark.join import exact
 from st_spark.join.input_stats import InputStats, collect_stats
 from st_spark.join.inputs import TablePair, table_pair
@@ -53,8 +54,9 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
 ) -> "DataFrame":
     """Join tables by the similarity of their vectors.
 
-    The call reads the inputs once to count their rows, and the result reads them again. Write or cache them first if
-    their vectors are slow to compute.
+    The call reads the inputs once to count their rows, and the result reads them again. Vectors that encode() or other
+    Python functions compute are computed once: the executors keep them on disk until the call is followed by several
+    others. To free them sooner, persist the inputs yourself, or call spark.catalog.clearCache().
 
     Args:
         left: A table with a column of unique ids (whole numbers or strings) and one of array<float> or array<double>.
@@ -87,7 +89,7 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
     """
     request = Request(k, threshold, score, method, recall, max_pairs, overflow)
     names = {"left": (left_id, left_vector), "right": (right_id, right_vector)}
-    return plan_join(table_pair(left, right, names, on), request).pairs
+    return plan_join(table_pair(left, right, names, check_list("on", on)), request).pairs
 
 
 def plan_join(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar, NoReturn, Self, get_args
 
-from st_spark.errors import SpecError, did_you_mean
+from st_spark.errors import SpecError, check_no_secret, check_text, did_you_mean
 
 TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
@@ -20,6 +20,7 @@ def option(
     least: int | None = None,
     most: int = 1,
     short: str = "",
+    path: bool = False,
     table: bool = False,
 ) -> Any:  # noqa: ANN401 (the caller annotates the field)
     """Declare a field of a job and its flag. The annotation says the type; a bool is a flag without a value.
@@ -31,9 +32,11 @@ def option(
         least: The smallest allowed number.
         most: How many times the flag may be given; above 1 the field is a str or a tuple of str.
         short: A one-letter flag such as "-k"; "-" makes the field a positional argument.
+        path: Whether the value is a path.
         table: Whether the value is a table: a path or a catalog name. The field NAME_format has its format.
     """
-    about = {"help": text, "choices": choices, "least": least, "most": most, "short": short, "table": table}
+    about = {"help": text, "choices": choices, "least": least, "most": most, "short": short}
+    about |= {"path": path or table, "table": table}
     return field(default=default, metadata=about)
 
 
@@ -212,6 +215,10 @@ def _check(each: Field[Any], value: object) -> None:
     for part in parts:
         if type(part) is not value_type(each):  # not isinstance: True is an int there
             raise SpecError(f"{each.name} is {part!r}.", f"give {TYPE_NAMES[value_type(each)]}.")
+        if isinstance(part, str):
+            check_text(each.name, part, SpecError)
+            if about["path"]:
+                check_no_secret(each.name, part)
         if about["choices"] and part not in about["choices"]:
             hint = did_you_mean(str(part), about["choices"])
             raise SpecError(f"{each.name} is {part!r}{hint}.", f"choose {', '.join(about['choices'])}.")

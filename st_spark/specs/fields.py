@@ -1,5 +1,6 @@
 """Fields that several jobs share. A job inherits the groups that it needs; their docstrings are titles in --help."""
 
+import codecs
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,24 @@ def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the 
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputTable(Job):
+class TextFiles(Job):
+    """Text files."""
+
+    input_encoding: str | None = option("encoding of CSV and JSON lines, such as cp1252 (default: UTF-8)", None)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that the encoding exists."""
+        super().__post_init__()
+        try:
+            codecs.lookup(self.input_encoding or "utf-8")
+        except LookupError:
+            raise SpecError(
+                f"input_encoding {self.input_encoding!r} is unknown.", "choose one such as utf-8, latin-1 or cp1252."
+            ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputTable(TextFiles):
     """Input table."""
 
     input: str = option("path or catalog name of the input table", table=True)
@@ -34,7 +52,7 @@ class OutputTable(Job):
 class ModelOptions(Job):
     """Model."""
 
-    model: str | None = option("model that embeds the texts: hub name, folder, or package:NAME", None)
+    model: str | None = option("model that embeds the texts: hub name, folder, or package:NAME", None, path=True)
     revision: str | None = option("revision of --model on the hub: commit, tag or branch", None)
     dtype: str = option("data type for the model's computation", "auto", choices=DTYPES)
     prompt: str | None = option("text to put before every text", None)
@@ -52,7 +70,7 @@ class DefaultEncoding:
 class NewColumn(ModelOptions):
     """New column."""
 
-    model: str = option("hub name, folder, or package:NAME")
+    model: str = option("hub name, folder, or package:NAME", path=True)
     text_column: str | tuple[str, str] = option("text column, or image column for a CLIP model")
     id_column: str | None = option("ID column; its nulls and duplicates are counted", None)
     output_column: str = option("name of the new column")
@@ -62,6 +80,8 @@ class NewColumn(ModelOptions):
         super().__post_init__()
         if self.output_column in (*self.text_columns, self.id_column):
             raise SpecError(f"output_column {self.output_column!r} is an input column.", "choose another name for it.")
+        if self.output_column.lower().startswith("_st_spark_"):
+            raise SpecError(f"output_column {self.output_column!r} is a name that jobs use.", "choose another name.")
 
     @property
     def text_columns(self) -> tuple[str, ...]:
@@ -70,7 +90,7 @@ class NewColumn(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorOptions(DefaultEncoding, ModelOptions):
+class VectorOptions(DefaultEncoding, ModelOptions, TextFiles):
     """Vectors."""
 
     id_column: str = option("ID column", "id")

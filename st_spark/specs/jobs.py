@@ -53,7 +53,9 @@ class ClassifyJob(DefaultEncoding, InputTable, OutputTable, NewColumn):
     labels_table: str | None = option("path or catalog name of a table of labels", None, table=True)
     label_column: str = option("column of --labels-table with the labels", "label")
     template: str = option("text that the model reads for a label; {} is the label: 'a photo of a {}'", "{}")
-    label_model: str | None = option("model for the labels (default: --model), such as one for another language", None)
+    label_model: str | None = option(
+        "model for the labels (default: --model), such as one for another language", None, path=True
+    )
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -79,7 +81,7 @@ class SearchJob(Job):
     query: str = option("text to search for", short="-")
     table: str = option("path or catalog name of the embedded table", table=True)
     k: int = option("number of rows to show", 5, short="-k", least=1)
-    model: str | None = option("model for the query (default: the one that embedded the table)", None)
+    model: str | None = option("model for the query (default: the one that embedded the table)", None, path=True)
     column: str | None = option("vector column (default: the only one)", None)
 
 
@@ -127,7 +129,9 @@ class MineJob(OutputTable, VectorOptions):
     target_column: str | None = option("vector column of the target table (default: the only one)", None)
     target_text_column: str | None = option("text column of the target table (default: --text-column)", None)
     text_column: str | None = option("text column, to embed, filter or write the texts", None)
-    model: str | None = option("hub name, folder, or package:NAME (default: LaBSE if there are no vectors)", None)
+    model: str | None = option(
+        "hub name, folder, or package:NAME (default: LaBSE if there are no vectors)", None, path=True
+    )
     k: int = option("neighbours per row for the margin", 4, short="-k", least=1)
     margin: str = option("score: cosine, cosine minus the neighbours' mean, or ratio to it", "ratio", choices=MARGINS)
     retrieval: str = option("pairs to keep; max is one to one, the best scores first", "max", choices=RETRIEVALS)
@@ -143,9 +147,9 @@ class MineJob(OutputTable, VectorOptions):
     max_ratio: float = option("largest ratio of the two text lengths", 3.0)
     max_alike: float = option("largest share of equal letters; above it, a pair counts as a copy", 0.9)
     texts: bool = option("also write both texts to the table", False)
-    tsv: str | None = option("also write scores and texts to this TSV file", None)
-    tmx: str | None = option("also write the texts to this TMX file; needs both languages", None)
-    report: str | None = option("folder for a score histogram, pairs per threshold, and examples", None)
+    tsv: str | None = option("also write scores and texts to this TSV file", None, path=True)
+    tmx: str | None = option("also write the texts to this TMX file; needs both languages", None, path=True)
+    report: str | None = option("folder for a score histogram, pairs per threshold, and examples", None, path=True)
 
     def __post_init__(self) -> None:
         """Check the fields."""

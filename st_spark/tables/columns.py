@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 # The column in which Spark puts the raw text of a CSV or JSON row that it cannot read.
 CORRUPT = "_st_spark_corrupt_row"
+# Spaces of all kinds, such as line breaks and no-break spaces. Spark's trim() knows only " ".
+SPACES, NOT_BLANK = r"(?U)\s+", r"(?U)\S"
+# Temporary columns of jobs start with this, so no column of a table may.
+RESERVED = "_st_spark_"
 
 
 def quoted_column(name: str) -> "Column":
@@ -18,6 +22,17 @@ def quoted_column(name: str) -> "Column":
     from pyspark.sql import functions as sf
 
     return sf.col("`" + name.replace("`", "``") + "`")
+
+
+def check_new_column(df: "DataFrame", where: str, name: str, fix: str) -> None:
+    """Check that a table has no column that a new one would replace; InputError with the fix if it has.
+
+    Spark ignores the case of letters in names, unless spark.sql.caseSensitive is true.
+    """
+    same = [each for each in df.columns if each.lower() == name.lower()]
+    if name in same or (same and str(df.sparkSession.conf.get("spark.sql.caseSensitive")).lower() != "true"):
+        other = "" if name in same else f", which Spark takes for {name!r}"
+        raise InputError(f"{where} has a column {(name if name in same else same[0])!r} already{other}.", fix)
 
 
 def readable(df: "DataFrame") -> "Column":

@@ -5,13 +5,15 @@ A write succeeds as a whole or leaves the old table. Parquet is written beside t
 """
 
 import re
+import uuid
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from st_spark.errors import StSparkError, TableError
 from st_spark.spark.filesystem import files_of
 from st_spark.tables import atomic_write
-from st_spark.tables.columns import CORRUPT
+from st_spark.tables.columns import CORRUPT, RESERVED
+from st_spark.tables.decoding import spark_encoding
 from st_spark.tables.metadata import check_same_vectors
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ _SUFFIXES = {"csv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "p
 # A quoted field may hold line breaks and doubled quotes (RFC 4180). Every column is a string. Nothing between two
 # commas is null, and "" is an empty text, so nullValue must differ from emptyValue.
 _CSV = {"header": "true", "multiLine": "true", "escape": '"', "emptyValue": "", "nullValue": "\0"}
+# Characters that make a path a pattern for Spark's readers.
+_PATTERN = re.compile(r"[*?\[\]{}\\]")
 _TABLE_NAME = re.compile(r"(?:\w+|`[^`]+`)(?:\.(?:\w+|`[^`]+`)){0,2}")
 
 
@@ -32,7 +36,7 @@ def find_format(spark: "SparkSession", where: str) -> str:
     if by_suffix != "parquet" and by_suffix:
         return by_suffix
     files = files_of(spark)
-    if not any(mark in where for mark in "*?[{"):
+    if not _PATTERN.search(where) or files.exists(where):
         if files.exists(f"{where.rstrip('/')}/_delta_log"):
             return "delta"
         if not by_suffix and _TABLE_NAME.fullmatch(where) and not files.exists(where):
@@ -40,39 +44,69 @@ def find_format(spark: "SparkSession", where: str) -> str:
     return "parquet"
 
 
-def read(spark: "SparkSession", where: str, table_format: str | None = None) -> "DataFrame":
+def read(
+    spark: "SparkSession", where: str, table_format: str | None = None, encoding: str | None = None
+) -> "DataFrame":
     """Read a table. CSV and JSON lines get a column CORRUPT, which is null in all rows that Spark can read.
 
     Args:
         spark: The session.
-        where: A path that Spark can read, or the name of a catalog table.
+        where: A path that Spark can read, or the name of a catalog table. A path that exists is no pattern.
         table_format: One of choices.FORMATS_IN, by default found from the name.
+        encoding: The encoding of CSV and JSON lines, by default UTF-8.
 
     Raises:
-        TableError: There is no such path or table, or it cannot be read.
+        TableError: There is no such path or table, it cannot be read, or a column has a name of ours.
     """
     table_format = table_format or find_format(spark, where)
     try:
         if table_format == "table":
-            return spark.table(where)
-        if table_format in ("csv", "json"):
-            return _read_text(spark, where, table_format)
-        return spark.read.format(table_format).load(where)
+            df = spark.table(where)
+        elif table_format == "delta":
+            df = spark.read.format("delta").load(where)
+        else:
+            path = reader_path(spark, where)
+            if table_format in ("csv", "json"):
+                return _read_text(spark, where, path, table_format, encoding)
+            df = spark.read.format(table_format).load(path)
     except Exception as error:
         raise table_error(error, where, table_format) from error
+    _check_names(df.schema, where)
+    return df
 
 
-def _read_text(spark: "SparkSession", where: str, table_format: str) -> "DataFrame":
+def reader_path(spark: "SparkSession", where: str) -> str:
+    """Return a path for Spark's readers. In a path that exists they must not see a pattern."""
+    literal = _PATTERN.search(where) and files_of(spark).exists(where)
+    return _PATTERN.sub(r"\\\g<0>", where) if literal else where
+
+
+def _read_text(spark: "SparkSession", where: str, path: str, table_format: str, encoding: str | None) -> "DataFrame":
     from pyspark.sql.types import StringType, StructField, StructType
 
     options = _CSV if table_format == "csv" else {}
-    schema = spark.read.format(table_format).options(**options).load(where).schema
-    fields = [field for field in schema.fields if field.name != "_corrupt_record"]  # JSON adds it for a bad row
+    options = options | ({"encoding": spark_encoding(spark, encoding)} if encoding else {})
+    corrupt = f"_corrupt_{uuid.uuid4().hex}"  # JSON adds a column with this name for a bad row
+    infer = spark.read.format(table_format).options(**options, columnNameOfCorruptRecord=corrupt)
+    if path != where:
+        infer = infer.option("multiLine", "false")  # else Spark takes the path as a pattern again
+    inferred = infer.load(path).schema
+    fields = [field for field in inferred.fields if field.name != corrupt]
     if not fields:
         raise TableError(f"{where} has no row that can be read as {table_format}.", "check its format: --input-format.")
+    _check_names(StructType(fields), where)
     schema = StructType([*fields, StructField(CORRUPT, StringType())])
     reader = spark.read.format(table_format).options(**options, mode="PERMISSIVE", columnNameOfCorruptRecord=CORRUPT)
-    return reader.schema(schema).load(where)
+    return reader.schema(schema).load(path)
+
+
+def _check_names(schema: "StructType", where: str) -> None:
+    """Check that no column of a table has the name of a temporary column; TableError if one has."""
+    for name in schema.names:
+        if name.lower().startswith(RESERVED):
+            raise TableError(
+                f"{where} has a column {name!r}. st-spark keeps names with {RESERVED} for itself.", "rename the column."
+            )
 
 
 def prepare(spark: "SparkSession", where: str, table_format: str) -> bool:
@@ -174,14 +208,20 @@ def table_error(error: Exception, where: str, table_format: str) -> StSparkError
         return error
     text = str(error)
     if "PATH_NOT_FOUND" in text or "TABLE_OR_VIEW_NOT_FOUND" in text or "SCHEMA_NOT_FOUND" in text:
+        kind = "table" if table_format == "table" else "path"
         return TableError(
-            f"There is no {'table' if table_format == 'table' else 'path'} {where}.",
+            f"No path matches the pattern {where}." if _PATTERN.search(where) else f"There is no {kind} {where}.",
             "check the name; the path must exist where Spark runs.",
         )
     if "DATA_SOURCE_NOT_FOUND" in text and "delta" in text:
         return TableError(
             f"{where} is a Delta table, and this Spark session has no Delta.",
             "start Spark with `--packages io.delta:delta-spark_...` and Delta's extensions (docs.delta.io).",
+        )
+    if found := re.search(r"\[COLUMN_ALREADY_EXISTS\]\D*?`(.+?)`", text):
+        return TableError(
+            f"{where} has several columns named {found[1]!r}, if the case of letters is ignored.",
+            "set spark.sql.caseSensitive=true in Spark's configuration, or rename one of them.",
         )
     lines = text.splitlines() or [type(error).__name__]
     reason = next((line for line in lines if "[" in line), lines[0])

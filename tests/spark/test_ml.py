@@ -59,6 +59,12 @@ def test_a_saved_pipeline_with_a_classifier_predicts_as_before(
     }
 
 
+@pytest.mark.parametrize("name", ["label", "LABEL"])
+def test_a_column_of_the_data_is_not_replaced(docs: "DataFrame", tiny_model: Path, name: str) -> None:
+    with pytest.raises(InputError, match="has a column 'label' already"):
+        SentenceEncoder(inputCol="text", outputCol=name, model=str(tiny_model)).transform(docs)
+
+
 def test_a_missing_parameter_or_column_or_a_wrong_type_is_an_error(docs: "DataFrame", tiny_model: Path) -> None:
     with pytest.raises(InputError, match="'model' is not set"):
         SentenceEncoder(inputCol="text").transform(docs)

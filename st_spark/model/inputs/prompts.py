@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from st_spark.errors import InputError
+from st_spark.errors import InputError, check_text
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -40,9 +40,7 @@ def check_characters(name: str, text: object) -> None:
     """Check that an option is a text that UTF-8 can store; InputError if not."""
     if not isinstance(text, str):
         raise InputError(f"{name} is {text!r:.60} ({type(text).__name__}).", "give a str.")
-    if half := _SURROGATE.search(text):
-        problem = f"{name} has half a surrogate pair, {half[0]!a}, at character {half.start()}."
-        raise InputError(problem, "decode it again, or remove the character.")
+    check_text(name, text)
 
 
 def without_surrogates(text: str) -> str:

@@ -237,7 +237,7 @@ def test_duplicate_ids_and_different_dimensions_are_rejected(spark: "SparkSessio
     twice, fine = frame(spark, [1, 1, 2], vectors), frame(spark, range(3), vectors)
     with pytest.raises(InputError, match="Duplicate ids in the target table: 1"):
         st_spark.mine_bitext(fine, twice)
-    with pytest.raises(InputError, match="source vectors have 6 values, the target ones 5"):
+    with pytest.raises(InputError, match="The vectors of the source table have 6 values, of the target table 5"):
         st_spark.mine_bitext(fine, frame(spark, range(3), vectors[:, :5]))
 
 

@@ -198,6 +198,9 @@ def test_a_broadcast_model_gives_the_same_vectors(docs: "DataFrame", tmp_path: P
         ({"shipping": "post"}, "post"),
         ({"columns": ["a", "b", "c"]}, "3 columns"),
         ({"columns": []}, "0 columns"),
+        ({"columns": {"title", "text"}}, "columns is a set"),
+        ({"columns": None}, "columns is a NoneType"),
+        ({"prompt": "query\ud83d: "}, "prompt has half a surrogate pair, '.ud83d', at character 5"),
     ],
 )
 def test_wrong_arguments_are_an_error_on_the_driver(

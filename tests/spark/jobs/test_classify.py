@@ -64,10 +64,14 @@ def test_texts_are_classified_by_a_table_of_labels(spark: "SparkSession", minilm
     result = runner.run(job, spark)
     assert result["labels"] == ["politics", "sport"]
     assert result["label_rows"]["duplicate"] == 1
-    counts = {"in": 5, "out": 4, "null": 1, "empty": 1, "truncated": 0, "corrupt": 1, "undecided": 0}
+    counts = {"in": 5, "out": 4, "null": 1, "empty": 1, "truncated": 0, "corrupt": 1, "undecided": 0, "undecodable": 0}
     assert result["rows"] == {**counts, "null_id": 0, "duplicate_id": 1}
     found = {row["id"]: row["classification"] for row in io.read(spark, job.output).collect() if row["text"] != " "}
     assert {i: row and row["label"] for i, row in found.items()} == {"a": "sport", "b": None, "c": "politics"}
+    labels.write_bytes("name\npolítica\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"has the label 'pol.tica', with a character that could not be decoded"):
+        runner.run(job, spark)
+    labels.write_text("name\nsport\npolitics\n")
     again = ClassifyJob(**{**vars(job), "mode": "append", "template": "about {}"})
     with pytest.raises(TableError, match=r"use template '{}', this job uses 'about {}'"):
         runner.run(again, spark)

@@ -65,6 +65,7 @@ def test_the_result_counts_every_kind_of_row(spark: "SparkSession", embed: Embed
         "empty": 2,
         "truncated": 1,
         "corrupt": 1,
+        "undecodable": 0,
         "zero": 0,
         "nan": 0,
         "null_id": 1,
@@ -73,6 +74,20 @@ def test_the_result_counts_every_kind_of_row(spark: "SparkSession", embed: Embed
     assert result["duplicates"] == 1
     assert result["tokens"] >= 64
     assert written(spark, tmp_path)["2"] is None
+
+
+def test_texts_of_spaces_of_every_kind_are_empty(embed: Embed) -> None:
+    texts = ["", "  ", "\\n\\t", "\u00a0", "\u3000\u2003", "\u200b", "a"]
+    result = embed("".join(f'{{"id": {i}, "text": "{text}"}}\n' for i, text in enumerate(texts)), ".jsonl")
+    assert (result["rows"]["in"], result["rows"]["empty"]) == (7, 5)
+
+
+def test_bytes_of_another_encoding_are_counted(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:
+    (tmp_path / "latin.csv").write_bytes("id,text\n1,café\n2,b\n".encode("latin-1"))
+    assert embed(str(tmp_path / "latin.csv"))["rows"]["undecodable"] == 1
+    result = embed(str(tmp_path / "latin.csv"), input_encoding="latin-1", mode="overwrite")
+    assert result["rows"]["undecodable"] == 0
+    assert written(spark, tmp_path, "text") == {"1": "café", "2": "b"}
 
 
 def test_the_result_has_model_and_output_and_is_json(embed: Embed, tmp_path: Path) -> None:
@@ -140,6 +155,8 @@ def test_wrong_inputs_are_an_error_before_the_work(embed: Embed, tmp_path: Path,
         embed(table, id_column="key", output_column="e")
     with pytest.raises(InputError, match="has a column 'embedding' already"):
         embed(table)
+    with pytest.raises(InputError, match="has a column 'text' already, which Spark takes for 'TEXT'"):
+        embed(table, output_column="TEXT")
     with pytest.raises(InputError, match="holds bigint, not strings"):
         embed('{"text": 1}\n', ".jsonl")
     with pytest.raises(TableError, match="There is no path"):

@@ -1,5 +1,7 @@
 """Search: the nearest rows, exactly, whatever the partitions; rows without a usable vector are counted."""
 
+import datetime
+import decimal
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +67,39 @@ def test_the_nearest_rows_do_not_depend_on_partitions(spark: "SparkSession") -> 
         hits, rows = top_k(vector_table(spark, partitions), "embedding", QUERY, k, function, "id")
         assert [row["id"] for _, row in hits] == wanted
         assert rows == {"in": 62, "null": 1, "nan": 1}
+
+
+# A column as SQL, and the value that a hit shows; None if it is not shown.
+SHOWN: dict[str, tuple[str, Any]] = {
+    "a.b": ("'dotted'", "dotted"),
+    ".x[0]`y": ("'nasty'", "nasty"),
+    "score": ("3", 3),
+    "_st_vector": ("true", True),
+    "money": ("1.50BD", decimal.Decimal("1.50")),
+    "day": ("DATE'2024-02-29'", datetime.date(2024, 2, 29)),
+    "clock": ("TIMESTAMP_NTZ'2024-02-29 01:02:03'", datetime.datetime(2024, 2, 29, 1, 2, 3)),
+    "variant": ("parse_json('{\"a\": [1, 2]}')", '{"a":[1,2]}'),
+    "months": ("INTERVAL '1-2' YEAR TO MONTH", "INTERVAL '1-2' YEAR TO MONTH"),
+    "seconds": ("INTERVAL '3 04' DAY TO HOUR", "INTERVAL '3 04' DAY TO HOUR"),
+    "calendar": ("make_interval(1, 2, 0, 3)", "1 years 2 months 3 days"),
+    "nothing": ("NULL", None),
+    "words": ("'Ünï' COLLATE UNICODE_CI", "Ünï"),
+    "bytes": ("X'00'", None),
+    "list": ("array(1)", None),
+    "pair": ("struct(1)", None),
+}
+
+
+@pytest.mark.slow
+def test_columns_of_every_type_and_name_are_shown(spark: "SparkSession") -> None:
+    def quoted(name: str) -> str:
+        return "`" + name.replace("`", "``") + "`"
+
+    columns = ", ".join(f"{value} AS {quoted(name)}" for name, (value, _) in SHOWN.items())
+    df = spark.sql(f"SELECT {columns}, array(float(id), 1f) AS embedding FROM range(3)")
+    hits, _ = top_k(df, "embedding", np.ones(2), 2)
+    expected = {name: value for name, (_, value) in SHOWN.items() if name not in ("bytes", "list", "pair")}
+    assert [row for _, row in hits] == [expected, expected]
 
 
 @pytest.fixture

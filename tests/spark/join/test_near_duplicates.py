@@ -160,7 +160,7 @@ def test_no_rows_and_no_pairs_are_no_error(spark: "SparkSession") -> None:
 
 def test_wrong_columns_and_options_are_rejected(spark: "SparkSession") -> None:
     df = spark.createDataFrame([(1, [1.0]), (1, [2.0])], "id bigint, embedding array<float>")
-    with pytest.raises(InputError, match=r"Duplicate ids in the left table: 1\."):
+    with pytest.raises(InputError, match=r"Duplicate ids in the table: 1\."):
         near_duplicates(df)
     with pytest.raises(InputError, match="linkage='ward' is unknown"):
         near_duplicates(df, linkage="ward")

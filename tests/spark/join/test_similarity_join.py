@@ -236,7 +236,7 @@ def test_duplicate_ids_are_rejected_by_name(spark: "SparkSession") -> None:
 
 def test_vectors_of_different_sizes_are_rejected(spark: "SparkSession") -> None:
     two, three = frame(spark, range(3), random_vectors(16, 3, 2)), frame(spark, range(3), random_vectors(16, 3, 3))
-    with pytest.raises(InputError, match="The left vectors have 2 values, the right ones 3"):
+    with pytest.raises(InputError, match="The vectors of the left table have 2 values, of the right table 3"):
         st_spark.similarity_join(two, three)
 
 

@@ -62,5 +62,5 @@ def test_pairs_are_not_scored_by_an_unknown_method_or_over_their_scores() -> Non
     with pytest.raises(InputError, match="method='fast' is unknown"):
         st_spark.score_pairs(pairs, method="fast")
     scored: Any = Table(StructType(PAIRS.fields).add("score", FloatType()))
-    with pytest.raises(InputError, match="already have columns score"):
+    with pytest.raises(InputError, match="has a column 'score' already"):
         st_spark.score_pairs(scored)

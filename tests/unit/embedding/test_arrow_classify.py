@@ -136,6 +136,8 @@ def test_rows_keep_their_order_with_any_nulls(texts: list[str | None], labels: i
         (("a", " "), "{}", "Label ' ' is blank"),
         (("a", 3), "{}", "Label 3 is not a str"),
         (("a", "b", "a"), "{}", "Label 'a' is repeated"),
+        (("a", "b\udce9"), "{}", "has half a surrogate pair, '.udce9', at character 1"),
+        (("a",), "{} \ud83d", "The template has half a surrogate pair"),
         (("a",), "a photo", "'a photo' has no place for the label"),
     ],
 )

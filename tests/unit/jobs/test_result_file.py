@@ -8,7 +8,7 @@ import pytest
 
 from st_spark.errors import InputError
 from st_spark.jobs import result_file
-from st_spark.spark.filesystem import ArrowFiles
+from st_spark.spark.filesystem import ArrowFiles, HadoopFiles
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,6 +36,23 @@ def test_spark_writes_a_path_with_a_scheme(spark: "SparkSession", tmp_path: Path
         result_file.prepare(address)
         result_file.write(address, {"text": "é", "number": number})
     assert json.loads((tmp_path / "new" / "r.json").read_text(encoding="utf-8")) == {"text": "é", "number": 2}
+    assert not list((tmp_path / "new").glob("*partial*"))
+
+
+@pytest.mark.slow
+def test_a_result_that_is_written_half_leaves_no_file_at_the_path(
+    spark: "SparkSession", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = HadoopFiles.write
+
+    def write_half(files: HadoopFiles, path: str, text: str) -> None:
+        write(files, path, text[: len(text) // 2])
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(HadoopFiles, "write", write_half)
+    with pytest.raises(OSError, match="disk is full"):
+        result_file.write(f"file://{tmp_path}/r.json", {"number": 1})
+    assert not (tmp_path / "r.json").exists()
 
 
 def test_arrow_writes_a_path_with_a_scheme_for_connect(tmp_path: Path) -> None:

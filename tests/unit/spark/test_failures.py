@@ -22,6 +22,7 @@ Traceback (most recent call last):
         ),
         ('Cannot run program "python9": error=2', "Spark cannot start its Python workers: no program python9. Fix: "),
         ("[PYTHON_VERSION_MISMATCH] Python in worker", "run another version of Python (/opt/python3) than the driver"),
+        ("[PACKAGE_NOT_INSTALLED] PyArrow >= 18.0.0 must be installed", "/opt/python3, has no module 'PyArrow'"),
         ("org.apache.spark.SparkException: Python worker exited unexpectedly", "A Python worker of Spark died."),
     ],
 )
@@ -37,3 +38,55 @@ def test_any_other_error_becomes_the_last_line_of_its_traceback() -> None:
     error = explain(RuntimeError(TRACEBACK.format("KeyError: one\nValueError: an unknown value")))
     assert isinstance(error, JobError)
     assert str(error) == "RuntimeError: ValueError: an unknown value Fix: see the log."
+
+
+JAVA = """An error occurred while calling o232.parquet.
+: org.apache.spark.SparkException: [TASK_WRITE_FAILED] Task failed while writing rows to file:/out.
+\tat org.apache.spark.sql.Dataset.write(Dataset.scala:1)
+{}"""
+
+
+@pytest.mark.parametrize(
+    ("causes", "kind", "message"),
+    [
+        ("", JobError, "org.apache.spark.SparkException: [TASK_WRITE_FAILED] Task failed while writing rows to"),
+        (
+            "Caused by: java.io.IOException: one\nCaused by: java.io.IOException: two\n\t... 3 more",
+            JobError,
+            "java.io.IOException: two Fix: see the log.",
+        ),
+        (
+            "Caused by: java.io.FileNotFoundException: /out/part-0 (Read-only file system)",
+            PlatformError,
+            "Spark cannot write: java.io.FileNotFoundException: /out/part-0 (Read-only file system). Fix: name a place",
+        ),
+        (
+            "Caused by: org.apache.hadoop.security.AccessControlException: Permission denied: user=me, path=/out",
+            PlatformError,
+            "Spark has no permission: org.apache.hadoop.security.AccessControlException: Permission denied: user=me",
+        ),
+        (
+            "Caused by: io.delta.exceptions.ConcurrentAppendException: [DELTA_CONCURRENT_APPEND] Files were added",
+            JobError,
+            "Another job changed the table at the same time: io.delta.exceptions.ConcurrentAppendException",
+        ),
+        ("Caused by: java.io.IOException: s3a://KEY:SECRET@b/x", JobError, "java.io.IOException: s3a://***@b/x Fix"),
+    ],
+)
+def test_an_error_of_java_becomes_its_innermost_cause(causes: str, kind: type[Exception], message: str) -> None:
+    error = explain(RuntimeError(JAVA.format(causes)))
+    assert type(error) is kind
+    assert message in str(error)
+    assert "An error occurred while calling" not in str(error)
+
+
+class DeadJvmError(Exception):
+    """An error of Java whose text nobody can give any more."""
+
+    def __str__(self) -> str:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(111, "Connection refused"), DeadJvmError()])
+def test_a_dead_jvm_is_named(error: Exception) -> None:
+    assert str(explain(error)).startswith("Spark's JVM has ended. Most often it ran out of memory. Fix: raise")

@@ -32,6 +32,8 @@ def values(option: Field[Any]) -> st.SearchStrategy[Any]:
         float: st.floats(allow_nan=False, allow_infinity=False),
         bool: st.booleans(),
     }
+    if option.name == "input_encoding":
+        return st.sampled_from(["utf-8", "latin-1", "cp1252"])
     one = st.sampled_from(about["choices"]) if about["choices"] else kinds[value_type(option)]
     return one | st.tuples(one, one) if about["most"] > 1 else one
 
@@ -143,6 +145,8 @@ def test_json_may_have_an_integer_for_a_float() -> None:
         (EmbedJob, {"normalize_embeddings": "yes"}, "normalize_embeddings is 'yes'. Fix: give true or false"),
         (EmbedJob, {"prompt": "query: ", "prompt_name": "query"}, "Both prompt and prompt_name"),
         (EmbedJob, {"output_column": "text"}, "output_column 'text' is an input column"),
+        (EmbedJob, {"output_column": "_ST_spark_result"}, "output_column '_ST_spark_result' is a name that jobs use"),
+        (EmbedJob, {"input_encoding": "latin-one"}, "input_encoding 'latin-one' is unknown"),
         (EmbedJob, {"job": "search"}, "is a job of kind 'search'"),
         (ClassifyJob, {}, "No labels are given. Fix: give one of them: --labels a,b,c"),
         (ClassifyJob, {"labels": "a", "labels_table": "t"}, "Both labels and labels_table are given"),
@@ -183,6 +187,35 @@ def test_wrong_field_is_an_error_with_a_fix(kind: type[Job], change: dict[str, A
     with pytest.raises(SpecError) as caught:
         kind.from_json(json.dumps({**NEEDED[kind], **change}))
     assert message in str(caught.value)
+
+
+PATHS = [(kind, each.name) for kind in JOBS.values() for each in kind.options() if each.metadata["path"]]
+TEXTS = [(kind, each.name) for kind in JOBS.values() for each in kind.options() if value_type(each) is str]
+
+
+def field_error(kind: type[Job], name: str, value: str) -> str:
+    """Return the error of a job with one wrong field."""
+    with pytest.raises(SpecError) as caught:
+        kind.from_json(json.dumps({**NEEDED[kind], name: value}))
+    return str(caught.value)
+
+
+def test_every_option_with_a_place_is_a_path() -> None:
+    names = {name for _, name in PATHS}
+    places = {"input", "output", "table", "left", "right", "source", "target", "labels_table", "tsv", "tmx", "report"}
+    assert names == places | {"model", "label_model"}
+
+
+@pytest.mark.parametrize(("kind", "name"), PATHS)
+def test_a_secret_in_a_path_is_refused_and_not_shown(kind: type[Job], name: str) -> None:
+    error = field_error(kind, name, "s3a://AKIA:sec/ret+@bucket/docs")
+    assert f"{name} is s3a://***@bucket/docs: it holds a name and a secret." in error
+    assert "spark.hadoop.fs.s3a.access.key" in error
+
+
+@pytest.mark.parametrize(("kind", "name"), TEXTS)
+def test_half_a_surrogate_pair_is_refused_in_every_text(kind: type[Job], name: str) -> None:
+    assert f"{name} has half a surrogate pair, '\\ud83d', at character 3." in field_error(kind, name, "caf\ud83d{}")
 
 
 @pytest.mark.parametrize(
