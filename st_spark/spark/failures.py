@@ -4,7 +4,7 @@ import os
 import re
 
 from st_spark import errors
-from st_spark.errors import PlatformError, StSparkError
+from st_spark.errors import BusyError, PlatformError, StSparkError
 
 _INSTALL = "install st-spark in it on every node, or set PYSPARK_PYTHON to one that has it; see `st-spark doctor`."
 _MISSING = "The Python of the Spark workers, {python}, has no module {module!r}."
@@ -51,7 +51,7 @@ _CONFLICT = r"DELTA_CONCURRENT|Concurrent(Append|Delete|Write|Transaction|Modifi
 
 
 class JobError(StSparkError):
-    """A job that failed for a reason that st-spark does not know, or that may be gone at the next try."""
+    """A job that failed for a reason that st-spark does not know."""
 
 
 def explain(error: BaseException) -> StSparkError:
@@ -75,7 +75,7 @@ def explain(error: BaseException) -> StSparkError:
         return PlatformError(found.group(1), found.group(2).strip())
     reason = _reason(text)
     if re.search(_CONFLICT, text):
-        return JobError(f"Another job changed the table at the same time: {reason}.", "run the job again.")
+        return BusyError(f"Another job changed the table at the same time: {reason}.", "run the job again.")
     return _platform(text, reason) or JobError(_with_kind(error, reason), "see the log.")
 
 

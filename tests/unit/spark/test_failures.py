@@ -2,7 +2,7 @@
 
 import pytest
 
-from st_spark.errors import PlatformError
+from st_spark.errors import BusyError, PlatformError
 from st_spark.spark.failures import JobError, explain
 
 TRACEBACK = """An exception was thrown from the Python worker. Please see the stack trace below.
@@ -67,7 +67,7 @@ JAVA = """An error occurred while calling o232.parquet.
         ),
         (
             "Caused by: io.delta.exceptions.ConcurrentAppendException: [DELTA_CONCURRENT_APPEND] Files were added",
-            JobError,
+            BusyError,
             "Another job changed the table at the same time: io.delta.exceptions.ConcurrentAppendException",
         ),
         ("Caused by: java.io.IOException: s3a://KEY:SECRET@b/x", JobError, "java.io.IOException: s3a://***@b/x Fix"),
