@@ -63,12 +63,11 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         output.writer.check(out.schema, SCORE)
         stats = mined.stats
         assert stats.right is not None
-        rows, text = stats.left.kept, f"Mining {stats.left.kept:,} rows and {stats.right.kept:,}"
+        rows, tasks = stats.left.kept, facts.get("tasks", 1)
+        text = f"Mining {rows:,} rows and {stats.right.kept:,}"
         counts = Observation("st_spark")
         out = out.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
-        count = output.write(out, counts, "pairs", timings, "mine_and_write", text, rows, facts.get("tasks", 1))[
-            "pairs"
-        ]
+        count = output.write(out, counts, "pairs", timings, "mine_and_write", text, rows, tasks)["pairs"]
         more = _write_files(job, pairs, all_pairs, files, timings)
     return {
         "source": source.describe(stats.left),

@@ -1,7 +1,7 @@
 """Write a Parquet folder so that a crash leaves the old table: stage the new files beside it, then rename.
 
-All names of our own are hidden files beside the table; see docs/operations/writing_tables.md. Only the holder of the lock
-touches them, so `recover` knows that what it finds was left by a run that has failed:
+A run keeps hidden files beside the table (docs/operations/writing_tables.md). Only the job that holds the lock touches
+them, so `recover` knows that what it finds was left by a run that has failed:
 
 - A list of files to append: the append is not complete, so these files are removed from the table.
 - The old table, moved away: it is moved back if there is no new one in its place.
@@ -37,7 +37,7 @@ class Folder:
             raise TableError(f"{where} cannot be a table: it is the root of a file system.", "name a folder in it.")
         self._run = run
         self.new = self._beside(f"new-{run}")
-        self._old, self._lock, self._moves = map(self._beside, ("old", "lock", "append"))
+        self._old, self._moves = self._beside("old"), self._beside("append")
 
     def _beside(self, state: str) -> str:
         """Return a hidden path beside the table. Spark skips it when it reads the parent folder."""
@@ -98,34 +98,27 @@ class Folder:
         except Exception as error:  # noqa: BLE001
             _log.warning("Could not delete %s: %s", path, error)
 
-    def create_lock(self, text: str) -> bool:
+    def create(self, lock: str, text: str) -> bool:
         """See LockPlace."""
-        return self.files.create(self._lock, text)
+        return self.files.create(self._beside(lock), text)
 
-    def read_lock(self) -> tuple[str, float] | None:
+    def read(self, lock: str) -> tuple[str, float] | None:
         """See LockPlace."""
+        path = self._beside(lock)
         try:
-            return self.files.read(self._lock), self.files.age(self._lock)
+            return self.files.read(path), self.files.age(path)
         except Exception:
-            if self.files.exists(self._lock):
+            if self.files.exists(path):
                 raise
-            return None  # the other job has just ended
+            return None
 
-    def refresh_lock(self, text: str) -> None:
+    def refresh(self, lock: str, text: str) -> None:
         """See LockPlace."""
-        self.files.write(self._lock, text)
+        self.files.write(self._beside(lock), text)
 
-    def remove_lock(self, text: str) -> None:
-        """See LockPlace. The lock is renamed first: of two jobs that remove it at the same time only one can."""
-        aside = self._beside(f"new-lock-{self._run}")
-        try:
-            self.files.move(self._lock, aside)
-            if self.files.read(aside) == text:
-                self.files.delete(aside)
-            else:  # another job has removed it and has created its own
-                self.files.move(aside, self._lock)
-        except Exception:  # noqa: BLE001  (another job was faster)
-            return
+    def remove(self, lock: str) -> None:
+        """See LockPlace."""
+        self.files.delete(self._beside(lock))
 
 
 def _folders(names: Iterable[str]) -> list[str]:

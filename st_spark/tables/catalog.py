@@ -80,8 +80,8 @@ class CatalogTable:
     """A catalog table whose format has no transactions. It is staged as a table beside it, and renamed."""
 
     def __init__(self, spark: "SparkSession", name: TableName, run: str) -> None:
-        self._spark, self.name, self._run = spark, name, run
-        self.new, self._old, self._lock = (name.beside(state) for state in (f"new_{run}", "old", "lock"))
+        self._spark, self.name = spark, name
+        self.new, self._old = name.beside(f"new_{run}"), name.beside("old")
 
     def stage(self, df: "DataFrame", like: Description) -> None:
         """Write the rows to a new table with the format, partitions, buckets, comment and properties of another one."""
@@ -129,32 +129,32 @@ class CatalogTable:
     def _drop(self, name: TableName) -> None:
         self._spark.sql(f"DROP TABLE IF EXISTS {name}")
 
-    def create_lock(self, text: str) -> bool:
+    def create(self, lock: str, text: str) -> bool:
         """See LockPlace."""
+        name = self.name.beside(lock)
         try:
-            self._spark.sql(f"CREATE TABLE {self._lock} (owner STRING) USING parquet TBLPROPERTIES ({_lock(text)})")
+            self._spark.sql(f"CREATE TABLE {name} (owner STRING) USING parquet TBLPROPERTIES ({_lock(text)})")
         except Exception as error:
             if "TABLE_OR_VIEW_ALREADY_EXISTS" in str(error):
                 return False
             raise
         return True
 
-    def read_lock(self) -> tuple[str, float] | None:
+    def read(self, lock: str) -> tuple[str, float] | None:
         """See LockPlace."""
-        if not self._exists(self._lock):
+        name = self.name.beside(lock)
+        if not self._exists(name):
             return None
-        rows = {row[0]: row[1] for row in self._spark.sql(f"SHOW TBLPROPERTIES {self._lock}").collect()}
+        rows = {row[0]: row[1] for row in self._spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
         return bytes.fromhex(rows[_OWNER]).decode(), time.time() - float(rows[_TIME])
 
-    def refresh_lock(self, text: str) -> None:
+    def refresh(self, lock: str, text: str) -> None:
         """See LockPlace."""
-        self._spark.sql(f"ALTER TABLE {self._lock} SET TBLPROPERTIES ({_lock(text)})")
+        self._spark.sql(f"ALTER TABLE {self.name.beside(lock)} SET TBLPROPERTIES ({_lock(text)})")
 
-    def remove_lock(self, text: str) -> None:
+    def remove(self, lock: str) -> None:
         """See LockPlace."""
-        held = self.read_lock()
-        if held and held[0] == text:
-            self._drop(self._lock)
+        self._drop(self.name.beside(lock))
 
 
 def _lock(text: str) -> str:

@@ -56,8 +56,7 @@ def look(files: "Files", path: str) -> Contents:
     data, foreign = [], []
     for name, is_data in walk(files, path):
         (data if is_data else foreign).append(name)
-    exists = bool(data or foreign)
-    return Contents("parquet" if exists else None, exists, tuple(data), tuple(foreign))
+    return Contents("parquet" if data else None, bool(data or foreign), tuple(data), tuple(foreign))
 
 
 def is_delta(files: "Files", path: str) -> bool:

@@ -1,7 +1,7 @@
 """Let one job at a time write a table. A lock names its owner, and ends by itself if the owner is dead.
 
-The owner refreshes its lock as long as its process lives. If the process was killed, the next job takes the lock over: at
-once on the same machine, else when the lock has not been refreshed for STALE_SECONDS.
+The owner refreshes its lock as long as its process lives. If the process is killed, the next job takes the lock over:
+at once on the same machine, on another one when the lock was not refreshed for STALE_SECONDS.
 """
 
 import json
@@ -15,27 +15,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from st_spark.errors import BusyError, StSparkError, TableError
+from st_spark.errors import BusyError, TableError
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
+_MINUTES = f"{STALE_SECONDS / 60:.0f} minutes"
+_LOCK, _GUARD = "lock", "guard"
 _log = logging.getLogger(__name__)
 
 
 class LockPlace(Protocol):
-    """Where the lock of a table is kept: a file beside a folder, or a table beside a catalog table."""
+    """Where the locks of a table are kept: files beside a folder, or tables beside a catalog table."""
 
-    def create_lock(self, text: str) -> bool:
-        """Create the lock; False if there is one. Of two processes only one succeeds."""
+    def create(self, lock: str, text: str) -> bool:
+        """Create a lock; False if there is one. Of two processes only one succeeds."""
 
-    def read_lock(self) -> tuple[str, float] | None:
-        """Return the text of the lock and the seconds since its last refresh; None if there is no lock."""
+    def read(self, lock: str) -> tuple[str, float] | None:
+        """Return the text of a lock and the seconds since its last refresh; None if there is no lock."""
 
-    def refresh_lock(self, text: str) -> None:
+    def refresh(self, lock: str, text: str) -> None:
         """Set the time of the last refresh to now."""
 
-    def remove_lock(self, text: str) -> None:
-        """Remove the lock if it has this text."""
+    def remove(self, lock: str) -> None:
+        """Remove a lock."""
 
     def recover(self) -> None:
         """Clean up what a failed run has left."""
@@ -55,35 +57,47 @@ class Lock:
         for _ in range(3):  # the lock of another job can end, or be taken over by a third one
             if self._create():
                 return
-            held = self._place.read_lock()
-            if held is None:
-                continue
-            if held[1] < STALE_SECONDS and not _is_dead(_owner(held[0])):
+            held = self._place.read(_LOCK)
+            if held and not _is_dead(*held):
                 break
-            _log.info("Taking over the lock of a job that was killed while it wrote %s", self._where)
-            self._place.remove_lock(held[0])
+            if held:
+                self._remove_dead(held[0])
         raise _busy(self._where, _owner(held[0]) if held else {})
 
     def _create(self) -> bool:
         try:
-            return self._place.create_lock(self._text)
-        except StSparkError:
-            raise
+            return self._place.create(_LOCK, self._text)
         except Exception as error:
             raise not_writable(self._where, error) from error
 
+    def _remove_dead(self, text: str) -> None:
+        """Remove the lock of a dead job. A second lock guards this, so that nobody removes the lock of the next job."""
+        guard = self._place.read(_GUARD)
+        if guard and _is_dead(*guard):
+            self._place.remove(_GUARD)
+        if not self._place.create(_GUARD, self._text):
+            return
+        try:
+            held = self._place.read(_LOCK)
+            if held and held[0] == text:
+                _log.info("Taking over the lock of a job that was killed while it wrote %s", self._where)
+                self._place.remove(_LOCK)
+        finally:
+            self._place.remove(_GUARD)
+
     def check(self) -> None:
         """Check that this job still holds the lock. BusyError if another job has taken it over."""
-        held = self._place.read_lock()
+        held = self._place.read(_LOCK)
         if held is None or held[0] != self._text:
             raise BusyError(
-                f"This job has lost its lock on {self._where}: it did not refresh it for {STALE_SECONDS / 60:.0f} minutes.",
-                "run it again. The table is unchanged.",
+                f"Another job has taken over the lock of {self._where}: this one did not refresh it for {_MINUTES}.",
+                "run this job again. It has not changed the table.",
             )
 
     def release(self) -> None:
-        """Remove the lock."""
-        self._place.remove_lock(self._text)
+        """Remove the lock, unless another job has taken it over."""
+        self.check()
+        self._place.remove(_LOCK)
 
     @contextmanager
     def refreshed(self) -> Iterator[None]:
@@ -94,7 +108,7 @@ class Lock:
             while not stop.wait(BEAT_SECONDS):
                 with suppress(Exception):  # the next beat tries again; check() finds a lock that is lost
                     self.check()
-                    self._place.refresh_lock(self._text)
+                    self._place.refresh(_LOCK, self._text)
 
         thread = threading.Thread(target=beat, name="st-spark-lock", daemon=True)
         thread.start()
@@ -149,10 +163,9 @@ def _busy(where: str, owner: dict[str, Any]) -> BusyError:
         if owner
         else "its name cannot be read"
     )
-    minutes = f"{STALE_SECONDS / 60:.0f} minutes"
     return BusyError(
         f"Another job writes {where}: {who}.",
-        f"run this job again when that one has ended. If it was killed, its lock ends within {minutes}.",
+        f"run this job again when that one has ended. If it was killed, its lock ends within {_MINUTES}.",
     )
 
 
@@ -164,10 +177,11 @@ def _owner(text: str) -> dict[str, Any]:
         return {}
 
 
-def _is_dead(owner: dict[str, Any]) -> bool:
-    """Return whether the owner was a process of this machine that has ended."""
-    if not owner or owner["machine"] != _machine():
-        return False
+def _is_dead(text: str, age: float) -> bool:
+    """Return whether the owner of a lock has ended, or did not refresh it for too long."""
+    owner = _owner(text)
+    if age >= STALE_SECONDS or owner.get("machine") != _machine():
+        return age >= STALE_SECONDS
     try:
         os.kill(owner["pid"], 0)
     except ProcessLookupError:
@@ -180,4 +194,4 @@ def _is_dead(owner: dict[str, Any]) -> bool:
 def _machine() -> str:
     """Return the name of this machine. Containers can have one name, but not one namespace of processes."""
     namespace = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()} {os.readlink(namespace) if namespace.is_symlink() else ''}"
+    return f"{socket.gethostname()} {namespace.readlink() if namespace.is_symlink() else ''}"

@@ -1,4 +1,4 @@
-"""Write a table so that it is written as a whole or stays as it was: Parquet folders, catalog tables, Delta and its kind."""
+"""Write a table as a whole or not at all: Parquet folders, catalog tables, and formats with transactions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from st_spark.errors import TableError
-from st_spark.spark.filesystem import files_of
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
 
@@ -121,7 +120,7 @@ class TransactionalWriter(Writer):
     target: str
     provider: str = "delta"
 
-    def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:  # noqa: ARG002  (a commit is complete)
+    def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
         """See Writer."""
         writer = df.write.mode("errorifexists" if self.mode == "error" else self.mode)
         if self.mode == "overwrite":
