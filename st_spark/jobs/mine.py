@@ -15,6 +15,7 @@ from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
 from st_spark.jobs import output_table
+from st_spark.jobs.result_file import check_outside
 from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
 from st_spark.tables import io
 from st_spark.tables.metadata import add_metadata, vector_metadata
@@ -143,6 +144,9 @@ def _files(job: "MineJob") -> list[export.TsvFile | export.TmxFile]:
         assert job.source_language is not None
         assert job.target_language is not None
         files.append(export.TmxFile(Path(job.tmx), job.source_language, job.target_language))
+    for path, flag in ((job.tsv, "--tsv"), (job.tmx, "--tmx"), (job.report, "--report")):
+        if path:
+            check_outside(path, flag, [where for where, _ in job.tables()])
     for file in files:
         if not file.path.absolute().parent.is_dir():
             raise InputError(f"There is no folder for {file.path}.", "make it, or name another file.")

@@ -9,9 +9,10 @@ from st_spark.tables.metadata import vector_column
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
-# Metadata that may differ: names of what `content` identifies, where the job ran, and what it measured.
+# Metadata that may differ: names of what `content` identifies, where the job ran, and what it measured. The ranges of
+# int8 vectors are equal: a job that appends takes them from the table.
 _INFORMATIVE = {
-    *("model", "revision", "dtype", "device", "id_column"),
+    *("model", "revision", "dtype", "device", "id_column", "ranges"),
     *("recall", "cells", "nprobe", "expected_pairs", "best_per_row", "null_keys"),
 }
 _MEASURED = ("recall_", "cells_", "nprobe_")
@@ -60,9 +61,11 @@ def _recipe(metadata: Mapping[str, Any], below: str = "") -> dict[str, Any]:
     """Return the metadata that decides what the values mean, flat; without options that are off."""
     values: dict[str, Any] = {}
     for name, value in metadata.items():
+        if name != "recall_asked" and (name in _INFORMATIVE or name.startswith(_MEASURED)):
+            continue
         if isinstance(value, Mapping):
             values |= _recipe(value, f"{below}{name}.")
-        elif name == "recall_asked" or not (name in _INFORMATIVE or name.startswith(_MEASURED)):
+        else:
             values[f"{below}{name}"] = value
     return {name: value for name, value in values.items() if value is not None and value is not False and value != ""}
 

@@ -143,9 +143,12 @@ class CatalogTable:
     def read(self, lock: str) -> tuple[str, float] | None:
         """See LockPlace."""
         name = self.name.beside(lock)
-        if not self._exists(name):
+        try:
+            rows = {row[0]: row[1] for row in self._spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
+        except Exception:
+            if self._exists(name):
+                raise
             return None
-        rows = {row[0]: row[1] for row in self._spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
         return bytes.fromhex(rows[_OWNER]).decode(), time.time() - float(rows[_TIME])
 
     def refresh(self, lock: str, text: str) -> None:

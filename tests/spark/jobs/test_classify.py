@@ -69,7 +69,7 @@ def test_texts_are_classified_by_a_table_of_labels(spark: "SparkSession", minilm
     found = {row["id"]: row["classification"] for row in io.read(spark, job.output).collect() if row["text"] != " "}
     assert {i: row and row["label"] for i, row in found.items()} == {"a": "sport", "b": None, "c": "politics"}
     again = ClassifyJob(**{**vars(job), "mode": "append", "template": "about {}"})
-    with pytest.raises(TableError, match=r"use template '{}', this job uses 'about {}'"):
+    with pytest.raises(TableError, match=r"template '{}'; this job uses template 'about {}'"):
         runner.run(again, spark)
 
 

@@ -126,7 +126,7 @@ def test_an_append_with_another_prompt_is_an_error_before_the_work(
     spark: "SparkSession", embed: Embed, tmp_path: Path
 ) -> None:
     embed("id,text\n1,a\n")
-    with pytest.raises(TableError, match="use prompt '', this job uses 'query: '"):
+    with pytest.raises(TableError, match="prompt None; this job uses prompt 'query: '"):
         embed("id,text\n2,b\n", mode="append", prompt="query: ")
     embed("id,text\n2,b\n", mode="append")
     assert set(written(spark, tmp_path)) == {"1", "2"}
