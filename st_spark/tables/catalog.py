@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TRANSACTIONAL = ("delta", "iceberg", "hudi")
 # Properties that the metastore keeps for itself.
 _INTERNAL = re.compile(
-    r"spark\.sql\..*|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize"
+    r"spark\.sql\..*|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize|owner"
 )
 _OWNER, _TIME = "st_spark.owner", "st_spark.time"
 
@@ -124,7 +124,14 @@ class CatalogTable:
         return bool(self._spark.catalog.tableExists(str(name)))
 
     def _rename(self, source: TableName, target: TableName) -> None:
+        """Rename a table. Spark's own catalog leaves its partitions where they were, so they are found again.
+
+        Without that, to drop the old table would delete the partitions of the new one.
+        """
         self._spark.sql(f"ALTER TABLE {source} RENAME TO {target.in_catalog}")
+        found = describe(self._spark, target)
+        if found and found.partitions:
+            self._spark.sql(f"MSCK REPAIR TABLE {target} SYNC PARTITIONS")
 
     def _drop(self, name: TableName) -> None:
         self._spark.sql(f"DROP TABLE IF EXISTS {name}")

@@ -114,7 +114,7 @@ def _open_delta(
     spark: "SparkSession", stack: ExitStack, where: str, mode: str, folder: Folder, contents: Contents
 ) -> Writer:
     partitions: tuple[str, ...] = ()
-    _check_delta(spark, where)
+    _check_delta(spark, where, folder.path)
     if contents.exists:
         folder.check_writable(where)
         detail = spark.sql(f"DESCRIBE DETAIL delta.`{folder.path}`").collect()[0]
@@ -124,10 +124,10 @@ def _open_delta(
     return TransactionalWriter(spark, where, "delta", mode, contents.exists, partitions, folder.path)
 
 
-def _check_delta(spark: "SparkSession", where: str) -> None:
+def _check_delta(spark: "SparkSession", where: str, path: str) -> None:
     """Check that the session has Delta; it would else be missed after the work."""
     try:
-        spark.read.format("delta").load(where)
+        spark.read.format("delta").load(path)
     except Exception as error:
         if "DATA_SOURCE_NOT_FOUND" in str(error):
             raise io.table_error(error, where, "delta") from error

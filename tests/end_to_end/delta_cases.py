@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def spark() -> "Iterator[SparkSession]":
+def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
     """A local session with Delta."""
     started = session.start(delta=True)
-    started.sql("CREATE DATABASE house")
+    started.sql(f"CREATE DATABASE house LOCATION '{tmp_path_factory.mktemp('house')}'")
     yield started
     started.sql("DROP DATABASE house CASCADE")
     started.stop()
@@ -43,7 +43,7 @@ def ids(spark: "SparkSession", where: str) -> list[int]:
 def detail(spark: "SparkSession", where: str) -> tuple[object, ...]:
     name = f"delta.`{where}`" if "/" in where else where
     row = spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]
-    return row["partitionColumns"], row["description"], row["properties"].get("owner")
+    return row["partitionColumns"], row["description"], row["properties"].get("team")
 
 
 def test_modes_and_versions(spark: "SparkSession", tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_delta_table_stays_what_it_is(spark: "SparkSession", tmp_path: Path, w
     name = f"delta.`{where}`" if "/" in where else where
     spark.sql(
         f"CREATE TABLE {name} (id LONG, k LONG, score STRING) USING delta PARTITIONED BY (k) COMMENT 'it''s' "
-        "TBLPROPERTIES ('owner' = 'us')"
+        "TBLPROPERTIES ('team' = 'us')"
     )
     before = detail(spark, where)
     assert before == (["k"], "it's", "us")

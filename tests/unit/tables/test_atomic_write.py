@@ -77,7 +77,9 @@ def test_a_run_that_stops_anywhere_and_runs_again_writes_the_whole_table(
     try:
         run(StopsAt(changes), target, finish, "first")
     except KeyboardInterrupt:
-        run(ArrowFiles(), target, finish, "second")
+        Folder(ArrowFiles(), str(target), "second").recover()
+        if parts(target) != sorted(wanted):  # an append can be complete before its staging folder is deleted
+            run(ArrowFiles(), target, finish, "second")
     else:
         assert changes >= 4, "a run has more changes than this: the machine has not stopped"
     assert parts(target) == sorted(wanted)
