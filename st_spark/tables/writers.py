@@ -122,7 +122,7 @@ class TransactionalWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
         """See Writer."""
-        writer = df.write.mode("errorifexists" if self.mode == "error" else self.mode)
+        writer = df.write.format(self.provider).mode("errorifexists" if self.mode == "error" else self.mode)
         if self.mode == "overwrite":
             writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
             kept = [name for name in self.partitions if name in df.columns]
@@ -130,7 +130,7 @@ class TransactionalWriter(Writer):
         if self.format == "table":
             writer.saveAsTable(self.target)
         else:
-            writer.format("delta").save(self.target)
+            writer.save(self.target)
         return self._version() if self.provider == "delta" else None
 
     def _version(self) -> int:
