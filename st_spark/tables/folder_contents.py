@@ -53,10 +53,9 @@ def look(files: "Files", path: str) -> Contents:
         return Contents(None, exists=True, foreign=("a file",))
     if files.is_folder(f"{path}/_delta_log"):
         return Contents("delta", exists=is_delta(files, path))
-    data, foreign = [], []
-    for name, is_data in walk(files, path):
-        (data if is_data else foreign).append(name)
-    return Contents("parquet" if data else None, bool(data or foreign), tuple(data), tuple(foreign))
+    found = list(walk(files, path))
+    data, foreign = (tuple(name for name, is_data in found if is_data is wanted) for wanted in (True, False))
+    return Contents("parquet" if data else None, bool(found), data, foreign)
 
 
 def is_delta(files: "Files", path: str) -> bool:
