@@ -147,9 +147,10 @@ def test_wrong_inputs_are_an_error_before_the_work(embed: Embed, tmp_path: Path,
     with pytest.raises(InputError, match="prompt_name='nonsense'"):
         embed(table, output_column="e", prompt_name="nonsense")
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "part-0.parquet").touch()
     with pytest.raises(TableError, match=r"exists\. Fix: choose --mode"):
         embed(table, output_column="e")
-    assert not list((tmp_path / "out").iterdir())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["part-0.parquet"]
 
 
 def test_models_that_are_missing_or_unsafe_are_an_error(embed: Embed, tmp_path: Path) -> None:
