@@ -55,7 +55,6 @@ def test_killed_spark_submit_suggests_more_memory() -> None:
         (ConnectionMissingError("a", "b"), True),
         (BusyError("a", "b"), False),  # the other job ends
         (PlatformError("a", "b"), False),
-        (BusyError("a", "b"), False),  # the other job ends
         (ModelError("a", "b"), False),  # a hub may be reached again
     ],
 )
