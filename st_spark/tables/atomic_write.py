@@ -105,12 +105,13 @@ class Folder:
     def read(self, lock: str) -> tuple[str, float] | None:
         """See LockPlace."""
         path = self._beside(lock)
-        try:
-            return self.files.read(path), self.files.age(path)
-        except Exception:
-            if self.files.exists(path):
-                raise
-            return None
+        for attempt in range(3):  # one job can remove its lock and another create its own between these lines
+            try:
+                return self.files.read(path), self.files.age(path)
+            except Exception:
+                if self.files.exists(path) and attempt == 2:
+                    raise
+        return None
 
     def refresh(self, lock: str, text: str) -> None:
         """See LockPlace."""
