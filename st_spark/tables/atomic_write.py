@@ -10,6 +10,7 @@ them, so `recover` knows that what it finds was left by a run that has failed:
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from st_spark.errors import TableError
@@ -105,13 +106,12 @@ class Folder:
     def read(self, lock: str) -> tuple[str, float] | None:
         """See LockPlace."""
         path = self._beside(lock)
-        for attempt in range(3):  # one job can remove its lock and another create its own between these lines
-            try:
+        for _ in range(3):  # one job can remove its lock and another create its own between these lines
+            with suppress(Exception):
                 return self.files.read(path), self.files.age(path)
-            except Exception:
-                if self.files.exists(path) and attempt == 2:
-                    raise
-        return None
+            if not self.files.exists(path):
+                return None
+        return "", 0.0  # a lock whose owner cannot be read
 
     def refresh(self, lock: str, text: str) -> None:
         """See LockPlace."""
