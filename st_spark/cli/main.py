@@ -68,7 +68,7 @@ def _job(kind: type[Job], argv: list[str]) -> int:
         check_no_secret(name, path or "")
     job = kind.from_json(_read_spec(spec), **given) if spec else kind.from_fields(given)
     if result not in (None, "-"):
-        result_file.prepare(result)
+        result_file.prepare(result, [where for where, _ in job.tables()])
     _start_log()
     from st_spark.jobs import runner
 

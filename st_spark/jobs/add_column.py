@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql._typing import UserDefinedFunctionLike
 
-    from st_spark.jobs.output_table import OutputTable
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import ClassifyJob, EmbedJob
+    from st_spark.tables.writers import Writer
 
 # A temporary column: the struct that the function returns. It is not written.
 RESULT = f"{RESERVED}result"
@@ -58,7 +58,7 @@ def run(
     spark: "SparkSession",
     job: "EmbedJob | ClassifyJob",
     timings: "Timings",
-    build: "Callable[[DataFrame, OutputTable], ColumnBuilder]",
+    build: "Callable[[DataFrame, Writer], ColumnBuilder]",
 ) -> dict[str, Any]:
     """Run a job; see embed.run() and classify.run() for the result.
 
@@ -68,31 +68,30 @@ def run(
         timings: Measures the phases.
         build: Sends the model to the workers, and returns the column builder for the input and the output.
     """
-    with timings("read", f"Reading {job.input}"):
-        output = output_table.prepare(spark, job)
-        table_format = job.input_format or io.find_format(spark, job.input)
-        df = _read(spark, job, table_format)
-        size, id_counts = count_rows(df), count_ids(df, job.id_column)
-    with timings("load", f"Loading {job.model}"):
-        builder = build(df, output)
-        encoded = _encode(df, job, builder, size)
-        model = model_info.describe(spark, job, size.first_tasks)
-    counts = Observation("st_spark")
-    conditions = {**_conditions(encoded, job), **builder.conditions}
-    if CORRUPT in df.columns:
-        conditions["undecodable"] = is_undecodable(df, df.columns)
-    out = _output(_observed(encoded, counts, conditions), job, builder, model)
-    output.check_append(out.schema, job.output_column)
-    text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
-    totals = output.write(out, counts, timings, "encode_and_write", text, size.rows, size.tasks)
+    with output_table.opened(spark, job) as output:
+        with timings("read", f"Reading {job.input}"):
+            table_format = job.input_format or io.find_format(spark, job.input)
+            df = _read(spark, job, table_format)
+            size, id_counts = count_rows(df), count_ids(df, job.id_column)
+        with timings("load", f"Loading {job.model}"):
+            builder = build(df, output.writer)
+            encoded = _encode(df, job, builder, size)
+            model = model_info.describe(spark, job, size.first_tasks)
+        counts = Observation("st_spark")
+        conditions = {**_conditions(encoded, job), **builder.conditions}
+        if CORRUPT in df.columns:
+            conditions["undecodable"] = is_undecodable(df, df.columns)
+        out = _output(_observed(encoded, counts, conditions), job, builder, model)
+        output.writer.check(out.schema, job.output_column)
+        text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
+        totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
     if CORRUPT in df.columns:
         path = io.reader_path(spark, job.input)
         totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
-    rows = {"in": totals["in"], "out": totals["in"] - totals["corrupt"]}
-    rows |= {name: totals[name] for name in conditions if name != "duplicates"} | id_counts
+    names = ("in", "out", *(name for name in conditions if name != "duplicates"))
     return {
-        "rows": rows,
-        "rows_per_second": timings.rate(rows["out"], "encode_and_write"),
+        "rows": {name: totals[name] for name in names} | id_counts,
+        "rows_per_second": timings.rate(totals["out"], "encode_and_write"),
         "duplicates": totals["duplicates"],
         "tokens": totals["tokens"],
         "model": model,
@@ -142,9 +141,8 @@ def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str
 def _observed(encoded: "DataFrame", counts: Observation, conditions: Mapping[str, "Column"]) -> "DataFrame":
     """Count rows, tokens and conditions in the stage that writes. So a task that runs twice counts once."""
     aggregates = [sf.count_if(condition).alias(name) for name, condition in conditions.items()]
-    return encoded.observe(
-        counts, sf.count(sf.lit(1)).alias("in"), sf.sum(f"{RESULT}.n_tokens").alias("tokens"), *aggregates
-    )
+    rows = (sf.count(sf.lit(1)).alias("in"), sf.count_if(readable(encoded)).alias("out"))
+    return encoded.observe(counts, *rows, sf.sum(f"{RESULT}.n_tokens").alias("tokens"), *aggregates)
 
 
 def _output(

@@ -9,6 +9,7 @@ from st_spark.jobs import output_table
 from st_spark.jobs.vector_input import VectorTable, open_vectors
 from st_spark.join import near_duplicates
 from st_spark.join.options import Request
+from st_spark.tables.metadata import add_metadata, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -31,14 +32,18 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
         model: the model that made the vectors, if known;
         output: path and format, and the version of a Delta table.
     """
-    output = output_table.prepare(spark, job)
     names = (job.id_column, *job.keys)
-    with open_vectors(spark, job, timings, job.input, job.input_format, names, job.column, job.text_column) as table:
+    with (
+        output_table.opened(spark, job) as output,
+        open_vectors(spark, job, timings, job.input, job.input_format, names, job.column, job.text_column) as table,
+    ):
         with timings("survey", "Counting rows and copies"):
             planned = _find(job, table)
-        output.check_append(planned.groups.schema, "score")
+        origin = {"vectors": vector_metadata(table.metadata), "on": list(job.keys) or None}
+        groups = add_metadata(planned.groups, "score", origin)
+        output.writer.check(groups.schema, "score")
         counts = Observation("st_spark")
-        groups = planned.groups.observe(
+        groups = groups.observe(
             counts,
             sf.count(sf.lit(1)).alias("rows"),
             sf.count_if("representative").alias("all"),
@@ -47,7 +52,7 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
         )
         kept, tasks = planned.stats.kept, planned.facts.get("tasks", 1)
         text = f"Comparing {kept - planned.copies:,} rows"
-        counted = output.write(groups, counts, timings, "group_and_write", text, kept, tasks)
+        counted = output.write(groups, counts, "rows", timings, "group_and_write", text, kept, tasks)
     return {
         "input": table.describe(planned.stats),
         "groups": {name: counted[name] for name in ("all", "of_several", "largest")},

@@ -11,15 +11,14 @@ from st_spark.embedding.encode import encoder
 from st_spark.errors import TableError
 from st_spark.jobs import add_column
 from st_spark.jobs.add_column import RESULT, ColumnBuilder
-from st_spark.tables import io
 from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.output_table import OutputTable
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import EmbedJob
+    from st_spark.tables.writers import Writer
 
 
 def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str, Any]:
@@ -63,13 +62,12 @@ def _options(job: "EmbedJob") -> dict[str, Any]:
     return {name: getattr(job, name) for name in names}
 
 
-def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "OutputTable") -> list[list[float]] | None:
+def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "Writer") -> list[list[float]] | None:
     """Return the ranges for int8 and uint8: of the table that the job appends to, else of a sample of the input."""
     if job.precision not in RANGED:
         return None
     if output.appends:
-        schema = io.read(df.sparkSession, job.output, job.output_format).schema
-        metadata = vector_column(schema, job.output, job.output_column)[1]
+        metadata = vector_column(output.read().schema, job.output, job.output_column)[1]
         stored = ranges_from_metadata(metadata) if metadata.get("precision") == job.precision else None
         if stored is None:
             raise TableError(

@@ -12,6 +12,7 @@ from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vecto
 from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
+from st_spark.tables.metadata import add_metadata, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,18 +36,20 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
         model: the model that made the vectors, if known;
         output: path and format, and the version of a Delta table.
     """
-    output = output_table.prepare(spark, job)
     with ExitStack() as stack:
+        output = stack.enter_context(output_table.opened(spark, job))
         left, right = _open(spark, job, timings, stack)
         with timings("survey", "Counting rows"):
             joined = _join(job, left, right)
-        output.check_append(joined.pairs.schema, "score")
+        origin = {"left": vector_metadata(left.metadata), "right": right and vector_metadata(right.metadata)}
+        pairs = add_metadata(joined.pairs, "score", {**origin, "on": list(job.keys) or None})
+        output.writer.check(pairs.schema, "score")
         counts = Observation("st_spark")
-        pairs = joined.pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
+        pairs = pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
         stats = joined.stats
         rows, tasks = stats.left.kept, joined.facts.get("tasks", 1)
         text = f"Joining {rows:,} rows with {(stats.right or stats.left).kept:,}"
-        count = output.write(pairs, counts, timings, "join_and_write", text, rows, tasks)["pairs"]
+        count = output.write(pairs, counts, "pairs", timings, "join_and_write", text, rows, tasks)["pairs"]
     return {
         "left": left.describe(stats.left),
         **({"right": right.describe(stats.right)} if right and stats.right else {}),

@@ -15,8 +15,10 @@ from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
 from st_spark.jobs import output_table
+from st_spark.jobs.result_file import check_outside
 from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
 from st_spark.tables import io
+from st_spark.tables.metadata import add_metadata, vector_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +45,11 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         output: path and format, and the version of a Delta table;
         files: the TSV and TMX files; report: its path, and the number of pairs above each threshold.
     """
-    output = output_table.prepare(spark, job)
     files = _files(job)
     if job.report:
         report.check(Path(job.report))
     with ExitStack() as stack:
+        output = stack.enter_context(output_table.opened(spark, job))
         source, target = _open(spark, job, timings, stack)
         with timings("survey", "Counting rows and copies"):
             mined = _mine(job, source, target)
@@ -57,13 +59,16 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         facts = mined.facts | {"threshold": job.threshold}
         pairs = mining.with_metadata(all_pairs.where(sf.col(SCORE) > job.threshold), facts)
         out = pairs if job.texts else pairs.drop("source_text", "target_text")
-        output.check_append(out.schema, SCORE)
+        origin = {"source": vector_metadata(source.metadata), "target": vector_metadata(target.metadata)}
+        out = add_metadata(out, SCORE, {**origin, "document_column": job.document_column})
+        output.writer.check(out.schema, SCORE)
         stats = mined.stats
         assert stats.right is not None
-        rows, text = stats.left.kept, f"Mining {stats.left.kept:,} rows and {stats.right.kept:,}"
+        rows, tasks = stats.left.kept, facts.get("tasks", 1)
+        text = f"Mining {rows:,} rows and {stats.right.kept:,}"
         counts = Observation("st_spark")
         out = out.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
-        count = output.write(out, counts, timings, "mine_and_write", text, rows, facts.get("tasks", 1))["pairs"]
+        count = output.write(out, counts, "pairs", timings, "mine_and_write", text, rows, tasks)["pairs"]
         more = _write_files(job, pairs, all_pairs, files, timings)
     return {
         "source": source.describe(stats.left),
@@ -139,6 +144,9 @@ def _files(job: "MineJob") -> list[export.TsvFile | export.TmxFile]:
         assert job.source_language is not None
         assert job.target_language is not None
         files.append(export.TmxFile(Path(job.tmx), job.source_language, job.target_language))
+    for path, flag in ((job.tsv, "--tsv"), (job.tmx, "--tmx"), (job.report, "--report")):
+        if path:
+            check_outside(path, flag, [where for where, _ in job.tables()])
     for file in files:
         if not file.path.absolute().parent.is_dir():
             raise InputError(f"There is no folder for {file.path}.", "make it, or name another file.")

@@ -57,4 +57,5 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
 
 def _is_delta(where: str, table_format: str | None) -> bool:
     """Return whether a local session needs Delta for this table. A remote table needs its format given."""
-    return table_format == "delta" or (table_format is None and Path(where, "_delta_log").is_dir())
+    local = Path(where.removeprefix("file:"), "_delta_log")
+    return table_format == "delta" or (table_format is None and local.is_dir())

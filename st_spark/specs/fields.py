@@ -44,7 +44,11 @@ class OutputTable(Job):
     """Output table."""
 
     output: str = option("path or catalog name of the output table", table=True)
-    output_format: str = option("format of the output table", "parquet", choices=FORMATS_OUT)
+    output_format: str | None = option(
+        "format of the output table (default: the format of the table that is there, else parquet)",
+        None,
+        choices=FORMATS_OUT,
+    )
     mode: str = option("what to do if the output table exists", "error", choices=MODES)
 
 

@@ -1,110 +1,127 @@
-"""Write a new table beside the old one, then rename it: a crash leaves the old table.
+"""Write a Parquet folder so that a crash leaves the old table: stage the new files beside it, then rename.
 
-At the next run `recover` cleans up after a crash:
+A run keeps hidden files beside the table (docs/operations/writing_tables.md). Only the job that holds the lock touches
+them, so `recover` knows that what it finds was left by a run that has failed:
 
-- A partial new table beside the old one is deleted.
-- If the old table was moved away and the new one is not in its place yet, the old one is moved back.
-- If the new table is in its place and the old one is not deleted yet, it is deleted.
-- If an append has moved some of its files, they are removed again, because that run has failed.
-
-On a local disk and on HDFS a rename is atomic: readers see the old table or the new one. Between the two renames of an
-overwrite they see none for a moment. An append moves its files one by one, so readers can see some of them. On object
-stores a rename is a copy. If that matters, write Delta. Two jobs must not write one Parquet table at the same time.
+- A list of files to append: the append is not complete, so these files are removed from the table.
+- The old table, moved away: it is moved back if there is no new one in its place.
+- A staging folder: it is deleted.
 """
 
-import re
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from st_spark.errors import TableError
+from st_spark.tables.folder_contents import is_delta, walk
+from st_spark.tables.lock import not_writable
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from st_spark.spark.filesystem import Files
 
-
-class Folders:
-    """Tables that are folders of Parquet files."""
-
-    def __init__(self, files: "Files") -> None:
-        self.files = files
-        self.exists, self.move, self.delete = files.exists, files.move, files.delete
-
-    def beside(self, target: str, state: str) -> str:
-        """Return a hidden folder beside the target. Spark skips it when it reads the parent folder."""
-        parent, slash, name = target.rstrip("/").rpartition("/")
-        if not name or parent.endswith(":/"):
-            raise TableError(f"{target} cannot be a table: it is the root of a file system.", "name a folder in it.")
-        return f"{parent}{slash}.{name}.st-spark-{state}"
-
-    def append(self, target: str) -> None:
-        """Move the new data files into the target. The id of their write is part of their names."""
-        new = self.beside(target, "new")
-        parts = [name for name in self.files.names(new) if name.startswith("part-")]
-        for write in {_write_id(name) for name in parts}:
-            self.files.make(f"{new}/_append-{write}")  # as long as this exists, recover() removes the moved files
-        for name in parts:
-            self.files.move(f"{new}/{name}", f"{target}/{name}")
-        self.files.delete(new)
-
-    def undo_append(self, target: str) -> None:
-        """Remove the files of an unfinished append from the target."""
-        new = self.beside(target, "new")
-        if not self.exists(new):
-            return
-        writes = [name.removeprefix("_append-") for name in self.files.names(new) if name.startswith("_append-")]
-        for name in self.files.names(target) if writes and self.exists(target) else ():
-            if _write_id(name) in writes:
-                self.files.delete(f"{target}/{name}")
+_log = logging.getLogger(__name__)
 
 
-class CatalogTables:
-    """Tables of Spark's catalog whose format has no transactions."""
+class Folder:
+    """A table that is a folder of Parquet files.
 
-    def __init__(self, spark: "SparkSession") -> None:
-        self._spark = spark
+    Attributes:
+        path: The folder, as an absolute path.
+        new: The staging folder of this run.
+    """
 
-    def beside(self, target: str, state: str) -> str:
-        """Return a table in the same database, with a longer name."""
-        return f"{target}__st_spark_{state}"
+    def __init__(self, files: "Files", where: str, run: str) -> None:
+        self.files, self.path = files, files.absolute(where).rstrip("/")
+        self._parent, _, self._name = self.path.rpartition("/")
+        if not self._name or self._name.endswith(":") or self._parent.endswith(":/"):
+            raise TableError(f"{where} cannot be a table: it is the root of a file system.", "name a folder in it.")
+        self._run = run
+        self.new = self._beside(f"new-{run}")
+        self._old, self._moves = self._beside("old"), self._beside("append")
 
-    def exists(self, name: str) -> bool:
-        """Return whether there is such a table."""
-        return self._spark.catalog.tableExists(name)
+    def _beside(self, state: str) -> str:
+        """Return a hidden path beside the table. Spark skips it when it reads the parent folder."""
+        return f"{self._parent}/.{self._name}.st-spark-{state}"
 
-    def move(self, source: str, target: str) -> None:
-        """Rename a table; the target must not exist."""
-        self._spark.sql(f"ALTER TABLE {source} RENAME TO {target}")
+    def recover(self) -> None:
+        """Clean up what a failed run has left."""
+        files = self.files
+        if files.exists(self._moves):
+            for name in files.read(self._moves).splitlines():
+                files.delete(f"{self.path}/{name}")
+            files.delete(self._moves)
+        if files.exists(self._old) and not files.exists(self.path):
+            files.move(self._old, self.path)
+        files.delete(self._old)
+        staged = self._beside("new").rpartition("/")[2]
+        for name in files.entries(f"{self._parent}/"):
+            if name.startswith(staged):
+                files.delete(f"{self._parent}/{name}")
 
-    def delete(self, name: str) -> None:
-        """Delete the table if it exists."""
-        self._spark.sql(f"DROP TABLE IF EXISTS {name}")
+    def check_writable(self, where: str) -> None:
+        """Check that this job may write into the folder; TableError if not."""
+        probe = f"{self.path}/_st-spark-{self._run}"
+        try:
+            self.files.create(probe, "")
+            self.files.delete(probe)
+        except Exception as error:
+            raise not_writable(where, error) from error
+
+    def replace(self) -> None:
+        """Replace the table with the staged one."""
+        if self.files.exists(self.path):
+            self.files.move(self.path, self._old)
+        self.files.move(self.new, self.path)
+        self._clean(self._old)
+
+    def append(self) -> None:
+        """Move the staged files into the table, each into its partition. The last step, to delete the list, commits."""
+        names = [name for name, is_data in walk(self.files, self.new) if is_data]
+        self.files.write(f"{self.new}/_moves", "\n".join(names))
+        self.files.move(f"{self.new}/_moves", self._moves)  # so that the list is complete as soon as it is there
+        for folder in _folders(names):
+            self.files.make(f"{self.path}/{folder}")
+        for name in names:
+            self.files.move(f"{self.new}/{name}", f"{self.path}/{name}")
+        self.files.delete(self._moves)
+        self._clean(self.new)
+
+    def remove_failed_delta(self) -> None:
+        """Delete what a first write of Delta has left that has failed before its commit."""
+        if not is_delta(self.files, self.path):
+            self._clean(self.path)
+
+    def _clean(self, path: str) -> None:
+        """Delete what is not needed any more. The table is written, so the job must not fail now."""
+        try:
+            self.files.delete(path)
+        except Exception as error:  # noqa: BLE001
+            _log.warning("Could not delete %s: %s", path, error)
+
+    def create(self, lock: str, text: str) -> bool:
+        """See LockPlace."""
+        return self.files.create(self._beside(lock), text)
+
+    def read(self, lock: str) -> tuple[str, float] | None:
+        """See LockPlace."""
+        path = self._beside(lock)
+        for _ in range(3):  # one job can remove its lock and another create its own between these lines
+            with suppress(Exception):
+                return self.files.read(path), self.files.age(path)
+            if not self.files.exists(path):
+                return None
+        return "", 0.0  # a lock whose owner cannot be read
+
+    def refresh(self, lock: str, text: str) -> None:
+        """See LockPlace."""
+        self.files.write(self._beside(lock), text)
+
+    def remove(self, lock: str) -> None:
+        """See LockPlace."""
+        self.files.delete(self._beside(lock))
 
 
-Store = Folders | CatalogTables
-
-
-def recover(store: Store, target: str) -> None:
-    """Clean up after a crashed run. Call it before reading or writing."""
-    old = store.beside(target, "old")
-    if isinstance(store, Folders):
-        store.undo_append(target)
-    if store.exists(old) and not store.exists(target):
-        store.move(old, target)
-    store.delete(old)
-    store.delete(store.beside(target, "new"))
-
-
-def replace(store: Store, target: str) -> None:
-    """Replace the target with the new table."""
-    new, old = store.beside(target, "new"), store.beside(target, "old")
-    if store.exists(target):
-        store.move(target, old)
-    store.move(new, target)
-    store.delete(old)
-
-
-def _write_id(name: str) -> str:
-    """Return the id of the write in a file's name, part-00000-<id>-c000.snappy.parquet; else the name itself."""
-    found = re.match(r"part-\d+-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", name)
-    return found.group(1) if found else name
+def _folders(names: Iterable[str]) -> list[str]:
+    """Return the folders of the names."""
+    return sorted({name.rpartition("/")[0] for name in names} - {""})

@@ -1,26 +1,36 @@
-"""Metadata of a vector column: a table records which model and options made its vectors."""
+"""Metadata of a column: a table records which model and options made its vectors, scores or labels."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from st_spark.errors import InputError, TableError
+from st_spark.errors import InputError
 from st_spark.tables.columns import check_columns
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
     from pyspark.sql.types import StructType
 
 # The key of our metadata in a column's Spark metadata. Saved tables contain it.
 METADATA_KEY = "st_spark"
-# Vectors may be appended to a table only if all of these are equal.
-_MUST_MATCH = (
-    *("content", "dim", "prompt", "normalize_embeddings", "truncate_dim", "task", "precision"),
-    *("labels", "template", "label_model"),
-)
+# What decides, with the text, what a vector is; and the name of the model.
+_VECTOR = ("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "precision")
 
 
 def column_metadata(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return Spark metadata for a column that st-spark made; values that are None are left out."""
     return {METADATA_KEY: {name: value for name, value in values.items() if value is not None}}
+
+
+def vector_metadata(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the metadata of pairs or groups says of the vectors that they were made from; None if unknown."""
+    kept = {name: metadata[name] for name in _VECTOR if metadata.get(name) is not None}
+    return kept or None
+
+
+def add_metadata(df: "DataFrame", column: str, values: Mapping[str, Any]) -> "DataFrame":
+    """Add to the metadata of a column that st-spark made."""
+    before = (df.schema[column].metadata or {}).get(METADATA_KEY, {})
+    return df.withMetadata(column, column_metadata({**before, **values}))
 
 
 def vector_column(schema: "StructType", where: str, name: str | None = None) -> tuple[str, dict[str, Any]]:
@@ -60,17 +70,3 @@ def ranges_from_metadata(metadata: Mapping[str, Any]) -> list[list[float]] | Non
     """Return the ranges, [2, d], that a table's vectors were quantised with; None if there are none."""
     ranges = metadata.get("ranges")
     return None if ranges is None else [list(ranges["low"]), list(ranges["high"])]
-
-
-def check_same_vectors(table: "StructType", new: "StructType", where: str, name: str) -> None:
-    """Check that new vectors use the same model and options as the table; TableError if not."""
-    theirs, ours = vector_column(table, where, name)[1], vector_column(new, where, name)[1]
-    for key in _MUST_MATCH if theirs else ():
-        if ours.get(key) != theirs.get(key):
-            models = [theirs.get("model"), ours.get("model")]
-            others = "" if models[0] == models[1] else f" (models {models[0]!r} and {models[1]!r})"
-            raise TableError(
-                f"Cannot append to {where}: its vectors use {key} {theirs.get(key)!r}, this job uses "
-                f"{ours.get(key)!r}{others}.",
-                "use the same model and options, or overwrite the table.",
-            )

@@ -191,7 +191,7 @@ def submitted(output: Path) -> psutil.Process:
     def look() -> bool:
         lines = ((each, " ".join(each.info["cmdline"] or [])) for each in psutil.process_iter(["cmdline"]))
         found[:] = [each for each, line in lines if "SparkSubmit" in line and f"--output={output}" in line]
-        return bool(found) and (output.parent / f".{output.name}.st-spark-new").exists()
+        return bool(found) and any(output.parent.glob(f".{output.name}.st-spark-new-*"))
 
     wait(look, f"no job writes {output}")
     return found[0]

@@ -134,8 +134,7 @@ def test_a_killed_overwrite_leaves_the_old_table_and_a_second_run_finishes_it(mi
     argv = ["embed", "--input", source, "--text-column", "text", "--model", MODEL, "--output", str(out)]
     command = [sys.executable, "-m", "st_spark.cli", *argv, "--mode", "overwrite"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as run:
-        staged = tmp_path / ".out.st-spark-new"
-        while run.poll() is None and not list(staged.glob("**/*.parquet")):
+        while run.poll() is None and not list(tmp_path.glob(".out.st-spark-new-*/**/*.parquet")):
             time.sleep(0.05)
         os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == -signal.SIGKILL

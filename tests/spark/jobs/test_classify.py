@@ -73,7 +73,7 @@ def test_texts_are_classified_by_a_table_of_labels(spark: "SparkSession", minilm
         runner.run(job, spark)
     labels.write_text("name\nsport\npolitics\n")
     again = ClassifyJob(**{**vars(job), "mode": "append", "template": "about {}"})
-    with pytest.raises(TableError, match=r"use template '{}', this job uses 'about {}'"):
+    with pytest.raises(TableError, match=r"template '{}'; this job uses template 'about {}'"):
         runner.run(again, spark)
 
 

@@ -141,7 +141,7 @@ def test_an_append_with_another_prompt_is_an_error_before_the_work(
     spark: "SparkSession", embed: Embed, tmp_path: Path
 ) -> None:
     embed("id,text\n1,a\n")
-    with pytest.raises(TableError, match="use prompt '', this job uses 'query: '"):
+    with pytest.raises(TableError, match="prompt None; this job uses prompt 'query: '"):
         embed("id,text\n2,b\n", mode="append", prompt="query: ")
     embed("id,text\n2,b\n", mode="append")
     assert set(written(spark, tmp_path)) == {"1", "2"}
@@ -164,9 +164,10 @@ def test_wrong_inputs_are_an_error_before_the_work(embed: Embed, tmp_path: Path,
     with pytest.raises(InputError, match="prompt_name='nonsense'"):
         embed(table, output_column="e", prompt_name="nonsense")
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "part-0.parquet").touch()
     with pytest.raises(TableError, match=r"exists\. Fix: choose --mode"):
         embed(table, output_column="e")
-    assert not list((tmp_path / "out").iterdir())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["part-0.parquet"]
 
 
 def test_models_that_are_missing_or_unsafe_are_an_error(embed: Embed, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_an_append_in_another_precision_is_an_error(embed: Embed) -> None:
     embed(TEXTS[:8], precision="int8")
     for precision, problem in (
         ("uint8", "Cannot append uint8 vectors to .*: its column 'embedding' has no uint8 ranges"),
-        ("binary", "use precision 'int8', this job uses 'binary'"),
+        ("binary", "precision 'int8'; this job uses precision 'binary'"),
     ):
         with pytest.raises(TableError, match=problem):
             embed(TEXTS[8:], 8, precision=precision, mode="append")
@@ -168,5 +168,5 @@ def test_a_job_uses_the_route_of_its_task(spark: "SparkSession", embed: Embed, t
     alone = SentenceTransformer(folder, dtype="float32", device="cpu")
     np.testing.assert_allclose(found[0], alone.encode("the cat sat", task="query"), atol=1e-5)
     assert metadata["task"] == "query"
-    with pytest.raises(TableError, match="use task 'query', this job uses 'document'"):
+    with pytest.raises(TableError, match="task 'query'; this job uses task 'document'"):
         embed(["rain"], 1, model=str(folder), task="document", mode="append")

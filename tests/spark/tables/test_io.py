@@ -1,4 +1,4 @@
-"""Read and write tables in every format; rows that cannot be read, wrong names, and writes that fail."""
+"""Read tables in every format; rows that cannot be read, and wrong names."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,9 @@ import pytest
 from pyspark.sql import functions as sf
 
 from st_spark.errors import TableError
-from st_spark.spark.filesystem import ArrowFiles, Files, HadoopFiles
 from st_spark.tables import io
 from st_spark.tables.columns import CORRUPT
 from st_spark.tables.decoding import checked_count, is_undecodable
-from st_spark.tables.metadata import column_metadata, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,10 +27,6 @@ def rows(df: "DataFrame") -> list[tuple[object, ...]]:
 def text_file(path: Path, text: str) -> str:
     path.write_text(text, encoding="utf-8")
     return str(path)
-
-
-def numbers(spark: "SparkSession", first: int, last: int) -> "DataFrame":
-    return spark.range(first, last).selectExpr("id", "cast(id as string) as text")
 
 
 def test_a_csv_has_a_header_quoted_lines_and_strings_only(spark: "SparkSession", tmp_path: Path) -> None:
@@ -185,84 +179,3 @@ def test_a_delta_table_without_delta_in_the_session_has_a_fix(spark: "SparkSessi
     (tmp_path / "_delta_log").mkdir()
     with pytest.raises(TableError, match=r"--packages io\.delta"):
         io.read(spark, str(tmp_path))
-
-
-@pytest.mark.parametrize("table_format", ["parquet", "table"])
-def test_modes_create_append_and_overwrite(spark: "SparkSession", tmp_path: Path, table_format: str) -> None:
-    where = "modes_test" if table_format == "table" else str(tmp_path / "out")
-    try:
-        assert not io.prepare(spark, where, table_format)
-        io.write(numbers(spark, 0, 3), where, table_format, "error")
-        assert io.prepare(spark, where, table_format)
-        io.write(numbers(spark, 3, 5), where, table_format, "append")
-        assert rows(io.read(spark, where, table_format)) == [(i, str(i)) for i in range(5)]
-        io.write(numbers(spark, 7, 9), where, table_format, "overwrite")
-        assert rows(io.read(spark, where, table_format)) == [(7, "7"), (8, "8")]
-        assert not list(tmp_path.glob(".out*"))
-        names = [table.name for table in spark.catalog.listTables() if not table.isTemporary]
-        assert names == ["modes_test"] * (table_format == "table")
-    finally:
-        spark.sql("DROP TABLE IF EXISTS modes_test")
-
-
-@pytest.mark.parametrize("table_format", ["parquet", "table"])
-def test_a_table_can_be_overwritten_with_its_own_rows(spark: "SparkSession", tmp_path: Path, table_format: str) -> None:
-    where = "self_test" if table_format == "table" else str(tmp_path / "out")
-    try:
-        io.write(numbers(spark, 0, 100), where, table_format, "error")
-        changed = io.read(spark, where, table_format).selectExpr("id + 1 as id", "text")
-        io.write(changed, where, table_format, "overwrite")
-        assert rows(io.read(spark, where, table_format)) == sorted(((i + 1, str(i)) for i in range(100)), key=str)
-    finally:
-        spark.sql("DROP TABLE IF EXISTS self_test")
-
-
-def test_a_path_is_not_a_valid_name_of_a_catalog_table(spark: "SparkSession", tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="is not a valid name of a catalog table"):
-        io.prepare(spark, str(tmp_path), "table")
-
-
-@pytest.mark.parametrize("mode", ["overwrite", "append"])
-def test_a_write_that_fails_half_way_leaves_the_old_table(spark: "SparkSession", tmp_path: Path, mode: str) -> None:
-    out = str(tmp_path / "out")
-    io.write(numbers(spark, 0, 3), out, "parquet", "error")
-    failing = numbers(spark, 0, 1000).repartition(4).selectExpr("if(id = 700, raise_error('stop'), id) as id", "text")
-    with pytest.raises(Exception, match="stop"):
-        io.write(failing, out, "parquet", mode)
-    assert rows(io.read(spark, out)) == [(0, "0"), (1, "1"), (2, "2")]
-    assert io.prepare(spark, out, "parquet")
-    io.write(numbers(spark, 3, 4), out, "parquet", mode)
-    assert len(rows(io.read(spark, out))) == (4 if mode == "append" else 1)
-
-
-def test_metadata_is_read_back_and_checked_before_an_append(spark: "SparkSession", tmp_path: Path) -> None:
-    out = str(tmp_path / "out")
-    df = spark.createDataFrame([(1, [0.0, 1.0])], "id int, embedding array<float>")
-    first, second = (
-        df.withMetadata("embedding", column_metadata({"model": "m", "dim": 2, "prompt": prompt})) for prompt in "ab"
-    )
-    io.write(first, out, "parquet", "error")
-    schema = io.read(spark, out).schema
-    assert vector_column(schema, "out") == ("embedding", {"model": "m", "dim": 2, "prompt": "a"})
-    io.check_append(spark, first.schema, out, "parquet", "embedding")
-    with pytest.raises(TableError, match="its vectors use prompt 'a', this job uses 'b'"):
-        io.check_append(spark, second.schema, out, "parquet", "embedding")
-    with pytest.raises(TableError, match=r"the columns differ: id \(int there, missing here\)"):
-        io.check_append(spark, first.drop("id").schema, out, "parquet", "embedding")
-
-
-@pytest.mark.parametrize("kind", ["hadoop", "arrow"])
-def test_hadoop_and_arrow_file_systems_do_the_same(spark: "SparkSession", tmp_path: Path, kind: str) -> None:
-    files: Files = HadoopFiles(spark) if kind == "hadoop" else ArrowFiles()
-    folder = f"file://{tmp_path}/a folder/in é"
-    files.make(folder)
-    Path(tmp_path, "a folder", "in é", "x").write_text("x", encoding="utf-8")
-    assert files.names(folder) == ["x"]
-    files.move(folder, f"{tmp_path}/moved")
-    assert not files.exists(folder)
-    assert files.exists(f"{tmp_path}/moved/x")
-    with pytest.raises(Exception, match="nowhere"):
-        files.move(f"{tmp_path}/nowhere", f"{tmp_path}/there")
-    files.delete(f"{tmp_path}/moved")
-    files.delete(f"{tmp_path}/moved")
-    assert not files.exists(f"{tmp_path}/moved")

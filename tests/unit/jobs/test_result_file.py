@@ -29,6 +29,17 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         result_file.prepare(str(tmp_path / "none" / "r.json"))
 
 
+@pytest.mark.parametrize("path", ["t/r.json", "link/x/r.json", "file:{tmp}/t/r.json", "in.jsonl", "x/../in.jsonl"])
+def test_a_result_never_lies_in_a_table(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text("precious", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "t")
+    with pytest.raises(InputError, match=r"--result .* is in the table "):
+        result_file.prepare(path.replace("{tmp}", str(tmp_path)), ["in.jsonl", f"{tmp_path}/t", "t2"])
+    assert (tmp_path / "in.jsonl").read_text(encoding="utf-8") == "precious"
+    result_file.prepare("t.json", ["in.jsonl", "t"])
+
+
 @pytest.mark.slow
 def test_spark_writes_a_path_with_a_scheme(spark: "SparkSession", tmp_path: Path) -> None:
     address = f"file://{tmp_path}/new/r.json"

@@ -105,8 +105,8 @@ def test_keys_are_the_columns_of_on() -> None:
 
 def test_tables_have_their_formats() -> None:
     join = JoinJob(left="a", right="b", output="c", right_format="csv")
-    assert join.tables() == [("a", None), ("b", "csv"), ("c", "parquet")]
-    assert MineJob(source="de", target="en", output="o").tables() == [("de", None), ("en", None), ("o", "parquet")]
+    assert join.tables() == [("a", None), ("b", "csv"), ("c", None)]
+    assert MineJob(source="de", target="en", output="o").tables() == [("de", None), ("en", None), ("o", None)]
     labels = ClassifyJob(**NEEDED[ClassifyJob], labels_table="l", output_format="delta").tables()
     assert sorted(labels, key=str) == [("in", None), ("l", None), ("out", "delta")]
     assert SearchJob(query="q", table="t").tables() == [("t", None)]

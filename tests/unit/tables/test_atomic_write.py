@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from st_spark.errors import TableError
 from st_spark.spark.filesystem import ArrowFiles
-from st_spark.tables.atomic_write import Folders, recover, replace
+from st_spark.tables.atomic_write import Folder
 
-OLD = "part-00000-00000000-0000-0000-0000-00000000000a-c000.snappy.parquet"
-NEW = [f"part-0000{i}-00000000-0000-0000-0000-00000000000b-c000.snappy.parquet" for i in range(3)]
+OLD = ["k=1/old.parquet"]
+NEW = ["k=1/a.parquet", "k=1/b.parquet", "k=2/c.parquet"]
 
 
 class StopsAt(ArrowFiles):
@@ -41,73 +40,92 @@ class StopsAt(ArrowFiles):
         self._change()
         super().delete(path)
 
+    def write(self, path: str, text: str) -> None:
+        """See ArrowFiles."""
+        self._change()
+        super().write(path, text)
+
 
 def write(folder: str, names: list[str]) -> None:
-    Path(folder).mkdir(parents=True)
     for name in [*names, "_SUCCESS"]:
-        Path(folder, name).write_text(name, encoding="utf-8")
+        path = Path(folder.removeprefix("file:"), name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name, encoding="utf-8")
 
 
 def parts(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("part-*"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
 
 
-def run(store: Folders, target: str, finish: Callable[[Folders, str], Any]) -> None:
-    recover(store, target)
-    write(store.beside(target, "new"), NEW)
-    finish(store, target)
+def run(files: ArrowFiles, target: Path, finish: Callable[[Folder], None], name: str) -> None:
+    folder = Folder(files, str(target), name)
+    folder.recover()
+    write(folder.new, NEW)
+    finish(folder)
 
 
-def append(store: Folders, target: str) -> None:
-    store.append(target)
+FINISHES = [(Folder.replace, NEW), (Folder.append, [*NEW, *OLD])]
 
 
-@pytest.mark.parametrize(("finish", "wanted"), [(replace, NEW), (append, [OLD, *NEW])])
-@pytest.mark.parametrize("changes", range(9))
+@pytest.mark.parametrize(("finish", "wanted"), FINISHES)
+@pytest.mark.parametrize("changes", range(12))
 def test_a_run_that_stops_anywhere_and_runs_again_writes_the_whole_table(
-    tmp_path: Path, finish: Callable[[Folders, str], Any], wanted: list[str], changes: int
+    tmp_path: Path, finish: Callable[[Folder], None], wanted: list[str], changes: int
 ) -> None:
     target = tmp_path / "table"
-    write(str(target), [OLD])
+    write(str(target), OLD)
     try:
-        run(Folders(StopsAt(changes)), str(target), finish)
+        run(StopsAt(changes), target, finish, "first")
     except KeyboardInterrupt:
-        run(Folders(ArrowFiles()), str(target), finish)
+        Folder(ArrowFiles(), str(target), "second").recover()
+        if parts(target) != sorted(wanted):  # an append can be complete before its staging folder is deleted
+            run(ArrowFiles(), target, finish, "second")
     else:
-        assert changes >= 5, "a run has more changes than this: the machine has not stopped"
+        assert changes >= 4, "a run has more changes than this: the machine has not stopped"
     assert parts(target) == sorted(wanted)
     assert not list(tmp_path.glob(".table.*"))
 
 
-@pytest.mark.parametrize("changes", range(8))
-def test_recovery_alone_gives_the_old_table_or_the_new_one(tmp_path: Path, changes: int) -> None:
+@pytest.mark.parametrize(("finish", "wanted"), FINISHES)
+@pytest.mark.parametrize("changes", range(12))
+def test_recovery_alone_gives_the_old_table_or_the_new_one(
+    tmp_path: Path, finish: Callable[[Folder], None], wanted: list[str], changes: int
+) -> None:
     target = tmp_path / "table"
-    write(str(target), [OLD])
+    write(str(target), OLD)
     with suppress(KeyboardInterrupt):
-        run(Folders(StopsAt(changes)), str(target), replace)
-    recover(Folders(ArrowFiles()), str(target))
-    assert parts(target) in ([OLD], NEW)
+        run(StopsAt(changes), target, finish, "first")
+    Folder(ArrowFiles(), str(target), "second").recover()
+    assert parts(target) in (OLD, sorted(wanted))
     assert not list(tmp_path.glob(".table.*"))
 
 
-@pytest.mark.parametrize("changes", range(10))
-def test_recovery_removes_a_partial_append(tmp_path: Path, changes: int) -> None:
+def test_a_list_of_files_to_append_that_is_cut_off_removes_nothing(tmp_path: Path) -> None:
+    """The list is written in the staging folder, and moved when it is complete."""
     target = tmp_path / "table"
-    write(str(target), [OLD])
-    with suppress(KeyboardInterrupt):
-        run(Folders(StopsAt(changes)), str(target), append)
-    recover(Folders(ArrowFiles()), str(target))
-    assert parts(target) in ([OLD], [OLD, *NEW])
-    assert not list(tmp_path.glob(".table.*"))
+    write(str(target), OLD)
+    folder = Folder(ArrowFiles(), str(target), "first")
+    write(folder.new, NEW)
+    Path(folder.new.removeprefix("file:"), "_moves").write_text("k=1/a.parquet\nk=1", encoding="utf-8")
+    Folder(ArrowFiles(), str(target), "second").recover()
+    assert parts(target) == OLD
 
 
-def test_the_new_table_is_hidden_beside_the_target() -> None:
-    store = Folders(ArrowFiles())
-    assert store.beside("s3a://bucket/tables/t/", "new") == "s3a://bucket/tables/.t.st-spark-new"
-    assert store.beside("t", "old") == ".t.st-spark-old"
+@pytest.mark.parametrize("target", ["t", "./t", "x/../t", "t/", "/tmp/link"])
+def test_every_spelling_of_a_path_is_one_folder(tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "t")
+    folder = Folder(ArrowFiles(), target.replace("/tmp", str(tmp_path)), "run")
+    assert folder.path == f"file:{tmp_path}/t"
+    assert folder.new == f"file:{tmp_path}/.t.st-spark-new-run"
 
 
-@pytest.mark.parametrize("target", ["/", "s3a://bucket"])
+def test_the_staging_folder_of_an_object_store_lies_beside_the_table() -> None:
+    assert Folder(ArrowFiles(), "s3://bucket/tables/t/", "run").new == "s3://bucket/tables/.t.st-spark-new-run"
+
+
+@pytest.mark.parametrize("target", ["/", "file:///", "s3://bucket", "s3://bucket/"])
 def test_a_target_that_is_a_root_is_an_error(target: str) -> None:
     with pytest.raises(TableError, match="cannot be a table"):
-        Folders(ArrowFiles()).beside(target, "new")
+        Folder(ArrowFiles(), target, "run")

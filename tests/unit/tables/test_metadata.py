@@ -1,16 +1,15 @@
-"""The metadata of a vector column decides which column is used, and what may be appended to it."""
+"""The metadata of a vector column decides which column is used."""
 
 import pytest
-from pyspark.sql.types import ArrayType, ByteType, DataType, FloatType, IntegerType, StructField, StructType
+from pyspark.sql.types import ArrayType, FloatType, IntegerType, StructField, StructType
 
-from st_spark.errors import InputError, TableError
-from st_spark.tables.io import check_same_schema
+from st_spark.errors import InputError
 from st_spark.tables.metadata import column_metadata, ranges_from_metadata, ranges_to_metadata, vector_column
 
 
-def embedded(element: DataType | None = None, **values: object) -> StructType:
+def embedded(**values: object) -> StructType:
     """The schema of an embedded table with the metadata of its vectors."""
-    vectors = ArrayType(element or FloatType())
+    vectors = ArrayType(FloatType())
     fields = [StructField("id", IntegerType()), StructField("other", ArrayType(IntegerType()))]
     return StructType([*fields, StructField("embedding", vectors, metadata=column_metadata(values))])
 
@@ -40,43 +39,3 @@ def test_ranges_survive_as_metadata() -> None:
     assert ranges_from_metadata({"ranges": ranges_to_metadata(ranges)}) == ranges
     assert ranges_to_metadata(None) is None
     assert ranges_from_metadata({}) is None
-
-
-def test_vectors_made_in_the_same_way_may_be_appended() -> None:
-    check_same_schema(embedded(content="a", prompt="q: "), embedded(content="a", prompt="q: "), "out", "embedding")
-    check_same_schema(embedded(), embedded(content="a"), "out", "embedding")  # a table that says nothing
-
-
-@pytest.mark.parametrize(
-    ("table", "new", "message"),
-    [
-        (
-            embedded(content="a", prompt="q: "),
-            embedded(content="a"),
-            r"Cannot append to out: its vectors use prompt 'q: ', this job uses None\. Fix: use the same model",
-        ),
-        (
-            embedded(content="a", model="m"),
-            embedded(content="b", model="n"),
-            r"use content 'a', this job uses 'b' \(models 'm' and 'n'\)",
-        ),
-        (
-            embedded(ByteType(), precision="int8"),
-            embedded(ByteType(), precision="binary"),
-            "use precision 'int8', this job uses 'binary'",
-        ),
-        (
-            embedded(ByteType(), precision="int8"),
-            embedded(),
-            r"the columns differ: embedding \(array<tinyint> there, array<float> here\)",
-        ),
-        (
-            embedded(),
-            StructType([StructField("key", IntegerType()), *embedded().fields[1:]]),
-            r"the columns differ: id \(int there, missing here\), key \(missing there, int here\)",
-        ),
-    ],
-)
-def test_other_columns_or_vectors_cannot_be_appended(table: StructType, new: StructType, message: str) -> None:
-    with pytest.raises(TableError, match=message):
-        check_same_schema(table, new, "out", "embedding")

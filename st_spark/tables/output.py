@@ -1,0 +1,161 @@
+"""Open the table that a job writes: find what lies there, refuse what must not be written, and lock it.
+
+All of it happens before the work; docs/operations/writing_tables.md explains it.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from st_spark.errors import TableError
+from st_spark.spark.filesystem import files_of
+from st_spark.tables import io
+from st_spark.tables.atomic_write import Folder
+from st_spark.tables.catalog import TRANSACTIONAL, CatalogTable, Description, describe
+from st_spark.tables.folder_contents import Contents, is_delta, look
+from st_spark.tables.lock import locked
+from st_spark.tables.names import TableName, parse_name
+from st_spark.tables.overlap import check_apart
+from st_spark.tables.writers import CatalogWriter, FolderWriter, TransactionalWriter, Writer
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_OTHER = "name another --output."
+
+
+@contextmanager
+def open_output(
+    spark: "SparkSession",
+    where: str,
+    table_format: str | None,
+    mode: str,
+    inputs: Iterable[tuple[str, str | None]] = (),
+) -> Iterator[Writer]:
+    """Open the output of a job, and clean up at the end if the job fails.
+
+    Args:
+        spark: The session.
+        where: Path, or name of a catalog table.
+        table_format: One of choices.FORMATS_OUT, by default the format of the table that exists, else Parquet.
+        mode: One of choices.MODES.
+        inputs: (path or name, format) of each table that the job reads.
+
+    Raises:
+        TableError: The output exists and mode is "error"; it is no table that this job may write; or it contains an
+            input, or lies in one.
+        BusyError: Another job writes it.
+    """
+    run = uuid.uuid4().hex[:12]
+    name = _catalog_name(spark, where, table_format)
+    check_apart(spark, where, "table" if name else "path", inputs)
+    with ExitStack() as stack:
+        if name:
+            writer = _open_catalog(spark, stack, where, name, mode, run)
+        else:
+            writer = _open_path(spark, stack, where, table_format, mode, run)
+        if writer.exists and mode == "error":
+            raise _exists(where)
+        yield writer
+
+
+def _catalog_name(spark: "SparkSession", where: str, table_format: str | None) -> TableName | None:
+    """Return the name of the output if it is a catalog table."""
+    name = parse_name(where)
+    if table_format == "table":
+        if name is None:
+            raise TableError(
+                f"{where} is not a valid name of a catalog table.", "name it table, schema.table or `quoted name`."
+            )
+        return name
+    by_name = table_format is None and name and not files_of(spark).exists(where)
+    return name if by_name and spark.catalog.tableExists(str(name)) else None
+
+
+def _open_catalog(spark: "SparkSession", stack: ExitStack, where: str, name: TableName, mode: str, run: str) -> Writer:
+    new = Description(str(spark.conf.get("spark.sql.sources.default", "parquet")).lower())
+    found = describe(spark, name)
+    provider = (found or new).provider
+    if provider in TRANSACTIONAL:
+        partitions = found.partitions if found else ()
+        return TransactionalWriter(spark, where, "table", mode, found is not None, partitions, str(name), provider)
+    if found and found.kind == "VIEW":
+        raise TableError(f"{where} is a view.", _OTHER)
+    if found and found.kind == "EXTERNAL" and mode == "overwrite":
+        raise TableError(
+            f"{where} is an external table of the format {provider}, which cannot be overwritten in one step.",
+            "append to it, drop it first, or write a managed or a Delta table.",
+        )
+    table = CatalogTable(spark, name, run)
+    lock = stack.enter_context(locked(table, where, run, _application(spark)))
+    found = describe(spark, name)  # again: the table of a run that has failed can be back
+    partitions = found.partitions if found else ()
+    return CatalogWriter(spark, where, "table", mode, found is not None, partitions, found or new, table, lock)
+
+
+def _open_path(spark: "SparkSession", stack: ExitStack, where: str, asked: str | None, mode: str, run: str) -> Writer:
+    files = files_of(spark)
+    folder = Folder(files, where, run)
+    if is_delta(files, folder.path):
+        lock = None
+    else:  # a first commit of Delta has the lock, too: it must be alone in its folder
+        lock = stack.enter_context(locked(folder, where, run, _application(spark)))
+    contents = look(files, folder.path)
+    _check_contents(where, contents, asked, mode)
+    if lock is None or (contents.format or asked) == "delta":
+        return _open_delta(spark, stack, where, mode, folder, contents)
+    if contents.exists and mode == "append":
+        folder.check_writable(where)
+    return FolderWriter(spark, where, "parquet", mode, contents.exists, contents.partitions, folder, lock)
+
+
+def _open_delta(
+    spark: "SparkSession", stack: ExitStack, where: str, mode: str, folder: Folder, contents: Contents
+) -> Writer:
+    partitions: tuple[str, ...] = ()
+    _check_delta(spark, where, folder.path)
+    if contents.exists:
+        folder.check_writable(where)
+        detail = spark.sql(f"DESCRIBE DETAIL delta.`{folder.path}`").collect()[0]
+        partitions = tuple(detail["partitionColumns"])
+    elif not folder.files.exists(folder.path):
+        stack.push(lambda kind, *_: folder.remove_failed_delta() if kind else None)
+    return TransactionalWriter(spark, where, "delta", mode, contents.exists, partitions, folder.path)
+
+
+def _check_delta(spark: "SparkSession", where: str, path: str) -> None:
+    """Check that the session has Delta; it would else be missed after the work."""
+    try:
+        spark.read.format("delta").load(path)
+    except Exception as error:
+        if "DATA_SOURCE_NOT_FOUND" in str(error):
+            raise io.table_error(error, where, "delta") from error
+
+
+def _application(spark: "SparkSession") -> str:
+    return str(spark.conf.get("spark.app.id", None) or spark.conf.get("spark.app.name", ""))
+
+
+def _exists(where: str) -> TableError:
+    return TableError(f"The output {where} exists.", "choose --mode overwrite or append, or another --output.")
+
+
+def _check_contents(where: str, contents: Contents, asked: str | None, mode: str) -> None:
+    """Check that a job may write to what lies at a path."""
+    if mode == "error" and contents.exists:
+        raise _exists(where)
+    if contents.foreign:
+        names = ", ".join(contents.foreign[:3])
+        more = f" and {len(contents.foreign) - 3} more" if len(contents.foreign) > 3 else ""
+        raise TableError(f"{where} is no table: it holds {names}{more}.", _OTHER)
+    if asked and contents.format and asked != contents.format:
+        raise TableError(
+            f"{where} holds a table in the format {contents.format}, not {asked}.",
+            "leave out --output-format, or name another --output.",
+        )
+    if mode == "append" and len(contents.layouts) > 1:
+        raise TableError(
+            f"Cannot append to {where}: some files lie in folders of {', '.join(contents.partitions)}, others do not.",
+            "overwrite the table.",
+        )

@@ -1,0 +1,147 @@
+"""Write a table as a whole or not at all: Parquet folders, catalog tables, and formats with transactions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from st_spark.errors import TableError
+from st_spark.tables import io
+from st_spark.tables.append_check import check_append
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+    from st_spark.tables.atomic_write import Folder
+    from st_spark.tables.catalog import CatalogTable, Description
+    from st_spark.tables.lock import Lock
+
+
+@dataclass(frozen=True)
+class Writer(ABC):
+    """An output that is checked, and can be written.
+
+    Attributes:
+        where: Path or name of the table, as the user spells it.
+        format: One of choices.FORMATS_OUT.
+        mode: One of choices.MODES.
+        exists: Whether there is a table.
+        partitions: The partition columns of the table.
+    """
+
+    spark: "SparkSession"
+    where: str
+    format: str
+    mode: str
+    exists: bool
+    partitions: tuple[str, ...]
+
+    @property
+    def appends(self) -> bool:
+        """Whether the job appends to a table that exists."""
+        return self.exists and self.mode == "append"
+
+    def read(self) -> "DataFrame":
+        """Return the table that exists."""
+        return io.read(self.spark, self.where, self.format)
+
+    def check(self, schema: "StructType", column: str) -> None:
+        """Check before the work that the new rows fit the table; `column` is the one that the job makes."""
+        if self.appends:
+            guessed = self.partitions if self.format == "parquet" else ()
+            check_append(self.read().schema, schema, self.where, column, guessed)
+
+    @abstractmethod
+    def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
+        """Write the table. If this fails, the old table stays as it is.
+
+        Args:
+            df: The rows. They may be read from the table that they overwrite.
+            rows: Called when the rows are staged; returns how many the job has made.
+
+        Returns:
+            The version of a Delta table, None for other formats.
+        """
+
+
+@dataclass(frozen=True)
+class FolderWriter(Writer):
+    """A folder of Parquet files."""
+
+    folder: "Folder"
+    lock: "Lock"
+
+    def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
+        """See Writer."""
+        writer = df.write.partitionBy(*self.partitions) if self.appends and self.partitions else df.write
+        writer.parquet(self.folder.new)
+        _check_rows(self.where, self.spark.read.schema(df.schema).parquet(self.folder.new), rows())
+        self.lock.check()
+        if self.appends:
+            self.folder.append()
+        else:
+            self.folder.replace()
+
+
+@dataclass(frozen=True)
+class CatalogWriter(Writer):
+    """A catalog table whose format has no transactions."""
+
+    description: "Description"
+    table: "CatalogTable"
+    lock: "Lock"
+
+    def check(self, schema: "StructType", column: str) -> None:
+        """See Writer. A table that is overwritten keeps its partitions and buckets, so it needs their columns."""
+        super().check(schema, column)
+        for name in (*self.partitions, *self.description.bucket_columns, *self.description.sort_columns):
+            if name not in schema.names:
+                raise TableError(
+                    f"{self.where} is partitioned or bucketed by {name!r}, and the new rows have no such column.",
+                    "drop the table first, or name another --output.",
+                )
+
+    def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
+        """See Writer."""
+        if self.appends:
+            self.table.append(df)
+            return
+        self.table.stage(df, self.description)
+        _check_rows(self.where, self.spark.table(str(self.table.new)), rows())
+        self.lock.check()
+        self.table.replace()
+
+
+@dataclass(frozen=True)
+class TransactionalWriter(Writer):
+    """A Delta folder, or a catalog table in Delta, Iceberg or Hudi: a write is one commit."""
+
+    target: str
+    provider: str = "delta"
+
+    def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
+        """See Writer."""
+        writer = df.write.format(self.provider).mode("errorifexists" if self.mode == "error" else self.mode)
+        if self.mode == "overwrite":
+            writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
+            kept = [name for name in self.partitions if name in df.columns]
+            writer = writer.partitionBy(*kept) if kept else writer
+        if self.format == "table":
+            writer.saveAsTable(self.target)
+        else:
+            writer.save(self.target)
+        return self._version() if self.provider == "delta" else None
+
+    def _version(self) -> int:
+        name = self.target if self.format == "table" else f"delta.`{self.target}`"
+        return int(self.spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]["version"])
+
+
+def _check_rows(where: str, staged: "DataFrame", rows: int) -> None:
+    """Check that all rows are in the staged table. Spark counts them in the footers of the files."""
+    count = staged.count()
+    if count != rows:
+        raise TableError(
+            f"{count:,} of {rows:,} rows were written for {where}. The old table is unchanged.", "run the job again."
+        )

@@ -1,0 +1,111 @@
+"""Outputs in Delta, on a Spark with Delta's jars. test_delta.py runs this file in a process of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from st_spark.errors import TableError
+from st_spark.spark import session
+from st_spark.tables import io
+from st_spark.tables.output import open_output
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
+    """A local session with Delta."""
+    started = session.start(delta=True)
+    started.sql(f"CREATE DATABASE house LOCATION '{tmp_path_factory.mktemp('house')}'")
+    yield started
+    started.sql("DROP DATABASE house CASCADE")
+    started.stop()
+
+
+def numbers(spark: "SparkSession", first: int, last: int) -> "DataFrame":
+    return spark.range(first, last).selectExpr("id", "id % 2 as k", "cast(id as string) as score")
+
+
+def save(df: "DataFrame", where: str, mode: str, table_format: str | None = None) -> int | None:
+    """Write rows as a job does."""
+    with open_output(df.sparkSession, where, table_format, mode, [(where, None)] if mode == "overwrite" else ()) as out:
+        out.check(df.schema, "score")
+        return out.write(df, df.count)
+
+
+def ids(spark: "SparkSession", where: str) -> list[int]:
+    return sorted(row["id"] for row in io.read(spark, where).select("id").collect())
+
+
+def detail(spark: "SparkSession", where: str) -> tuple[object, ...]:
+    name = f"delta.`{where}`" if "/" in where else where
+    row = spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]
+    return row["partitionColumns"], row["description"], row["properties"].get("team")
+
+
+def test_modes_and_versions(spark: "SparkSession", tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    assert save(numbers(spark, 0, 3), out, "error", "delta") == 0
+    assert save(numbers(spark, 3, 5), out, "append") == 1  # the format is found
+    assert ids(spark, out) == [0, 1, 2, 3, 4]
+    assert save(io.read(spark, out).selectExpr("id + 1 as id", "score"), out, "overwrite") == 2
+    assert ids(spark, out) == [1, 2, 3, 4, 5]
+    assert io.read(spark, out).columns == ["id", "score"]
+    with pytest.raises(TableError, match=r"The output .* exists"):
+        save(numbers(spark, 0, 3), out, "error", "delta")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_another_format_than_the_one_that_lies_there_is_refused(
+    spark: "SparkSession", tmp_path: Path, mode: str
+) -> None:
+    first, second = str(tmp_path / "delta"), str(tmp_path / "parquet")
+    save(numbers(spark, 0, 3), first, "error", "delta")
+    save(numbers(spark, 0, 3), second, "error", "parquet")
+    with pytest.raises(TableError, match="holds a table in the format delta, not parquet"):
+        save(numbers(spark, 3, 5), first, mode, "parquet")
+    with pytest.raises(TableError, match="holds a table in the format parquet, not delta"):
+        save(numbers(spark, 3, 5), second, mode, "delta")
+    assert ids(spark, first) == ids(spark, second) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("where", ["path", "house.kept"])
+def test_a_delta_table_stays_what_it_is(spark: "SparkSession", tmp_path: Path, where: str) -> None:
+    where = str(tmp_path / "out") if where == "path" else where
+    name = f"delta.`{where}`" if "/" in where else where
+    spark.sql(
+        f"CREATE TABLE {name} (id LONG, k LONG, score STRING) USING delta PARTITIONED BY (k) COMMENT 'it''s' "
+        "TBLPROPERTIES ('team' = 'us')"
+    )
+    before = detail(spark, where)
+    assert before == (["k"], "it's", "us")
+    save(numbers(spark, 0, 4), where, "append")
+    assert ids(spark, where) == [0, 1, 2, 3]
+    save(numbers(spark, 10, 13), where, "overwrite")
+    assert ids(spark, where) == [10, 11, 12]
+    assert detail(spark, where) == before
+
+
+@pytest.mark.parametrize("mode", ["error", "append", "overwrite"])
+def test_a_first_write_that_was_killed_does_not_block_the_next(
+    spark: "SparkSession", tmp_path: Path, mode: str
+) -> None:
+    out = tmp_path / "out"
+    numbers(spark, 0, 3).write.parquet(str(out))
+    (out / "_delta_log").mkdir()
+    with pytest.raises(TableError, match="holds a table in the format delta, not parquet"):
+        save(numbers(spark, 3, 6), str(out), mode, "parquet")
+    assert save(numbers(spark, 3, 6), str(out), mode, "delta") == 0
+    assert ids(spark, str(out)) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("mode", ["error", "append", "overwrite"])
+def test_a_first_write_that_fails_leaves_nothing(spark: "SparkSession", tmp_path: Path, mode: str) -> None:
+    failing = numbers(spark, 0, 9).selectExpr("if(id = 7, raise_error('stop'), id) as id", "score")
+    with pytest.raises(Exception, match="stop"):
+        save(failing, str(tmp_path / "out"), mode, "delta")
+    assert list(tmp_path.iterdir()) == []
