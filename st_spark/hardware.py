@@ -57,10 +57,10 @@ def gemm_rates() -> dict[str, float]:
 
     The host has measured them before, or measures now.
     """
-    kept = _rates_file()
-    if rates := _read(kept):
-        return rates
     try:
+        kept = _rates_file()
+        if rates := _read(kept):
+            return rates
         with FileLock(kept.with_suffix(".lock"), timeout=60):
             rates = _read(kept) or measure()  # another process may have measured meanwhile
             kept.write_text(json.dumps(rates), encoding="utf-8")
@@ -92,6 +92,8 @@ def measure() -> dict[str, float]:
 def _read(kept: Path) -> dict[str, float] | None:
     """Return the rates in a file, or None if there is no such file or it is not ours."""
     try:
+        if hasattr(os, "getuid") and kept.stat().st_uid != os.getuid():
+            return None
         rates = {str(name): float(rate) for name, rate in json.loads(kept.read_text(encoding="utf-8")).items()}
         return rates if rates["float32"] > 0 and all(map(math.isfinite, rates.values())) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

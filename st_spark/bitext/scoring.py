@@ -72,7 +72,7 @@ def score_pairs(
     where = "the table of pairs"
     for name in (SCORE, COSINE):
         check_new_column(pairs, where, name, "rename it first.")
-    pairs = hold(pairs, where)
+    pairs = hold(pairs.select("*"), where)  # not the user's own DataFrame, which may be persisted later
     left, right = (select_columns(pairs, where, id, vector, ()) for vector in (source_vector, target_vector))
     sides = TablePair(left, right, ())
     kept, stats = prepare(sides, TextFilters(), names=(where, where))

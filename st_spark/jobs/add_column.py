@@ -1,6 +1,7 @@
 """What the embed and classify jobs share: read a table, add a column that a model makes, write the table."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,9 @@ def run(
         text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
         totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
     if CORRUPT in df.columns:
-        path = io.reader_path(spark, job.input)
-        totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
+        with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
+            path = io.reader_path(spark, job.input)
+            totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
     names = ("in", "out", *(name for name in conditions if name != "duplicates"))
     return {
         "rows": {name: totals[name] for name in names} | id_counts,

@@ -10,6 +10,8 @@ from st_spark.embedding.classify import classifier
 from st_spark.errors import InputError
 from st_spark.jobs import add_column
 from st_spark.jobs.add_column import RESULT, ColumnBuilder
+from st_spark.model.checkpoint import hub
+from st_spark.model.checkpoint.files import fingerprint
 from st_spark.tables import io
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.decoding import REPLACEMENT
@@ -67,5 +69,12 @@ def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels) -> Colum
         ),
         value=sf.when(sf.col(RESULT).isNotNull(), value),
         conditions={"undecided": label.isNull() & score.isNotNull()},
-        metadata={"labels": list(labels.names), "template": job.template, "label_model": job.label_model},
+        metadata={"labels": list(labels.names), "template": job.template, **_label_model(job)},
     )
+
+
+def _label_model(job: "ClassifyJob") -> dict[str, str]:
+    """Return the model of the labels, if it is another one, and a hash of its files."""
+    if job.label_model is None:
+        return {}
+    return {"label_model": job.label_model, "label_content": fingerprint(hub.resolve(job.label_model).folder)}

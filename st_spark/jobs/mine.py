@@ -1,5 +1,6 @@
 """The mining job: find the rows of two tables of vectors or texts that translate each other."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,11 @@ from st_spark.errors import InputError
 from st_spark.jobs import output_table
 from st_spark.jobs.result_file import check_outside
 from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
+from st_spark.spark.progress import follow
 from st_spark.tables import io
 from st_spark.tables.metadata import add_metadata, vector_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
@@ -68,8 +68,12 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         text = f"Mining {rows:,} rows and {stats.right.kept:,}"
         counts = Observation("st_spark")
         out = out.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
+        more: Mapping[str, Any] = {}
+        if files or job.report:  # first: after an append nothing may fail, because a retry would append again
+            with timings("mine_and_write", text), follow(spark, rows, tasks):
+                all_pairs.count()
+            more = _write_files(job, pairs, all_pairs, files, timings)
         count = output.write(out, counts, "pairs", timings, "mine_and_write", text, rows, tasks)["pairs"]
-        more = _write_files(job, pairs, all_pairs, files, timings)
     return {
         "source": source.describe(stats.left),
         "target": target.describe(stats.right),

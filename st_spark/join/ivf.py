@@ -28,8 +28,8 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
 
     Returns:
         left_id, right_id, score, rank; and facts: recall (measured), recall_low and recall_high (its 95% interval),
-        recall_asked, cells (the number of lists), nprobe. A join without rows has none of these. A left row has fewer
-        than k neighbours also if the lists that it probes hold fewer.
+        recall_asked, cells (the number of lists), nprobe. A join without rows has recall_asked alone. A left row has
+        fewer than k neighbours also if the lists that it probes hold fewer.
 
     Raises:
         InputError: The request has no k.
@@ -38,7 +38,8 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
         raise InputError("method='ivf' needs k.", "give k, or use method='exact'.")
     tuned = tune(tables, stats, request, request.k)
     if tuned is None:
-        return exact.top_k(tables, stats, request, request.k)
+        pairs, facts = exact.top_k(tables, stats, request, request.k)
+        return pairs, {**facts, "recall_asked": request.recall}
     self_join = tables.right is None
     columns, everywhere = [*tables.keys, LIST, PROBES], sf.lit(True)
     rows = _assigned(tables.left, tables.keys, tuned, left=True, right=self_join)

@@ -76,9 +76,10 @@ class HadoopFiles:
             raise OSError(f"could not rename {source} to {target}")
 
     def delete(self, path: str) -> None:
-        """Delete a file, or a folder and its contents. It is no error if nothing is there."""
+        """Delete a file, or a folder and its contents. It is no error if nothing is there; OSError if it stays."""
         system, place = self._open(path)
-        system.delete(place, True)
+        if not system.delete(place, True) and system.exists(place):
+            raise OSError(f"could not delete {path}")
 
     def create(self, path: str, text: str) -> bool:
         """Write a small text file; False if there is one already. Local disks and HDFS do it in one step."""

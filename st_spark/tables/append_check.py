@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Metadata that may differ: names of what `content` identifies, where the job ran, and what it measured. The ranges of
 # int8 vectors are equal: a job that appends takes them from the table.
 _INFORMATIVE = {
-    *("model", "revision", "dtype", "device", "id_column", "ranges"),
+    *("model", "label_model", "revision", "dtype", "device", "id_column", "ranges"),
     *("recall", "cells", "nprobe", "expected_pairs", "best_per_row", "null_keys"),
 }
 _MEASURED = ("recall_", "cells_", "nprobe_")

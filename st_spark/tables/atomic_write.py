@@ -4,7 +4,8 @@ A run keeps hidden files beside the table (docs/operations/writing_tables.md). O
 them, so `recover` knows that what it finds was left by a run that has failed:
 
 - A list of files to append: the append is not complete, so these files are removed from the table.
-- The old table, moved away: it is moved back if there is no new one in its place.
+- The state of a swap: the swap is not complete, so the old table is moved back, whole. On object stores a rename moves
+  files one by one, so parts of both tables can lie in one place.
 - A staging folder: it is deleted.
 """
 
@@ -13,14 +14,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from st_spark.errors import TableError
-from st_spark.tables.folder_contents import is_delta, walk
+from st_spark.errors import BusyError, TableError
+from st_spark.tables.folder_contents import is_delta, look, walk
 from st_spark.tables.lock import not_writable
 
 if TYPE_CHECKING:
     from st_spark.spark.filesystem import Files
 
 _log = logging.getLogger(__name__)
+# The states of a swap: the old table is moved away, and the new one is moved to its place.
+_AWAY, _IN = "away", "in"
 
 
 class Folder:
@@ -38,7 +41,7 @@ class Folder:
             raise TableError(f"{where} cannot be a table: it is the root of a file system.", "name a folder in it.")
         self._run = run
         self.new = self._beside(f"new-{run}")
-        self._old, self._moves = self._beside("old"), self._beside("append")
+        self._old, self._moves, self._swap = self._beside("old"), self._beside("append"), self._beside("swap")
 
     def _beside(self, state: str) -> str:
         """Return a hidden path beside the table. Spark skips it when it reads the parent folder."""
@@ -48,16 +51,40 @@ class Folder:
         """Clean up what a failed run has left."""
         files = self.files
         if files.exists(self._moves):
-            for name in files.read(self._moves).splitlines():
+            for name in filter(None, files.read(self._moves).split("\n")):  # "" would be the table itself
                 files.delete(f"{self.path}/{name}")
             files.delete(self._moves)
-        if files.exists(self._old) and not files.exists(self.path):
-            files.move(self._old, self.path)
-        files.delete(self._old)
+        if files.exists(self._swap):
+            if files.read(self._swap) == _IN:
+                files.delete(self.path)  # a part of the new table
+                files.write(self._swap, _AWAY)
+            self._move_back()
+            files.delete(self._swap)
+        self._clean(self._old)
         staged = self._beside("new").rpartition("/")[2]
         for name in files.entries(f"{self._parent}/"):
             if name.startswith(staged):
-                files.delete(f"{self._parent}/{name}")
+                self._clean(f"{self._parent}/{name}")
+
+    def _move_back(self, below: str = "") -> None:
+        """Move the old table back to its place, where a part of it can still be."""
+        files, source, target = self.files, self._old + below, self.path + below
+        if not files.exists(source):
+            return
+        if not files.exists(target):
+            files.move(source, target)
+            return
+        for name, is_folder in files.entries(source).items():
+            if is_folder:
+                self._move_back(f"{below}/{name}")
+            elif not files.exists(f"{target}/{name}"):
+                files.move(f"{source}/{name}", f"{target}/{name}")
+
+    def check_absent(self, where: str) -> None:
+        """Check that no other program has written a table here since this job began; TableError if one has."""
+        found = look(self.files, self.path)
+        if found.exists or found.format:
+            raise TableError(f"Another program has written {where} meanwhile.", "name another --output.")
 
     def check_writable(self, where: str) -> None:
         """Check that this job may write into the folder; TableError if not."""
@@ -71,8 +98,11 @@ class Folder:
     def replace(self) -> None:
         """Replace the table with the staged one."""
         if self.files.exists(self.path):
+            self.files.write(self._swap, _AWAY)
             self.files.move(self.path, self._old)
+        self.files.write(self._swap, _IN)
         self.files.move(self.new, self.path)
+        self.files.delete(self._swap)  # this commits
         self._clean(self._old)
 
     def append(self) -> None:
@@ -84,12 +114,15 @@ class Folder:
             self.files.make(f"{self.path}/{folder}")
         for name in names:
             self.files.move(f"{self.new}/{name}", f"{self.path}/{name}")
+        if not self.files.exists(self._moves):
+            raise BusyError(f"Another job has undone the append to {self.path}.", "run this job again.")
         self.files.delete(self._moves)
         self._clean(self.new)
 
     def remove_failed_delta(self) -> None:
         """Delete what a first write of Delta has left that has failed before its commit."""
-        if not is_delta(self.files, self.path):
+        foreign = look(self.files, self.path).foreign or self.files.exists(f"{self.path}/_SUCCESS")
+        if not foreign and not is_delta(self.files, self.path):  # Delta writes no _SUCCESS
             self._clean(self.path)
 
     def _clean(self, path: str) -> None:

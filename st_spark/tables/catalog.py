@@ -44,9 +44,19 @@ class Description:
     properties: dict[str, str] = field(default_factory=dict)
 
 
+def table_exists(spark: "SparkSession", name: TableName) -> bool:
+    """Return whether there is a catalog table. A relative path such as news.v2.parquet can look like a name."""
+    try:
+        return bool(spark.catalog.tableExists(str(name)))
+    except Exception as error:
+        if re.search("REQUIRES_SINGLE_PART_NAMESPACE|CATALOG_NOT_FOUND", str(error)):
+            return False
+        raise
+
+
 def describe(spark: "SparkSession", name: TableName) -> Description | None:
     """Return what a catalog table is; None if it does not exist."""
-    if not spark.catalog.tableExists(str(name)):
+    if not table_exists(spark, name):
         return None
     section, facts, partitions = "", dict[str, str](), []
     for row in spark.sql(f"DESCRIBE TABLE EXTENDED {name}").collect():
@@ -117,11 +127,11 @@ class CatalogTable:
         schema = f" IN {TableName(self.name.parts[:-1])}" if len(self.name.parts) > 1 else ""
         staged = self.name.beside("new").parts[-1]
         for row in self._spark.sql(f"SHOW TABLES{schema}").collect():
-            if row["tableName"].startswith(staged) and not row["isTemporary"]:
+            if row["tableName"].lower().startswith(staged.lower()) and not row["isTemporary"]:
                 self._drop(TableName((*self.name.parts[:-1], row["tableName"])))
 
     def _exists(self, name: TableName) -> bool:
-        return bool(self._spark.catalog.tableExists(str(name)))
+        return table_exists(self._spark, name)
 
     def _rename(self, source: TableName, target: TableName) -> None:
         """Rename a table. Spark's own catalog leaves its partitions where they were, so they are found again.
@@ -142,7 +152,7 @@ class CatalogTable:
         try:
             self._spark.sql(f"CREATE TABLE {name} (owner STRING) USING parquet TBLPROPERTIES ({_lock(text)})")
         except Exception as error:
-            if "TABLE_OR_VIEW_ALREADY_EXISTS" in str(error):
+            if re.search("TABLE_OR_VIEW_ALREADY_EXISTS|AlreadyExistsException", str(error)):
                 return False
             raise
         return True

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 _DATA = re.compile(r"[^_.].*\.(parquet|parq|pq)")
 # Files that Spark, Hive and this package put beside the data.
 _NO_DATA = re.compile(
-    r"_SUCCESS|_metadata|_common_metadata|_temporary|_committed_.*|_started_.*|_st-spark-.*|\..*\.crc|\..*\.st-spark-.*"
+    r"_SUCCESS|_metadata|_common_metadata|_temporary|_committed_.*|_started_.*|_st-spark-.*|\..*\.crc"
+    r"|\..*\.st-spark-(?!old$).*|.*_\$folder\$|\.DS_Store|\.nfs\w+|_impala_insert_staging|\.hive-staging.*"
 )
 _COMMIT = re.compile(r"\d{20}\.(json|checkpoint.*)")
 
@@ -67,7 +68,7 @@ def is_delta(files: "Files", path: str) -> bool:
 def walk(files: "Files", path: str, below: str = "") -> Iterator[tuple[str, bool]]:
     """Yield each file below a folder, and whether it is a Parquet file. Only folders key=value are entered."""
     for name, is_folder in files.entries(f"{path}/{below}" if below else path).items():
-        if is_folder and "=" in name and name[0] not in "._":
+        if is_folder and "=" in name and name[0] != ".":
             yield from walk(files, path, f"{below}{name}/")
         elif not is_folder and _DATA.fullmatch(name):
             yield f"{below}{name}", True

@@ -7,6 +7,7 @@ at once on the same machine, on another one when the lock was not refreshed for 
 import json
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,12 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from st_spark.errors import BusyError, TableError
+from st_spark.errors import BusyError, PlatformError, StSparkError, TableError
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
 _MINUTES = f"{STALE_SECONDS / 60:.0f} minutes"
 _LOCK, _GUARD = "lock", "guard"
+# Faults of a storage that pass.
+_PASSING = re.compile(
+    r"SlowDown|[Tt]hrottl|[Tt]imed? ?out|Connection (reset|refused)|TTransport|SafeMode|StandbyException|\b50[0234]\b"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -145,9 +150,12 @@ def locked(place: LockPlace, where: str, run: str, application: str) -> Iterator
             lock.release()
 
 
-def not_writable(where: str, error: Exception) -> TableError:
-    """Return the error of a place that cannot be written."""
-    return TableError(f"Cannot write {where}: {_reason(error)}.", "name an output that you may write.")
+def not_writable(where: str, error: Exception) -> StSparkError:
+    """Return the error of a place that cannot be written, or not now."""
+    problem = f"Cannot write {where}: {_reason(error)}."
+    if _PASSING.search(str(error)):
+        return PlatformError(problem, "run the job again.")
+    return TableError(problem, "name an output that you may write.")
 
 
 def _reason(error: Exception) -> str:
@@ -192,6 +200,7 @@ def _is_dead(text: str, age: float) -> bool:
 
 
 def _machine() -> str:
-    """Return the name of this machine. Containers can have one name, but not one namespace of processes."""
-    namespace = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()} {namespace.readlink() if namespace.is_symlink() else ''}"
+    """Return the name of this machine, of its start, and of its processes: machines and containers can share names."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    start = boot.read_text(encoding="utf-8").strip() if boot.is_file() else ""
+    return f"{socket.gethostname()} {start} {namespace.readlink() if namespace.is_symlink() else ''}"

@@ -12,7 +12,7 @@ from st_spark.errors import TableError
 from st_spark.spark.filesystem import files_of
 from st_spark.tables import io
 from st_spark.tables.atomic_write import Folder
-from st_spark.tables.catalog import TRANSACTIONAL, CatalogTable, Description, describe
+from st_spark.tables.catalog import TRANSACTIONAL, CatalogTable, Description, describe, table_exists
 from st_spark.tables.folder_contents import Contents, is_delta, look
 from st_spark.tables.lock import locked
 from st_spark.tables.names import TableName, parse_name
@@ -69,8 +69,9 @@ def _catalog_name(spark: "SparkSession", where: str, table_format: str | None) -
                 f"{where} is not a valid name of a catalog table.", "name it table, schema.table or `quoted name`."
             )
         return name
-    by_name = table_format is None and name and not files_of(spark).exists(where)
-    return name if by_name and spark.catalog.tableExists(str(name)) else None
+    if table_format is not None or name is None or files_of(spark).exists(where):
+        return None
+    return name if table_exists(spark, name) else None
 
 
 def _open_catalog(spark: "SparkSession", stack: ExitStack, where: str, name: TableName, mode: str, run: str) -> Writer:
@@ -127,7 +128,7 @@ def _open_delta(
 def _check_delta(spark: "SparkSession", where: str, path: str) -> None:
     """Check that the session has Delta; it would else be missed after the work."""
     try:
-        spark.read.format("delta").load(path)
+        _ = spark.read.format("delta").load(path).schema
     except Exception as error:
         if "DATA_SOURCE_NOT_FOUND" in str(error):
             raise io.table_error(error, where, "delta") from error

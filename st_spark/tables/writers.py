@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from st_spark.errors import TableError
+from st_spark.errors import PlatformError, TableError
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
 
@@ -76,8 +77,11 @@ class FolderWriter(Writer):
         """See Writer."""
         writer = df.write.partitionBy(*self.partitions) if self.appends and self.partitions else df.write
         writer.parquet(self.folder.new)
-        _check_rows(self.where, self.spark.read.schema(df.schema).parquet(self.folder.new), rows())
+        staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
+        _check_rows(self.where, staged, rows())
         self.lock.check()
+        if not self.exists:
+            self.folder.check_absent(self.where)
         if self.appends:
             self.folder.append()
         else:
@@ -131,7 +135,10 @@ class TransactionalWriter(Writer):
             writer.saveAsTable(self.target)
         else:
             writer.save(self.target)
-        return self._version() if self.provider == "delta" else None
+        if self.provider == "delta":
+            with suppress(Exception):  # the table is written, so the job must not fail now
+                return self._version()
+        return None
 
     def _version(self) -> int:
         name = self.target if self.format == "table" else f"delta.`{self.target}`"
@@ -142,6 +149,6 @@ def _check_rows(where: str, staged: "DataFrame", rows: int) -> None:
     """Check that all rows are in the staged table. Spark counts them in the footers of the files."""
     count = staged.count()
     if count != rows:
-        raise TableError(
+        raise PlatformError(
             f"{count:,} of {rows:,} rows were written for {where}. The old table is unchanged.", "run the job again."
         )

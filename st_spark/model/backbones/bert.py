@@ -162,6 +162,11 @@ class BertBackbone:
         self.max_length = len(self.positions) - (0 if self.padding_id is None else self.padding_id + 1)
 
     @property
+    def rows(self) -> int:
+        """How many tokens have an embedding."""
+        return self.words.shape[0]
+
+    @property
     def dimension(self) -> int:
         """Width of the token embeddings."""
         return self.words.shape[1]

@@ -74,6 +74,11 @@ class T5Backbone:
         weights.check_all_read()
 
     @property
+    def rows(self) -> int:
+        """How many tokens have an embedding."""
+        return self.words.shape[0]
+
+    @property
     def dimension(self) -> int:
         """Width of the token embeddings."""
         return self.words.shape[1]

@@ -40,6 +40,7 @@ class TransformersBackbone:
         self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
         self.max_length = _position_limit(self.model, config)
         self.dimension = self._probe(folder)
+        self.rows = self.model.get_input_embeddings().weight.shape[0]
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
@@ -110,7 +111,9 @@ def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
     _check_complete(folder, model, report)
     positions = getattr(config, "position_embedding_type", None)
     code = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
-    if positions not in (None, "absolute") and "position_embedding_type" not in code:
+    # Without learned positions the setting is only a name: ModernBERT's models say "sans_pos", GTE's "rope".
+    learned = _position_limit(model, config) is not None
+    if learned and positions not in (None, "absolute") and "position_embedding_type" not in code:
         problem = (
             f"{folder}/config.json says position_embedding_type {positions!r}, which {type(model).__name__} lacks."
         )

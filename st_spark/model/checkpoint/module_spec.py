@@ -13,7 +13,17 @@ from st_spark.model.checkpoint.weights import check_weights
 
 ADAPTER = "adapter_config.json"
 # transformers has taken over the code of these types: it computes what the code in their checkpoints computes.
-_ADOPTED = ("eurobert", "nomic_bert")
+_ADOPTED = ("eurobert", "gte", "nomic_bert")
+# Settings of Nomic's own code that transformers does not read, with the values that its class has.
+_NOMIC: dict[str, object] = {
+    "n_head": 12,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "prenorm": False,
+    "layer_norm_epsilon": 1e-12,
+    "activation_function": "swiglu",
+}
 # Classes that transformers has in Python alone.
 _SLOW_TOKENIZERS = ("BertJapaneseTokenizer", "BertweetTokenizer", "PhobertTokenizer")
 _OLD_BERTS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
@@ -184,6 +194,9 @@ def check_transformer(folder: Path) -> None:
     if isinstance(code, dict) and "AutoModel" in code and config.get("model_type") not in _ADOPTED:
         problem = f"{file}: the model is code of its own ({shown(code['AutoModel'])}), which is never run."
         raise ModelError(problem, "Use a model whose architecture transformers has.")
+    for key, value in _NOMIC.items() if config.get("model_type") == "nomic_bert" else ():
+        if config.get(key, value) != value:
+            raise invalid(file, repr(key), config[key], f"{value!r}: transformers has no other nomic_bert")
     check_weights(folder)
     tokenizer = folder / "tokenizer_config.json"
     slow = read_object(tokenizer).get("tokenizer_class") if tokenizer.is_file() else None

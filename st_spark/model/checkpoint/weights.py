@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     import torch
 
 
-# Numbers that old versions of transformers saved with the weights, and T5's second name of its word embeddings.
-BUFFERS = re.compile(r"(^|\.)(position_ids|token_type_ids|inv_freq|embed_tokens\.weight)$")
+# Numbers that old versions of transformers saved with the weights (the last two are GPT's causal masks), and T5's
+# second name of its word embeddings.
+BUFFERS = re.compile(
+    r"(^|\.)(position_ids|token_type_ids|inv_freq|embed_tokens\.weight|(attn|attention)\.(masked_)?bias)$"
+)
 
 
 class Weights:

@@ -64,7 +64,7 @@ def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> "Image":  # noqa: A
         ) from error
     try:
         if _is_pillow(source):
-            return _in_rgb(_limited(source, max_pixels))
+            return _in_rgb(_own(source, max_pixels))
         Image.init()  # registers all formats that this Pillow has
         file = source if isinstance(source, os.PathLike) else io.BytesIO(source)
         with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
@@ -72,6 +72,9 @@ def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> "Image":  # noqa: A
             return _in_rgb(image)
     except InputError:
         raise
+    except Image.DecompressionBombError as error:  # before our own limit is looked at
+        problem = f"the image has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, Pillow's limit."
+        raise InputError(problem, "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS.") from error
     except Exception as error:
         reason = _DETAILS.sub("", " ".join(str(error).split()))[:200] or "no reason given"
         problem = f"{_described(source)} cannot be read as an image: {type(error).__name__}: {reason}."
@@ -82,6 +85,17 @@ def _described(source: Any) -> str:  # noqa: ANN401
     if isinstance(source, os.PathLike):
         return f"'{os.fspath(source)}'"
     return type(source).__name__ if _is_pillow(source) else "the file"
+
+
+def _own(image: "Image", most: int) -> "Image":
+    """Return the caller's image, or a smaller copy if it is large: its memory is the caller's affair.
+
+    Not draft(): that would shrink the caller's own image.
+    """
+    pixels = image.width * image.height
+    if pixels <= most or image.mode not in ("L", "RGB", "RGBA", "CMYK", "YCbCr"):
+        return image
+    return image.reduce(2 ** math.ceil(math.log2(pixels / most) / 2))
 
 
 def _limited(image: "Image", most: int) -> "Image":

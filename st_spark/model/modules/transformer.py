@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from st_spark.errors import ModelError
+from st_spark.errors import InputError, ModelError
 from st_spark.model.backbones import bert, t5
 from st_spark.model.backbones.bert import BertBackbone
 from st_spark.model.backbones.t5 import T5Backbone
@@ -25,6 +26,8 @@ _DEPTHS = {
     *("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers"),
     *("num_encoder_layers", "num_decoder_layers"),
 }
+# So many layers may share their weights, as in ALBERT: albert-large has 24 layers of 23 tensors.
+_SHARED_DEPTH = 256
 
 
 class Transformer(InputModule):
@@ -43,8 +46,21 @@ class Transformer(InputModule):
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
         """Tokenize texts and pairs, with the prompt before each."""
-        tokens = self.tokenizer(prefixed(inputs, prompt))
+        tokens = self._known(self.tokenizer(prefixed(inputs, prompt)))
         return replace(tokens, prompt_length=self.tokenizer.count_prompt(prompt)) if prompt else tokens
+
+    def _known(self, tokens: Tokens) -> Tokens:
+        """Return tokens with the unknown token for those that the model has no embedding of.
+
+        EmbeddingGemma's tokenizer knows <image_soft_token>, whose id is one beyond the table.
+        """
+        beyond = tokens.ids >= self.backbone.rows
+        if not beyond.any():
+            return tokens
+        unknown = self.tokenizer.auto.unk_token_id
+        if unknown is None:
+            raise InputError("a text holds a token that the model has no embedding of.", "leave special tokens out.")
+        return replace(tokens, ids=np.where(beyond, unknown, tokens.ids))
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings."""
@@ -96,8 +112,9 @@ def _check_depth(file: Path, config: Mapping[str, Any], tensors: int) -> None:
     for key, value in config.items():
         if isinstance(value, dict):
             _check_depth(file, value, tensors)
-        elif key in _DEPTHS and isinstance(value, int) and value > tensors:
-            raise invalid(file, repr(key), value, f"at most {tensors}, the number of tensors in the weights")
+        elif key in _DEPTHS and isinstance(value, int) and value > max(tensors, _SHARED_DEPTH):
+            most = max(tensors, _SHARED_DEPTH)
+            raise invalid(file, repr(key), value, f"at most {most}, for {tensors} tensors in the weights")
 
 
 def _backbone(

@@ -40,6 +40,11 @@ def test_a_line_has_rows_rate_and_time_left(done: int, seconds: float, says: str
     assert line(done, 5_000, seconds) == says
 
 
+def followers() -> list[str]:
+    """Return the threads of follow() that have not ended."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "st-spark-progress"]
+
+
 @pytest.mark.slow
 def test_progress_is_logged_and_the_job_group_restored(
     spark: "SparkSession", caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -69,7 +74,6 @@ def test_progress_is_logged_and_the_job_group_restored(
 
     logger = logging.getLogger("st_spark.spark.progress")
     logger.addFilter(note)
-    threads = threading.active_count()
     try:
         with caplog.at_level(logging.INFO, logger="st_spark"), progress.follow(spark, 800, 8):
             spark.range(0, 800, numPartitions=8).mapInArrow(half, "id long").write.format("noop").mode("append").save()
@@ -80,12 +84,11 @@ def test_progress_is_logged_and_the_job_group_restored(
     shown = [rows(record) for record in caplog.records]
     assert MIDDLE & set(shown)
     assert shown[-1] == "800 of 800"
-    assert threading.active_count() <= threads
+    assert not followers()
 
 
 @pytest.mark.slow
 def test_progress_ends_when_the_action_fails(spark: "SparkSession") -> None:
-    threads = threading.active_count()
     with pytest.raises(Exception, match="stop"), progress.follow(spark, 1, 1):
         spark.sql("SELECT raise_error('stop')").collect()
-    assert threading.active_count() <= threads
+    assert not followers()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from st_spark.errors import TableError
+from st_spark.errors import BusyError, TableError
 from st_spark.spark.filesystem import ArrowFiles
 from st_spark.tables.atomic_write import Folder
 
@@ -129,3 +129,91 @@ def test_the_staging_folder_of_an_object_store_lies_beside_the_table() -> None:
 def test_a_target_that_is_a_root_is_an_error(target: str) -> None:
     with pytest.raises(TableError, match="cannot be a table"):
         Folder(ArrowFiles(), target, "run")
+
+
+class CopiesFiles(StopsAt):
+    """An object store: a rename of a folder moves its files one by one, and can stop between two of them."""
+
+    def move(self, source: str, target: str) -> None:
+        """See ArrowFiles."""
+        if not self.is_folder(source):
+            super().move(source, target)
+            return
+        top = Path(source.removeprefix("file:"))
+        for path in sorted(top.rglob("*")):
+            if path.is_file():
+                goal = Path(target.removeprefix("file:"), path.relative_to(top))
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                super().move(str(path), str(goal))
+        ArrowFiles().delete(source)
+
+
+MORE_OLD = [f"k={key}/old{number}.parquet" for key in (1, 3) for number in (1, 2)]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("changes", range(18))
+def test_an_overwrite_that_stops_between_two_files_gives_the_old_table_or_the_new_one(
+    tmp_path: Path, exists: bool, changes: int
+) -> None:
+    target = tmp_path / "table"
+    old = MORE_OLD if exists else []
+    if exists:
+        write(str(target), old)
+    with suppress(KeyboardInterrupt):
+        run(CopiesFiles(changes), target, Folder.replace, "first")
+    Folder(ArrowFiles(), str(target), "second").recover()
+    assert (parts(target) if target.exists() else []) in (old, sorted(NEW))
+    assert not list(tmp_path.glob(".table.*"))
+
+
+def test_an_undone_append_leaves_partitions_with_strange_names_alone(tmp_path: Path) -> None:
+    """Python also ends a line at characters that a folder of Spark can have in its name."""
+    target = tmp_path / "table"
+    write(str(target), ["k=a/1.parquet"])
+    folder = Folder(ArrowFiles(), str(target), "first")
+    write(folder.new, ["k=a\u2028b/2.parquet"])
+    stops = Folder(StopsAt(4), str(target), "first")
+    with pytest.raises(KeyboardInterrupt):
+        stops.append()
+    Folder(ArrowFiles(), str(target), "second").recover()
+    assert parts(target) == ["k=a/1.parquet"]
+
+
+def test_an_append_of_no_rows_that_stops_leaves_the_table(tmp_path: Path) -> None:
+    target = tmp_path / "table"
+    write(str(target), OLD)
+    folder = Folder(ArrowFiles(), str(target), "first")
+    write(folder.new, [])
+    with pytest.raises(KeyboardInterrupt):
+        Folder(StopsAt(2), str(target), "first").append()
+    Folder(ArrowFiles(), str(target), "second").recover()
+    assert parts(target) == OLD
+
+
+def test_an_append_that_another_job_has_undone_fails(tmp_path: Path) -> None:
+    target = tmp_path / "table"
+    write(str(target), OLD)
+
+    class Undone(ArrowFiles):
+        """Another job undoes the append while its files move."""
+
+        def make(self, folder: str) -> None:
+            """See ArrowFiles."""
+            self.delete(f"{tmp_path}/.table.st-spark-append")
+            super().make(folder)
+
+    folder = Folder(Undone(), str(target), "first")
+    write(folder.new, NEW)
+    with pytest.raises(BusyError, match="undone"):
+        folder.append()
+
+
+def test_a_table_that_another_program_has_written_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    folder = Folder(ArrowFiles(), str(tmp_path / "table"), "first")
+    folder.check_absent("table")
+    write(str(tmp_path / "table"), OLD)
+    with pytest.raises(TableError, match="Another program has written table meanwhile"):
+        folder.check_absent("table")
+    folder.remove_failed_delta()
+    assert parts(tmp_path / "table") == OLD

@@ -15,6 +15,9 @@ COMMIT = f"_delta_log/{0:020}.json"
     [
         ([], Contents()),
         (["_SUCCESS", "._SUCCESS.crc", "_temporary/0/x", ".day=1.st-spark-lock"], Contents()),
+        (["day=1_$folder$", ".DS_Store", ".nfs0001", "_impala_insert_staging/x", ".hive-staging_1/x"], Contents()),
+        ([".day=1.st-spark-old/p.parquet"], Contents(None, True, (), (".day=1.st-spark-old",))),
+        (["_day=1/p.parquet"], Contents("parquet", True, ("_day=1/p.parquet",))),
         (["part-0.parquet", "_metadata"], Contents("parquet", True, ("part-0.parquet",))),
         (["k=1/a b=x/p.parquet"], Contents("parquet", True, ("k=1/a b=x/p.parquet",))),
         (["p.parquet", COMMIT], Contents("delta", True)),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from st_spark.errors import BusyError, TableError
+from st_spark.errors import BusyError, PlatformError, TableError
 from st_spark.spark.filesystem import ArrowFiles
 from st_spark.tables import lock as locks
 from st_spark.tables.atomic_write import Folder
@@ -138,3 +138,25 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     folder = Folder(ArrowFiles(), str(tmp_path / "file" / "t"), "a")
     with pytest.raises(TableError, match=r"Cannot write here: .*(Not a directory|File exists)"):
         Lock(folder, "here", "a", "app-1").acquire()
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("Permission denied", TableError),
+        ("Read-only file system", TableError),
+        ("503 SlowDown: reduce your request rate", PlatformError),
+        ("Connection reset by peer", PlatformError),
+        ("SafeModeException: name node is in safe mode", PlatformError),
+    ],
+)
+def test_only_a_fault_that_passes_is_worth_another_try(reason: str, kind: type[Exception]) -> None:
+    assert type(locks.not_writable("t", OSError(reason))) is kind
+
+
+def test_two_machines_of_one_name_are_not_one() -> None:
+    """The first namespace of processes has the same number on every machine."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    if not boot.is_file():
+        pytest.skip("this system does not number its starts")
+    assert boot.read_text(encoding="utf-8").strip() in locks._machine()

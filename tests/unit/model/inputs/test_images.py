@@ -95,6 +95,21 @@ def test_a_jpeg_that_is_still_too_large_is_refused() -> None:
         open_image(file_of(Image.new("RGB", (64, 32)), "JPEG"), 10)
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_large_image_of_the_caller_is_reduced_and_stays_as_it_is(opened: bool) -> None:
+    """Its memory is the caller's affair."""
+    image = Image.new("RGB", (64, 32), (10, 20, 30))
+    image = Image.open(io.BytesIO(file_of(image, "JPEG"))) if opened else image
+    assert open_image(image, 64 * 32 - 1).size == (32, 16)
+    assert image.size == (64, 32)
+
+
+def test_pillows_own_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match="more than 200 pixels, Pillow's limit"):
+        open_image(file_of(Image.new("RGB", (64, 32)), "JPEG"))
+
+
 def test_strips_of_a_large_transparent_image_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(4).integers(0, 256, (23, 9, 4), dtype=np.uint8)
     whole = np.asarray(open_image(Image.fromarray(values)))

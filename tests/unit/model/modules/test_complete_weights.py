@@ -107,6 +107,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("albert", with_also(f"{ALBERT}.q_norm.weight"), f"also has {ALBERT}.q_norm.weight"),
     ("albert", config(hidden_size=64), "cannot be loaded as albert"),
     ("bert", config(position_embedding_type="alibi"), "alibi"),
+    ("albert", config(model_type="nomic_bert", rotary_emb_base=10000), "'rotary_emb_base' is 10000"),
     # They would never be built.
     ("bert", config(num_hidden_layers=10**6), "'num_hidden_layers' is 1000000"),
     ("albert", config(num_hidden_layers=10**12), "'num_hidden_layers' is 1000000000000"),
@@ -156,9 +157,14 @@ def test_a_checkpoint_that_does_not_fit_together_is_refused(
         ("bert", remote(AutoModelForMaskedLM="x.Y")),
         ("albert", without("pooler.weight", "pooler.bias")),
         ("albert", with_also("predictions.bias", "qa_outputs.weight")),
+        ("albert", with_also(f"{ALBERT}.attention.bias", f"{ALBERT}.attn.masked_bias")),
+        ("albert", config(num_hidden_layers=40)),
         ("gated-t5", lambda _: None),
     ],
-    ids=["no pooler", "head", "buffer", "code for a head", "fallback, no pooler", "fallback, head", "decoder"],
+    ids=[
+        *("no pooler", "head", "buffer", "code for a head", "fallback, no pooler", "fallback, head"),
+        *("causal masks", "shared layers", "decoder"),
+    ],
 )
 def test_a_checkpoint_with_other_heads_loads(tmp_path: Path, family: str, change: Change) -> None:
     """A pooler, a head, a decoder: the vectors do not depend on them."""
@@ -205,6 +211,36 @@ def test_the_model_of_an_image_and_a_text_is_refused_by_name(tmp_path: Path) -> 
     SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="SiglipModel cannot encode a text alone"):
         SentenceTransformer(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["sans_pos", "rope"])
+def test_a_name_for_positions_does_not_matter_without_learned_ones(tmp_path: Path, name: str) -> None:
+    """As in the configs of mmBERT and GTE."""
+    from transformers import ModernBertConfig, ModernBertModel
+
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    special: dict[str, Any] = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2}
+    words = checkpoints.write_wordpiece(tmp_path)
+    settings = ModernBertConfig(vocab_size=words, num_attention_heads=2, eos_token_id=3, **sizes, **special)
+    ModernBertModel(settings).save_pretrained(tmp_path)
+    plain = SentenceTransformer(tmp_path, device="cpu", dtype="float32").encode("a cat")
+    config(position_embedding_type=name)(tmp_path)
+    assert np.array_equal(SentenceTransformer(tmp_path, device="cpu", dtype="float32").encode("a cat"), plain)
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_a_token_beyond_the_embeddings_is_the_unknown_token(tmp_path: Path, family: str) -> None:
+    """EmbeddingGemma's tokenizer has one; a text that holds it must not end a job."""
+    folder = WRITERS[family](tmp_path / "model")
+    model = SentenceTransformer(folder, device="cpu", dtype="float32")
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    token = {"id": model.modules[0].backbone.rows, "content": "<beyond>", "single_word": False, "lstrip": False}
+    tokenizer["added_tokens"].append({**token, "rstrip": False, "normalized": False, "special": True})
+    file.write_text(json.dumps(tokenizer))
+    model = SentenceTransformer(folder, device="cpu", dtype="float32")
+    unknown = model.modules[0].tokenizer.auto.unk_token
+    assert np.array_equal(model.encode("a <beyond> cat"), model.encode(f"a {unknown} cat"))
 
 
 def test_empty_texts_without_special_tokens_give_zeros(tmp_path: Path) -> None:
