@@ -17,8 +17,6 @@ from tests.support.processes import end
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = pytest.mark.slow
-
 ROWS = 2_000
 ROUNDS = 4
 
@@ -47,7 +45,7 @@ def main(out: str, staged: str = "") -> None:
 
 
 def other_process(*arguments: str) -> subprocess.Popen[bytes]:
-    code = "import sys; from tests.spark.tables.test_two_writers import main; main(*sys.argv[1:])"
+    code = "import sys; from tests.end_to_end.test_two_writers import main; main(*sys.argv[1:])"
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
 
