@@ -53,6 +53,15 @@ def test_the_recall_is_reached_and_in_the_metadata(spark: "SparkSession", score:
     assert {row[0] for row in found if row[3] == 1} == set(range(400))
 
 
+def test_a_day_without_rows_has_the_recipe_of_other_days(spark: "SparkSession") -> None:
+    """Else its pairs could not be appended to theirs, nor theirs to its."""
+    days = frame(spark, range(8), random_vectors(0, 8, 4)), frame(spark, [], random_vectors(1, 0, 4))
+    right = frame(spark, range(9), random_vectors(2, 9, 4))
+    made = [facts(st_spark.similarity_join(day, right, k=2, method="ivf", recall=0.9)) for day in days]
+    recipes = [{name: each[name] for name in ("method", "score", "k", "recall_asked")} for each in made]
+    assert recipes[0] == recipes[1] == {"method": "ivf", "score": "cosine", "k": 2, "recall_asked": 0.9}
+
+
 @pytest.mark.parametrize("score", ["cosine", "dot", "euclidean"])
 def test_a_recall_of_one_is_the_exact_answer(spark: "SparkSession", score: str) -> None:
     left, right = random_vectors(0, 120, 4), random_vectors(1, 700, 4)
