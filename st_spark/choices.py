@@ -24,3 +24,6 @@ CANDIDATES = ("best", "all")
 
 # How a model is sent to the executors.
 TRANSPORTS = ("auto", "broadcast", "artifact", "path", "hub")
+
+# The default limit of images. A file of 20 KB can hold 180 million pixels, and to decode one takes about 8 bytes.
+MAX_IMAGE_PIXELS = 50_000_000

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from st_spark.choices import MAX_IMAGE_PIXELS
 from st_spark.embedding.arrow_batches import Columns, read_windows
 from st_spark.errors import InputError
 from st_spark.model.quantization import quantise
@@ -39,6 +40,7 @@ class EncodeOptions:
         precision: Precision of the vectors; see quantization.quantise. If it is not float32, a vector with a NaN
             becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros or had a NaN.
         ranges: The lowest and the highest value of each dimension, needed for int8 and uint8.
+        max_image_pixels: See encode().
     """
 
     prompt: str | None = None
@@ -51,6 +53,7 @@ class EncodeOptions:
     task: str | None = None
     precision: str = "float32"
     ranges: Sequence[Sequence[float]] | None = None
+    max_image_pixels: int = MAX_IMAGE_PIXELS
 
     @property
     def struct(self) -> bool:

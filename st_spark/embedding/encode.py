@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column, SparkSession
 
-from st_spark.choices import DTYPES, RANGED
+from st_spark.choices import DTYPES, MAX_IMAGE_PIXELS, RANGED
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions, output_type
 from st_spark.embedding.send_model import send
@@ -37,6 +37,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     task: str | None = None,
     precision: str = "float32",
     ranges: "ArrayLike | None" = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
     shipping: str = "auto",
 ) -> Column:
     """Encode a column of texts, two columns of text pairs, or (with a CLIP model) a column of images.
@@ -63,6 +64,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
             They cannot hold NaN: a vector with a NaN becomes null.
         ranges: The lowest and the highest value of each dimension, [2, d]. int8 and uint8 need them, the same for
             every row; calibrate() finds them. A value outside the range becomes the nearest end of it.
+        max_image_pixels: An image with more pixels counts as one that cannot be read; a large JPEG is decoded smaller.
         shipping: How to send the model to the executors: "auto", "broadcast", "artifact", "path" or "hub".
 
     Returns:
@@ -86,6 +88,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         task=task,
         precision=precision,
         ranges=ranges,  # type: ignore[arg-type]  # prepare() makes lists of it
+        max_image_pixels=max_image_pixels,
     )
     function = encoder(active_session(), model, options, revision=revision, dtype=dtype, shipping=shipping)
     return udf.call(function, names, options.struct)
@@ -132,6 +135,7 @@ def prepare(
     check_choice("dtype", dtype, DTYPES)
     if options.truncate_dim is not None:
         check_count("truncate_dim", options.truncate_dim)
+    check_count("max_image_pixels", options.max_image_pixels)
     ranges = _ranges(options)
     snapshot = hub.resolve(model, revision)
     description = checkpoint.read(snapshot.folder)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from st_spark.choices import MAX_IMAGE_PIXELS
 from st_spark.embedding.receive_model import receive
 from st_spark.embedding.send_model import ModelBundle
 from st_spark.spark.task_resources import check_device, set_threads, task_device, task_threads
@@ -27,10 +28,13 @@ class LazyModel:
 
     bundle: ModelBundle
     dtype: str
+    max_image_pixels: int = MAX_IMAGE_PIXELS
 
     def embed(self, texts: list[Any], **options: Any) -> "Encoded":  # noqa: ANN401  (options of the model)
         """Encode texts; see SentenceTransformer.embed()."""
-        return open_model(self.bundle, self.dtype).embed(texts, **options)
+        model = open_model(self.bundle, self.dtype)
+        model.set_max_image_pixels(self.max_image_pixels)  # other jobs of this worker may have another limit
+        return model.embed(texts, **options)
 
 
 def open_model(bundle: ModelBundle, dtype: str) -> "SentenceTransformer":

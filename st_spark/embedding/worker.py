@@ -23,8 +23,8 @@ def encode_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator
             model that encodes them or None.
         batches: Arrow arrays of strings or images, or tuples of two arrays.
     """
-    model = LazyModel(ModelBundle(**payload["model"]), payload["dtype"])
     options = EncodeOptions(**payload["options"])
+    model = LazyModel(ModelBundle(**payload["model"]), payload["dtype"], options.max_image_pixels)
     if "labels" not in payload:
         return encode_arrays(model, batches, options)
     other = payload["label_model"]

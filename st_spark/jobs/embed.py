@@ -43,7 +43,13 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
 
 
 def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> ColumnBuilder:
-    options = EncodeOptions(**_options(job), counts=True, precision=job.precision, ranges=ranges)
+    options = EncodeOptions(
+        **_options(job),
+        counts=True,
+        precision=job.precision,
+        ranges=ranges,
+        max_image_pixels=job.max_image_pixels,
+    )
     vector = sf.col(f"{RESULT}.embedding")
     metadata: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
     if job.precision == "float32":

@@ -4,7 +4,7 @@ import codecs
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from st_spark.choices import DTYPES, FORMATS_IN, FORMATS_OUT, METHODS, MODES, SCORES
+from st_spark.choices import DTYPES, FORMATS_IN, FORMATS_OUT, MAX_IMAGE_PIXELS, METHODS, MODES, SCORES
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 
@@ -78,6 +78,7 @@ class NewColumn(ModelOptions):
     text_column: str | tuple[str, str] = option("text column, or image column for a CLIP model")
     id_column: str | None = option("ID column; its nulls and duplicates are counted", None)
     output_column: str = option("name of the new column")
+    max_image_pixels: int = option("images with more pixels count as unreadable", MAX_IMAGE_PIXELS, least=1)
 
     def __post_init__(self) -> None:
         """Check the fields, and that the new column is not an input column."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from st_spark.choices import MAX_IMAGE_PIXELS
 from st_spark.errors import InputError, PlatformError
 from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.image_processor import ImageProcessor
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 # Plain raster formats. Pillow reads more; for EPS it starts another program, Ghostscript.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-# A file of 20 KB can hold 180 million pixels. Decoding takes about 8 bytes a pixel.
-MAX_PIXELS = 50_000_000
 _STRIP = 1 << 20  # pixels that are blended with white at a time
 # Sizes and memory addresses in Pillow's messages would make every reason unique.
 _DETAILS = re.compile(r"\s*(\([^)]*\)|<[^>]*>)")
@@ -44,7 +43,7 @@ def _is_pillow(value: object) -> bool:
     return any(kind.__module__ == "PIL.Image" for kind in type(value).__mro__)
 
 
-def open_image(source: Any, max_pixels: int = MAX_PIXELS) -> "Image":  # noqa: ANN401  (see is_image)
+def open_image(source: Any, max_pixels: int = MAX_IMAGE_PIXELS) -> "Image":  # noqa: ANN401  (see is_image)
     """Return a decoded RGB image, rotated as its EXIF data say, transparent parts on white.
 
     Args:
@@ -176,7 +175,7 @@ class Images:
     processor: ImageProcessor
     edge: int
     tokens: int
-    max_pixels: int = MAX_PIXELS
+    max_pixels: int = MAX_IMAGE_PIXELS
     problems: dict[int, str] = field(default_factory=dict)
 
     @property

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from st_spark.choices import MAX_IMAGE_PIXELS
 from st_spark.errors import InputError, check_count
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Lengths
-from st_spark.model.inputs.images import MAX_PIXELS
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
 from st_spark.model.inputs.tokenizer import NO_LIMIT, Tokenizer
@@ -81,7 +81,7 @@ class InputModule(Module):
     pads = False
     specials = 0
     positions = NO_LIMIT
-    max_pixels = MAX_PIXELS
+    max_pixels = MAX_IMAGE_PIXELS
     tokenizer: Tokenizer | WordTokenizer | SubwordTokenizer
 
     @property

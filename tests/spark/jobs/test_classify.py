@@ -101,6 +101,8 @@ def test_images_are_embedded_and_a_text_model_for_them_is_an_error(
     assert result["rows"]["out"] == 62
     rows = io.read(spark, str(tmp_path / "out")).collect()
     assert sum(row["embedding"] is None for row in rows) == 2
+    small = EmbedJob(**options, output=str(tmp_path / "small"), model=str(tiny_clip), max_image_pixels=63)
+    assert runner.run(small, spark)["rows"]["unreadable"] == 62
     with pytest.raises(InputError, match=r"holds binary, not strings\. Fix: choose a CLIP model"):
         runner.run(EmbedJob(**options, output=str(tmp_path / "no"), model=str(tiny_model)), spark)
     assert not (tmp_path / "no").exists()

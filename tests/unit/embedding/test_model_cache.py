@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from st_spark.choices import MAX_IMAGE_PIXELS
 from st_spark.embedding import model_cache
 from st_spark.embedding.send_model import ModelBundle
 from st_spark.errors import PlatformError
 from st_spark.model.checkpoint import checkpoint
 from st_spark.spark import task_resources
 from tests.support.checkpoints import write_json
+from tests.support.clip_checkpoints import file_of, pictures
 
 
 def local(folder: Path) -> ModelBundle:
@@ -31,6 +33,17 @@ def test_a_model_is_loaded_once_for_each_precision(tiny_model: Path) -> None:
 def test_equal_content_in_another_folder_is_the_same_model(tiny_model: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_model, tmp_path / "copy")
     assert model_cache.open_model(local(copy), "float32") is model_cache.open_model(local(tiny_model), "float32")
+
+
+def test_the_limit_of_images_is_the_one_of_the_job(tiny_clip: Path) -> None:
+    """Jobs of one worker share a model, and can have different limits."""
+    image = file_of(pictures()["landscape"], "PNG")
+    problems = []
+    for limit in (10, MAX_IMAGE_PIXELS):
+        model = model_cache.LazyModel(local(tiny_clip), "float32", limit)
+        problems.append(model.embed([image]).problems)
+    assert "more than 10 pixels" in problems[0][0]
+    assert not problems[1]
 
 
 def test_a_worker_keeps_the_models_used_last(tiny_model: Path, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
+from st_spark.choices import MAX_IMAGE_PIXELS
 from st_spark.errors import InputError
-from st_spark.model.inputs.images import MAX_PIXELS, open_image
+from st_spark.model.inputs.images import open_image
 from tests.support.clip_checkpoints import file_of
 
 GREY = np.random.default_rng(3).integers(0, 256, (5, 7), dtype=np.uint8)
@@ -78,7 +79,7 @@ def bomb(edge: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-@pytest.mark.parametrize("edge", [int(MAX_PIXELS**0.5) + 1, 13_300])
+@pytest.mark.parametrize("edge", [int(MAX_IMAGE_PIXELS**0.5) + 1, 13_300])
 def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(edge: int) -> None:
     with pytest.raises(InputError, match="the image has more than 50,000,000 pixels"):
         open_image(bomb(edge))
