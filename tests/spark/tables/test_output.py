@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from st_spark.errors import BusyError, TableError
+from st_spark.errors import BusyError, PlatformError, TableError
 from st_spark.spark.filesystem import ArrowFiles, Files, HadoopFiles
 from st_spark.tables import io
 from st_spark.tables.metadata import column_metadata
@@ -118,7 +118,7 @@ def test_a_write_that_fails_leaves_the_old_table_and_no_files(spark: "SparkSessi
     with pytest.raises(Exception, match="stop"):
         save(failing, out, mode)
     with (
-        pytest.raises(TableError, match=r"5 of 6 rows were written .* The old table is unchanged"),
+        pytest.raises(PlatformError, match=r"5 of 6 rows were written .* The old table is unchanged"),
         open_output(spark, out, None, mode) as writer,
     ):
         writer.write(numbers(spark, 0, 5), lambda: 6)
