@@ -2,13 +2,13 @@
 
 import logging
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from st_spark.spark.background import repeated
 from st_spark.spark.cluster import is_connect
 
 if TYPE_CHECKING:
@@ -47,24 +47,20 @@ def tasks_done(stages: Stages, tasks: int) -> int:
 def _classic_tasks(spark: "SparkSession", report: Callable[[Stages], None]) -> Iterator[None]:
     """Poll Spark's status tracker for the jobs that this thread starts."""
     context: Any = spark.sparkContext  # its stubs do not allow None as the value of a property
-    group, stop = f"st-spark-{uuid.uuid4()}", threading.Event()
+    group = f"st-spark-{uuid.uuid4()}"
     before = context.getLocalProperty("spark.jobGroup.id")
     context.setLocalProperty("spark.jobGroup.id", group)
     tracker = context.statusTracker()
 
     def poll() -> None:
-        while not stop.wait(POLL_SECONDS):
-            jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]
-            stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
-            report([(s.stageId, s.numTasks, s.numCompletedTasks) for s in stages if s])
+        jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]
+        stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
+        report([(s.stageId, s.numTasks, s.numCompletedTasks) for s in stages if s])
 
-    thread = threading.Thread(target=poll, name="st-spark-progress", daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(poll, POLL_SECONDS, "st-spark-progress"):
+            yield
     finally:
-        stop.set()
-        thread.join()
         context.setLocalProperty("spark.jobGroup.id", before)
 
 

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from st_spark.errors import BusyError, PlatformError, StSparkError, TableError
+from st_spark.spark.background import repeated
 
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
@@ -107,21 +107,14 @@ class Lock:
     @contextmanager
     def refreshed(self) -> Iterator[None]:
         """Refresh the lock inside `with`, in a thread."""
-        stop = threading.Event()
 
         def beat() -> None:
-            while not stop.wait(BEAT_SECONDS):
-                with suppress(Exception):  # the next beat tries again; check() finds a lock that is lost
-                    self.check()
-                    self._place.refresh(_LOCK, self._text)
+            with suppress(Exception):  # the next beat tries again; check() finds a lock that is lost
+                self.check()
+                self._place.refresh(_LOCK, self._text)
 
-        thread = threading.Thread(target=beat, name="st-spark-lock", daemon=True)
-        thread.start()
-        try:
+        with repeated(beat, BEAT_SECONDS, "st-spark-lock"):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 @contextmanager

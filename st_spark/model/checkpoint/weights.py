@@ -56,9 +56,10 @@ class Weights:
         return tensor
 
     def check_all_read(self, prefix: str = "") -> None:
-        """Check that of each part of a model that was read nothing was left out; ModelError if something was.
+        """Check that the model has read all weights of its parts; ModelError if some are left.
 
-        A part is the word after the prefix: "embeddings" or "encoder". A head or a decoder is another part.
+        A part is the word after the prefix: "embeddings" or "encoder". Parts without a weight that was read, such as a
+        head or a decoder, do not count.
         """
         read = (name.removeprefix(prefix) for name in self._read if name.startswith(prefix))
         parts = tuple({f"{prefix}{name.split('.')[0]}." for name in read})
