@@ -107,5 +107,10 @@ def best_columns(tile: npt.NDArray[Any], count: int) -> Places:
     """Return the columns with the largest values of each row, largest first; equal ones in order: [n, count]."""
     if count == 1:
         return np.asarray(tile.argmax(axis=1)[:, None])
-    values, columns = (each.numpy() for each in torch.from_numpy(tile).topk(count, dim=1))
-    return np.take_along_axis(columns, np.lexsort((columns, -values), axis=1), axis=1)
+    more = min(count + 1, tile.shape[1])
+    values, columns = (each.numpy() for each in torch.from_numpy(tile).topk(more, dim=1))
+    best = np.take_along_axis(columns, np.lexsort((columns, -values), axis=1), axis=1)[:, :count]
+    if more > count:  # torch chooses any of the columns that tie at the end
+        tied = np.flatnonzero(values[:, count] == values[:, count - 1])
+        best[tied] = np.argsort(-tile[tied], axis=1, kind="stable")[:, :count]
+    return best
