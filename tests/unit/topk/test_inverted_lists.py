@@ -43,7 +43,7 @@ def assert_same(found: Pairs, wanted: Pairs) -> None:
     st.booleans(),
     st.sampled_from([0, 500]),
 )
-@settings(max_examples=100)
+@settings(max_examples=200)
 def test_probing_all_lists_gives_the_exact_result(
     sizes: tuple[int, int],
     lists: int,

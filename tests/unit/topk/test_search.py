@@ -28,7 +28,7 @@ def test_top_k_matches_float64_in_every_format(score: str, kind: str) -> None:
         assert triples(top_k(left, right, 10, score, settings=Settings(dtype=dtype))) == expected, dtype
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: int, kind: str, score: str) -> None:
     """Also for empty sides, more wanted than there are, and one dimension, where all cosines tie."""
@@ -50,7 +50,7 @@ def test_top_k_both_matches_float64_in_every_format(score: str, kind: str) -> No
         assert (triples(forward), triples(backward)) == expected, dtype
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(shape=SHAPES, k=st.sampled_from([1, 2, 10, 500]), kind=st.sampled_from(KINDS), score=st.sampled_from(SCORES))
 def test_top_k_both_matches_float64_for_all_shapes(shape: tuple[int, int, int], k: int, kind: str, score: str) -> None:
     n, m, width = shape
