@@ -48,13 +48,12 @@ class ClipLayers:
             raise ModelError(f"the activation {self.activation!r} is unknown.", f"choose a CLIP model with {known}.")
         self.causal, self.dtype = causal, load.dtype
         self.layers = [_layer(load, f"encoder.layers.{i}.", config) for i in range(config.num_hidden_layers)]
-        self._mask = torch.empty(1, 0, 0)
 
     def __call__(self, x: torch.Tensor, groups: list[Group]) -> torch.Tensor:
         """Transform x [tokens, width] in float32, with attention within each text or image."""
-        mask = self._mask_for(max(group.length for group in groups), x.device) if self.causal else None
         for layer in self.layers:
-            mixed = attend(layer.qkv(layer.attention_norm(x).to(self.dtype)), self.heads, groups, mask)
+            qkv = layer.qkv(layer.attention_norm(x).to(self.dtype))
+            mixed = attend(qkv, self.heads, groups, causal=self.causal)
             x = x + layer.out(mixed)
             x += layer.down(self._up(layer, layer.feed_norm(x).to(self.dtype)))
         return x
@@ -64,14 +63,6 @@ class ClipLayers:
             return layer.up(x, ACTIVATIONS[self.activation])
         inner = layer.up(x)
         return torch.sigmoid(1.702 * inner).mul_(inner)  # quick_gelu
-
-    def _mask_for(self, length: int, device: torch.device) -> torch.Tensor:
-        """Return [1, n, n], n >= length, with -inf where a token would look ahead."""
-        mask = self._mask  # read once: another thread may store a shorter one
-        if mask.shape[1] < length:
-            ahead = torch.full((1, length, length), float("-inf"), dtype=self.dtype, device=device)
-            mask = self._mask = ahead.triu(1)
-        return mask
 
 
 def _layer(load: LayerLoader, base: str, config: Any) -> Layer:  # noqa: ANN401

@@ -12,23 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, Linear, RelativeBias, check_heads
+from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, Linear, RelativeBias, RmsNorm, check_heads
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 
 _BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-
-
-@dataclass
-class RmsNorm:
-    """Scales each token to mean square 1, then each feature by its weight."""
-
-    weight: torch.Tensor
-    eps: float
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise x [n, width] in float32."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 @dataclass
@@ -70,7 +58,7 @@ class T5Backbone:
         check_heads(config.num_heads, table.shape[1])
         self.bias = RelativeBias(table, dtype, device, config.relative_attention_max_distance)
         self.layers = [_layer(load, f"encoder.block.{i}.layer.", config) for i in range(config.num_layers)]
-        self.final_norm = _norm(load, "encoder.final_layer_norm", config)
+        self.final_norm = load.rms_norm("encoder.final_layer_norm", config.layer_norm_epsilon)
         weights.check_all_read()
 
     @property
@@ -90,15 +78,15 @@ class T5Backbone:
         for layer in self.layers:
             batch.layers += [x] * self.keeps_layers
             qkv = layer.qkv(layer.attention_norm(x).to(self.dtype))
-            x = _sum(layer.out, attend(qkv, self.config.num_heads, batch.groups, bias), x)
-            x = _sum(layer.down, self._feed(layer, layer.feed_norm(x).to(self.dtype)), x)
+            x = layer.out.add(attend(qkv, self.config.num_heads, batch.groups, bias), x)
+            x = layer.down.add(self._feed(layer, layer.feed_norm(x).to(self.dtype)), x)
         batch.hidden = self.final_norm(x).to(self.dtype)
         batch.layers += [batch.hidden] * self.keeps_layers
         return batch
 
     def _feed(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
         inner = layer.up(x, ACTIVATIONS[self.config.dense_act_fn])
-        inner = inner if layer.gate is None else inner * layer.gate(x)
+        inner = inner if layer.gate is None else layer.gate.times(x, inner)
         return inner.float() if self.dtype == torch.float16 else inner
 
 
@@ -112,20 +100,12 @@ def _layer(load: LayerLoader, base: str, config: Any) -> Layer:  # noqa: ANN401 
     # float16 ends at 65,504, and the last product of real models is larger.
     down_type = torch.float32 if load.dtype == torch.float16 else load.dtype
     return Layer(
-        attention_norm=_norm(load, base + "0.layer_norm", config),
+        attention_norm=load.rms_norm(base + "0.layer_norm", config.layer_norm_epsilon),
         qkv=load.linear(*(attention + part for part in "qkv"), bias=False),
         out=load.linear(attention + "o", bias=False),
-        feed_norm=_norm(load, base + "1.layer_norm", config),
+        feed_norm=load.rms_norm(base + "1.layer_norm", config.layer_norm_epsilon),
         up=load.linear(feed + ("wi_0" if config.is_gated_act else "wi"), bias=False),
         gate=load.linear(feed + "wi_1", bias=False) if config.is_gated_act else None,
         down=load.linear(feed + "wo", bias=False, dtype=down_type),
     )
 
-
-def _norm(load: LayerLoader, name: str, config: Any) -> RmsNorm:  # noqa: ANN401  (T5Config)
-    return RmsNorm(load.tensor(name + ".weight", torch.float32), config.layer_norm_epsilon)
-
-
-def _sum(linear: Linear, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-    """Return linear(x) + residual, [n, out], in float32."""
-    return linear.add(x, residual) if x.dtype == torch.float32 else residual + linear(x).float()

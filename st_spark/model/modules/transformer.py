@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from st_spark.errors import InputError, ModelError
-from st_spark.model.backbones import bert, t5
+from st_spark.model.backbones import bert, rotary, t5
 from st_spark.model.backbones.bert import BertBackbone
+from st_spark.model.backbones.rotary import RotaryBackbone
 from st_spark.model.backbones.t5 import T5Backbone
 from st_spark.model.backbones.transformers_model import TransformersBackbone
 from st_spark.model.checkpoint.json_files import invalid, read_object
@@ -123,11 +124,14 @@ def _backbone(
     config: Any,  # noqa: ANN401  (a transformers config of any class)
     dtype: torch.dtype,
     device: torch.device,
-) -> BertBackbone | T5Backbone | TransformersBackbone:
+) -> BertBackbone | RotaryBackbone | T5Backbone | TransformersBackbone:
     """Return the packed forward of the architecture, or the transformers fallback."""
-    architecture = bert.find_architecture(config)
-    if (spec.path / ADAPTER).is_file() or (architecture is None and not t5.covers(config)):
+    if (spec.path / ADAPTER).is_file():
         return TransformersBackbone(spec.path, config, dtype, device)
-    if architecture is None:
+    if architecture := bert.find_architecture(config):
+        return BertBackbone(weights, config, architecture, dtype, device)
+    if settings := rotary.read_settings(config):
+        return RotaryBackbone(weights, settings, dtype, device)
+    if t5.covers(config):
         return T5Backbone(weights, config, dtype, device)
-    return BertBackbone(weights, config, architecture, dtype, device)
+    return TransformersBackbone(spec.path, config, dtype, device)

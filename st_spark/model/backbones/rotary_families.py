@@ -1,0 +1,317 @@
+"""The model families with rotary positions: names of their weights, and what their configs say.
+
+To add a family, add a row to _FAMILIES. A setting that the packed forward does not know must give None in read_settings,
+so that transformers computes the model.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from st_spark.model.backbones.layers import ACTIVATIONS
+
+if TYPE_CHECKING:
+    import torch
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the weights in a checkpoint; {i} is the layer's number, "" stands for what the family lacks.
+
+    Attributes:
+        words: Word embeddings.
+        layer: Prefix of a layer; the names below it follow it.
+        qkv: Query, key and value projection, or one name if they are stored as one.
+        out: Output projection of the attention.
+        down: Last projection of the feed-forward.
+        up: First projection of the feed-forward.
+        gate: Projection whose activation multiplies `up`. With the name of `up` both are stored as one.
+        gate_first: If they are stored as one, whether the gate is the first half.
+        q_norm: Norm of each query head.
+        k_norm: Norm of each key head.
+        attention_norm: Norm before the attention.
+        attention_after: Norm of the attention's output, before the residual sum.
+        attention_sum: Norm of the residual sum.
+        feed_norm: Norm before the feed-forward.
+        feed_after: Norm of its output.
+        feed_sum: Norm of the residual sum.
+        first_attention_norm: Whether the first layer has a norm before the attention.
+        segments: Embeddings of the segments.
+        embedding_norm: Norm of the embeddings.
+        final_norm: Norm after the last layer.
+    """
+
+    words: str
+    layer: str
+    qkv: tuple[str, ...]
+    out: str
+    down: str
+    up: str
+    gate: str = ""
+    gate_first: bool = True
+    q_norm: str = ""
+    k_norm: str = ""
+    attention_norm: str = ""
+    attention_after: str = ""
+    attention_sum: str = ""
+    feed_norm: str = ""
+    feed_after: str = ""
+    feed_sum: str = ""
+    first_attention_norm: bool = True
+    segments: str = ""
+    embedding_norm: str = ""
+    final_norm: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the models of one family have in common. A str is the name of a setting in config.json.
+
+    Attributes:
+        layouts: The names under which its weights are stored; transformers and the hub may differ.
+        biases: The parts of a layer that have a bias: qkv, out, feed (up and gate), down.
+        causal: Whether a token sees only the tokens before it, unless the config says otherwise.
+        slides: Whether all layers have the window of the config, as opposed to the layers that its layer_types name.
+        window_includes_end: Whether a token sees the token that is exactly the window away.
+        rms: Whether the norms are RMS norms.
+        norm_offset: What is added to the weights of the norms.
+        norm_bias: Whether the norms have a bias.
+        scales_embeddings: Whether word embeddings are multiplied by the square root of the width.
+    """
+
+    layouts: tuple[Names, ...]
+    biases: Mapping[str, bool | str]
+    causal: bool = True
+    slides: bool = False
+    window_includes_end: bool = False
+    rms: bool = True
+    norm_offset: float = 0.0
+    norm_bias: bool | str = True
+    eps: str = "rms_norm_eps"
+    activation: str = "hidden_act"
+    head_scale: str = "head_dim"
+    scales_embeddings: bool = False
+
+
+_NAMES = Names(
+    words="embed_tokens",
+    layer="layers.{i}.",
+    qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    out="self_attn.o_proj",
+    down="mlp.down_proj",
+    up="mlp.up_proj",
+    gate="mlp.gate_proj",
+    attention_norm="input_layernorm",
+    feed_norm="post_attention_layernorm",
+    final_norm="norm",
+)
+_HEAD_NORMS = {"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+# Encoders that normalise after each part, as BERT does; the names in transformers.
+_AFTER = replace(
+    _NAMES,
+    words="embeddings.word_embeddings",
+    segments="embeddings.token_type_embeddings",
+    embedding_norm="embeddings.LayerNorm",
+    attention_norm="",
+    attention_sum="post_attention_layernorm",
+    feed_norm="",
+    feed_sum="post_mlp_layernorm",
+    final_norm="",
+)
+_MODERNBERT = Names(
+    words="embeddings.tok_embeddings",
+    layer="layers.{i}.",
+    qkv=("attn.Wqkv",),
+    out="attn.Wo",
+    down="mlp.Wo",
+    up="mlp.Wi",
+    gate="mlp.Wi",
+    attention_norm="attn_norm",
+    feed_norm="mlp_norm",
+    first_attention_norm=False,
+    embedding_norm="embeddings.norm",
+    final_norm="final_norm",
+)
+_NOMIC = replace(
+    _AFTER,
+    layer="encoder.layers.{i}.",
+    qkv=("attn.Wqkv",),
+    out="attn.out_proj",
+    down="mlp.fc2",
+    up="mlp.fc11",
+    gate="mlp.fc12",
+    attention_sum="norm1",
+    feed_sum="norm2",
+    embedding_norm="emb_ln",
+)
+_GTE = replace(
+    _AFTER,
+    layer="encoder.layer.{i}.",
+    qkv=("attention.qkv_proj",),
+    out="attention.o_proj",
+    up="mlp.up_gate_proj",
+    gate="mlp.up_gate_proj",
+    gate_first=False,
+    attention_sum="attn_ln",
+    feed_sum="mlp_ln",
+)
+_JINA = replace(_NOMIC, qkv=("mixer.Wqkv",), out="mixer.out_proj", up="mlp.fc1", gate="")
+_GEMMA = replace(
+    _NAMES,
+    **_HEAD_NORMS,
+    attention_after="post_attention_layernorm",
+    feed_norm="pre_feedforward_layernorm",
+    feed_after="post_feedforward_layernorm",
+)
+
+_ATTENTION = {"qkv": "attention_bias", "out": "attention_bias"}
+_ALL = {"qkv": True, "out": True, "feed": True, "down": True}
+_LLAMA = Family((_NAMES,), {**_ATTENTION, "feed": "mlp_bias", "down": "mlp_bias"})
+_ENCODER = Family((_AFTER,), {}, causal=False, rms=False, eps="layer_norm_eps")
+_FAMILIES = {
+    "llama": _LLAMA,
+    "eurobert": replace(_LLAMA, causal=False),
+    "mistral": Family((_NAMES,), {}, slides=True),
+    "ministral": Family((_NAMES,), {}),
+    "qwen2": Family((_NAMES,), {"qkv": True}),
+    "qwen3": Family((replace(_NAMES, **_HEAD_NORMS),), _ATTENTION),
+    "gemma3_text": Family(
+        (_GEMMA,),
+        _ATTENTION,
+        norm_offset=1.0,
+        activation="hidden_activation",
+        head_scale="query_pre_attn_scalar",
+        scales_embeddings=True,
+    ),
+    "modernbert": Family(
+        (_MODERNBERT,),
+        {**_ATTENTION, "feed": "mlp_bias", "down": "mlp_bias"},
+        causal=False,
+        window_includes_end=True,
+        rms=False,
+        norm_bias="norm_bias",
+        eps="norm_eps",
+        activation="hidden_activation",
+    ),
+    "nomic_bert": replace(_ENCODER, layouts=(_NOMIC, _AFTER)),
+    "gte": replace(_ENCODER, layouts=(_GTE, _AFTER), biases={"qkv": True, "out": True, "down": True}),
+    "jina_embeddings_v3": replace(
+        _ENCODER, layouts=(_JINA, replace(_AFTER, up="mlp.fc1", gate="", down="mlp.fc2")), biases=_ALL
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of layer.
+
+    Attributes:
+        window: How far away a token sees others, or None.
+        frequencies: [half a head] how far each pair of features turns from a token to the next.
+        factor: What the cosine and sine of the angles are multiplied by.
+    """
+
+    window: int | None
+    frequencies: "torch.Tensor"
+    factor: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the forward needs to know of a config; the names are the names of the config, or of Family."""
+
+    family: Family
+    heads: int
+    kv_heads: int
+    head_size: int
+    score_scale: float
+    eps: float
+    activation: str
+    biases: frozenset[str]
+    norm_bias: bool
+    causal: bool
+    embedding_scale: float
+    layers: tuple[Kind, ...]
+    keeps_layers: bool
+
+
+def read_settings(config: Any) -> Settings | None:  # noqa: ANN401  (a transformers config of any class)
+    """Return what a transformers config says, or None if this forward does not cover it."""
+    family = _FAMILIES.get(config.model_type)
+    if family is None or not _is_covered(config, family):
+        return None
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    causal = family.causal and not getattr(config, "use_bidirectional_attention", False)
+    default = SLIDING if family.slides and config.sliding_window else FULL
+    names = getattr(config, "layer_types", None) or [default] * config.num_hidden_layers
+    kinds = {name: _kind(config, family, name, size) for name in set(names)}
+    if len(names) != config.num_hidden_layers or None in kinds.values():
+        return None
+    return Settings(
+        family=family,
+        heads=config.num_attention_heads,
+        kv_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
+        head_size=size,
+        score_scale=(getattr(config, family.head_scale, None) or size) ** -0.5,
+        eps=getattr(config, family.eps),
+        activation=ACTIVATIONS[getattr(config, family.activation)],
+        biases=frozenset(part for part, setting in family.biases.items() if _setting(config, setting)),
+        norm_bias=_setting(config, family.norm_bias),
+        causal=causal,
+        embedding_scale=config.hidden_size**0.5 if family.scales_embeddings else 1.0,
+        layers=tuple(kind for name in names if (kind := kinds[name])),
+        keeps_layers=bool(config.output_hidden_states),
+    )
+
+
+def _is_covered(config: Any, family: Family) -> bool:  # noqa: ANN401
+    return (
+        getattr(config, family.activation) in ACTIVATIONS
+        and getattr(config, "quantization_config", None) is None
+        and getattr(config, "attn_logit_softcapping", None) is None
+        # transformers then mixes causal and bidirectional attention, depending on the padding.
+        and (getattr(config, "is_causal", None) in (None, family.causal))
+        and not (family.slides and getattr(config, "layer_types", None))
+    )
+
+
+def _kind(config: Any, family: Family, name: str, size: int) -> Kind | None:  # noqa: ANN401
+    """Return a kind of layer by its name in layer_types; None for one that this forward does not know."""
+    ropes = config.rope_parameters or {}
+    rope = ropes.get(name, ropes)
+    turns = _frequencies(config, rope, name if name in ropes else None, size)
+    if name not in (FULL, SLIDING) or turns is None:
+        return None
+    window = None
+    if name == SLIDING:
+        window = config.sliding_window if family.window_includes_end else config.sliding_window - 1
+    return Kind(window, *turns)
+
+
+def _frequencies(
+    config: Any,  # noqa: ANN401
+    rope: Mapping[str, Any],
+    layer_type: str | None,
+    size: int,
+) -> "tuple[torch.Tensor, float] | None":
+    """Return the frequencies of RoPE and their factor; None where they depend on the text or turn part of a head."""
+    import torch
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    kind = rope.get("rope_type", "default")
+    if kind == "default":
+        powers = torch.arange(0, size, 2, dtype=torch.float) / size
+        turns, factor = 1.0 / (rope["rope_theta"] ** powers), 1.0
+    elif kind in ("linear", "llama3", "yarn"):
+        turns, factor = ROPE_INIT_FUNCTIONS[kind](config, layer_type=layer_type)
+    else:
+        return None
+    whole = 2 * len(turns) == size and rope.get("partial_rotary_factor", 1.0) == 1.0
+    return (turns, factor) if whole else None
+
+
+def _setting(config: Any, value: bool | str) -> bool:  # noqa: ANN401
+    """Return a value, or the setting of the config that it names."""
+    return bool(getattr(config, value)) if isinstance(value, str) else value
