@@ -22,11 +22,11 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def wordpiece_tokenizer(lowercase: bool = True) -> Tokenizer:
-    """Return a WordPiece tokenizer over common words and all printable characters, with [CLS] text [SEP]."""
+def wordpiece_tokenizer(lowercase: bool = True, words: Sequence[str] = WORDS) -> Tokenizer:
+    """Return a WordPiece tokenizer over the words and all printable characters, with [CLS] text [SEP]."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = list(string.ascii_letters + string.digits + string.punctuation + "éüßñçаб中文日本")
-    pieces = specials + characters + ["##" + c for c in characters] + [w for w in WORDS if len(w) > 1]
+    pieces = specials + characters + ["##" + c for c in characters] + [w for w in words if len(w) > 1]
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -40,10 +40,10 @@ def wordpiece_tokenizer(lowercase: bool = True) -> Tokenizer:
     return tokenizer
 
 
-def unigram(specials: list[str], unknown: int, last: Sequence[str] = ()) -> Tokenizer:
-    """Return a Unigram tokenizer: special tokens, common words, characters, and the tokens of `last`."""
+def unigram(specials: list[str], unknown: int, last: Sequence[str] = (), words: Sequence[str] = WORDS) -> Tokenizer:
+    """Return a Unigram tokenizer: special tokens, words, characters, and the tokens of `last`."""
     pieces = [(token, 0.0) for token in specials] + [("▁", -3.0)]
-    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(WORDS))]
+    pieces += [("▁" + word, -4.0 - i / 50) for i, word in enumerate(dict.fromkeys(words))]
     pieces += [(c, -8.0 - i / 50) for i, c in enumerate(string.ascii_letters + string.digits + ".,!?'éü中文日本аб")]
     pieces += [(token, 0.0) for token in last]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown))

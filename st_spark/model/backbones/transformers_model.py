@@ -13,13 +13,14 @@ from st_spark.errors import ModelError
 from st_spark.model.checkpoint.weights import BUFFERS, some
 from st_spark.model.inputs.packed import Packed
 
-# Architectures that mix padding into the text, mask or not: they get texts of one length at a time.
-_READ_PADDING = ("big_bird", "convbert", "fnet")
 _POSITIONS = re.compile(r"(^|\.)(position_embeddings?|positions_embed|embed_positions|wpe)$")
 
 
 class TransformersBackbone:
     """Turns token ids into token embeddings with transformers' AutoModel.
+
+    Some architectures mix padding into the text, mask or not, such as ConvBERT, FNet and MobileBERT, or attend by the
+    length of the batch, such as BigBird: they get texts of one length at a time.
 
     Args:
         folder: The checkpoint.
@@ -33,19 +34,25 @@ class TransformersBackbone:
     """
 
     def __init__(self, folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> None:  # noqa: ANN401
-        self.model = _load(folder, config, dtype).to(device).eval()
-        self.device = device
         padding = getattr(config.get_text_config(), "pad_token_id", None)
         self.padding_id = padding if isinstance(padding, int) and padding >= 0 else 0
+        self.device = device
+        for self.dtype in dict.fromkeys((dtype, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
+            self.model = _load(folder, config, self.dtype).to(device).eval()
+            self.max_length = _position_limit(self.model, config)
+            self.rows = self.model.get_input_embeddings().weight.shape[0]
+            failure = self._probe()
+            if failure is None:
+                break
+        else:
+            problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({failure})."
+            raise ModelError(problem, "choose a text encoder, or a CLIP model for images.")
         self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
-        self.max_length = _position_limit(self.model, config)
-        self.dimension = self._probe(folder)
-        self.rows = self.model.get_input_embeddings().weight.shape[0]
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
         parts = [slice(0, len(batch.lengths))]
-        if self.model.config.model_type in _READ_PADDING:
+        if not self.pads:
             parts = [slice(group.row, group.row + group.count) for group in batch.groups]
         layers = [self._run(batch, part) for part in parts if batch.lengths[part].any()]
         if not layers:  # only empty texts, from a tokenizer without special tokens
@@ -69,17 +76,22 @@ class TransformersBackbone:
         kept = output.hidden_states if self.model.config.output_hidden_states else ()
         return [states[mask] for states in (output.last_hidden_state, *kept)]
 
-    def _probe(self, folder: Path) -> int:
-        """Encode a text and return the width of its embeddings: before work starts, not at the first text."""
-        ids = torch.full((1, min(16, self.max_length or 16)), self.padding_id, device=self.device)
+    def _probe(self) -> str | None:
+        """Encode two texts, to learn the width and whether padding changes a text; return why this fails, or None."""
+        longest = min(16, self.max_length or 16)
+        lengths = torch.tensor([[longest], [longest // 3 + 1]], device=self.device)
+        mask = torch.arange(longest, device=self.device)[None, :] < lengths
+        outputs = []
         try:
-            with torch.inference_mode():
-                output = self.model(input_ids=ids, attention_mask=torch.ones_like(ids))
-            width = output.last_hidden_state.shape[2]
-        except Exception as error:  # of any kind: each architecture has its own code
-            problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({_reason(error)})."
-            raise ModelError(problem, "choose a text encoder, or a CLIP model for images.") from error
-        return int(width)
+            for padding in (self.padding_id, (self.padding_id + 1) % self.rows):
+                ids = torch.where(mask, (self.padding_id + 2) % self.rows, padding)
+                with torch.inference_mode():
+                    outputs.append(self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask])
+        except Exception as error:  # noqa: BLE001  (of any kind: each architecture has its own code)
+            return _reason(error)
+        self.dimension = int(outputs[0].shape[1])
+        self.pads = torch.equal(*outputs) and self.model.config.model_type != "big_bird"
+        return None
 
 
 def _pad(packed: torch.Tensor, mask: torch.Tensor, value: int) -> torch.Tensor:

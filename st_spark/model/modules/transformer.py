@@ -39,10 +39,10 @@ class Transformer(InputModule):
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         weights = Weights(spec.path)
         config = load_config(spec, weights)
-        self.dtype = dtype
         self.tokenizer = load_tokenizer(spec, config)
         self.backbone = _backbone(spec, weights, config, dtype, device)
-        self.pads = isinstance(self.backbone, TransformersBackbone)
+        self.dtype = self.backbone.dtype
+        self.pads = isinstance(self.backbone, TransformersBackbone) and self.backbone.pads
         self.set_limits(self.tokenizer.specials, self.backbone.max_length)
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:

@@ -1,0 +1,29 @@
+"""float32 vectors equal the vectors of sentence-transformers to 1e-5 for community models of more than 50 families."""
+
+from pathlib import Path
+
+import pytest
+
+from st_spark import SentenceTransformer
+from tests.support import community_checkpoints
+from tests.support.oracle import assert_close, oracle
+
+# Of many lengths. None is empty: the oracle cannot read an empty text of a tokenizer without special tokens.
+TEXTS = [
+    "a cat",
+    "!",
+    "The sun and the moon are on the mat with a dog.",
+    "How many people live in London, 東京 and Zürich?",
+    "river city " * 100,
+]
+
+
+@pytest.mark.parametrize("name", community_checkpoints.NAMES)
+def test_vectors_are_the_oracles(tmp_path: Path, name: str) -> None:
+    """With each stored prompt too. The oracle reads one text at a time: some architectures read its padding."""
+    folder = community_checkpoints.write(name, tmp_path / "model")
+    ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
+    assert ours.prompts == theirs.prompts
+    for prompt in (None, *(prompt for prompt, text in ours.prompts.items() if text)):
+        options = {"prompt_name": prompt}
+        assert_close(ours.encode(TEXTS, **options), theirs.encode(TEXTS, batch_size=1, **options))
