@@ -1,51 +1,36 @@
-"""SentenceTransformer: load a model and turn texts or images into vectors."""
+"""SentenceTransformer: load a model and turn texts or images into vectors, with the interface of that package."""
 
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
-from st_spark.errors import InputError, check_count
-from st_spark.model import parallel, quantization, similarity
+from st_spark.choices import SIMILARITIES
+from st_spark.errors import check_choice, check_count
+from st_spark.model import arguments, devices, quantization, similarity
 from st_spark.model import precision as precisions
 from st_spark.model.checkpoint import checkpoint, hub
-from st_spark.model.inputs import images, prompts
-from st_spark.model.inputs.tokenizer import Text
-from st_spark.model.modules.registry import Assembly, Pipeline
+from st_spark.model.embedder import Embedder, Encoded, is_one
+from st_spark.model.inputs import images
+from st_spark.model.modules.registry import Assembly
 
 if TYPE_CHECKING:
-    from st_spark.model.inputs.images import Source
-    from st_spark.model.modules.interfaces import Inputs
+    from collections.abc import Sequence
+
+    from st_spark.model.embedder import Input
     from st_spark.model.similarity import Vectors
 
-    Input = Text | Source
+__all__ = ["Encoded", "SentenceTransformer"]
 
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The result of embed() for n texts.
-
-    Attributes:
-        vectors: [n, d] float32.
-        n_tokens: [n] int32 tokens that the model read, special ones included.
-        truncated: [n] whether the text was longer than the model's limit.
-        problems: Why an image could not be read, by its position; always empty for texts. Its vector is NaN.
-    """
-
-    vectors: Floats
-    n_tokens: npt.NDArray[np.int32]
-    truncated: npt.NDArray[np.bool_]
-    problems: Mapping[int, str] = field(default_factory=dict)
+_log = logging.getLogger(__name__)
 
 
-class SentenceTransformer:
+class SentenceTransformer(Embedder):
     """A Sentence-Transformers model, ready to encode.
 
     Args:
@@ -57,226 +42,250 @@ class SentenceTransformer:
         revision: Branch, tag or commit on the hub.
         threads: Number of torch threads in this process; default torch's own choice.
         name: The model's name on the hub, if the folder is a copy: INSTRUCTOR models are recognised by it.
+        prompts: Prompt texts by name; they replace stored ones of the same names.
+        default_prompt_name: The prompt of inputs that are given without one; default the stored one.
+        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan"; default the stored one, else cosine.
+        truncate_dim: How many leading dimensions to keep; default the stored number, else all.
+        cache_folder: Where hub models are stored; default SENTENCE_TRANSFORMERS_HOME, else the hub's own cache.
+        local_files_only: Whether to use only models that are in the cache.
+        token: A token of the hub; default HF_TOKEN or the login, False for none.
+        trust_remote_code: Changes nothing: code of a checkpoint never runs, and a model that needs it is refused.
+        model_kwargs: dtype (or torch_dtype) and device_map, for one device, replace the arguments above.
+            attn_implementation, low_cpu_mem_usage and use_safetensors change nothing. Other keys are refused.
+        processor_kwargs: Arguments of AutoTokenizer, such as model_max_length; also by its old name tokenizer_kwargs.
+        config_kwargs: Arguments of AutoConfig.
+        backend: "torch".
 
     Raises:
         ModelError: No such model, or a checkpoint that cannot be read or trusted.
-        InputError: An unknown dtype, an unknown device, or threads below 1.
+        InputError: An argument with an unknown value, or one that is not supported; the message names it.
     """
 
-    def __init__(
+    @arguments.takes(tokenizer_kwargs="processor_kwargs", use_auth_token="token")
+    def __init__(  # noqa: PLR0913  (the arguments of sentence-transformers)
         self,
         model_name_or_path: str | os.PathLike[str],
-        device: str | None = None,
+        device: str | torch.device | None = None,
         dtype: str = "auto",
         revision: str | None = None,
         threads: int | None = None,
         name: str | None = None,
+        *,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str | None = None,
+        truncate_dim: int | None = None,
+        cache_folder: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        trust_remote_code: bool = False,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        backend: str = "torch",
     ) -> None:
+        arguments.check_backend(backend)
+        for option, number in (("threads", threads), ("truncate_dim", truncate_dim)):
+            if number is not None:
+                check_count(option, number)
         if threads is not None:
-            check_count("threads", threads)
             torch.set_num_threads(threads)
-        snapshot = hub.resolve(model_name_or_path, revision)
+        dtype, device = arguments.dtype_and_device(dtype, device, model_kwargs)
+        place = devices.find(device)
+        chosen = precisions.choose(dtype, place)
+        access = hub.Access(None if cache_folder is None else Path(cache_folder), token, local_files_only)
+        snapshot = hub.resolve(model_name_or_path, revision, access)
         description = checkpoint.read(snapshot.folder)
         self.name, self.revision, self.folder = snapshot.name, snapshot.revision, snapshot.folder
-        self.device = _device(device)
-        chosen = precisions.choose(dtype, self.device)
-        self.prompts = prompts.with_defaults(description.prompts)
-        self.default_prompt_name = description.default_prompt_name
-        self.similarity_fn_name = description.similarity
-        self.truncate_dim = description.truncate_dim
-        self._assembly = Assembly(description.modules, name or self.name, chosen, self.device)
-        self.modules: list[Any] = self._assembly.modules  # of many classes
+        modules = arguments.with_settings(description.modules, processor_kwargs, config_kwargs)
+        super().__init__(
+            Assembly(modules, name or self.name, chosen, place),
+            place,
+            arguments.merged_prompts(description.prompts, prompts or {}),
+            default_prompt_name or description.default_prompt_name,
+            truncate_dim or description.truncate_dim,
+        )
+        if self.default_prompt_name is not None:
+            check_choice("default_prompt_name", self.default_prompt_name, self.prompts)
+        self.similarity_fn_name = similarity_fn_name or description.similarity
 
     @property
-    def dtype(self) -> str:
-        """Return the number format of the model's computation. Vectors are always float32."""
-        return str(self._assembly.typical().input.dtype).removeprefix("torch.")
+    def similarity_fn_name(self) -> str:
+        """Return the name of the similarity function."""
+        return self._similarity_fn_name
 
-    @property
-    def max_seq_length(self) -> int | None:
-        """Return the maximum number of tokens of a text, special ones included. None for no limit."""
-        limits = [module.max_length for module in self._assembly.inputs]
-        return None if None in limits else max(limit for limit in limits if limit is not None)
+    @similarity_fn_name.setter
+    def similarity_fn_name(self, value: str | None) -> None:
+        """Set it, by its name or its SimilarityFunction; None is cosine."""
+        name = getattr(value, "value", value) or "cosine"
+        check_choice("similarity_fn_name", name, SIMILARITIES)
+        self._similarity_fn_name = name
 
-    @max_seq_length.setter
-    def max_seq_length(self, value: int) -> None:
-        """Set the limit; InputError if the special tokens leave no room for a text, or the model has no positions."""
-        for module in self._assembly.inputs:
-            module.check_length(value)
-        for module in self._assembly.inputs:
-            module.max_length = value
+    def eval(self) -> "SentenceTransformer":
+        """Return the model: it never trains."""
+        return self
 
-    def set_pooling_include_prompt(self, include_prompt: bool) -> None:
-        """Set whether pooling includes the prompt's tokens. INSTRUCTOR models need False if they do not store it."""
-        self._assembly.include_prompt(include_prompt)
+    def to(self, device: str | torch.device) -> "SentenceTransformer":
+        """Return the model; InputError for another device than the one it was loaded on."""
+        devices.check_same("device", device, self.device)
+        return self
 
-    def set_max_image_pixels(self, pixels: int) -> None:
-        """Set how many pixels an image may have, 50 million by default; a worker needs about 8 bytes for each."""
-        check_count("pixels", pixels)
-        for module in self._assembly.inputs:
-            module.max_pixels = pixels
+    @contextmanager
+    def truncate_embeddings(self, truncate_dim: int | None) -> Iterator[None]:
+        """Keep so many leading dimensions inside a with statement."""
+        before, self.truncate_dim = self.truncate_dim, self._cut(truncate_dim) if truncate_dim is not None else None
+        try:
+            yield
+        finally:
+            self.truncate_dim = before
 
-    def get_sentence_embedding_dimension(self) -> int:
-        """Return the dimension of the vectors, after truncate_dim if the model has one."""
-        width = self._assembly.typical().width
-        return min(width, self.truncate_dim or width)
+    truncate_sentence_embeddings = truncate_embeddings
 
-    def encode(  # noqa: PLR0913  (the arguments of sentence-transformers)
+    @arguments.takes(sentences="inputs")
+    def encode(  # noqa: PLR0913, PLR0917  (the arguments of sentence-transformers)
         self,
-        sentences: "Input | Sequence[Input]",
+        inputs: "Input | Sequence[Input]",
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
+        output_value: str | None = "sentence_embedding",
+        precision: str | None = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: Any = None,  # noqa: ANN401  (a name, a torch.device, or a list of them)
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
+        pool: Mapping[str, Any] | None = None,
+        chunk_size: int | None = None,
         task: str | None = None,
-        *,
-        precision: str = "float32",
         ranges: npt.ArrayLike | None = None,
-    ) -> npt.NDArray[Any]:
+    ) -> Any:  # noqa: ANN401  (see Returns)
         """Encode one text or many.
 
         Args:
-            sentences: A str, a list of str, or a list of pairs [title, text]; arrays of NumPy and pandas are lists,
+            inputs: A str, a list of str, or a list of pairs [title, text]; arrays of NumPy and pandas are lists,
                 too. For CLIP models also an image or a list of images: Pillow images, bytes of image files, or Path
                 objects (a str is always a text). Images get no prompt. Half a surrogate pair, which UTF-8 cannot
-                store, is read as U+FFFD.
+                store, is read as U+FFFD. Also by its old name, sentences.
             prompt_name: Name of one of the model's prompts.
             prompt: Text put before every sentence; takes precedence over prompt_name.
             batch_size: Maximum number of texts in one micro-batch; by default only its tokens are limited.
-            show_progress_bar: Whether to show a progress bar; default off.
-            normalize_embeddings: Whether to scale vectors to length 1.
-            truncate_dim: How many leading dimensions to keep; by default the model's truncate_dim.
-            task: Task for Router models: "query", "document" or another route of the model.
+            show_progress_bar: Whether to show a progress bar; default if the logger st_spark has the level INFO or
+                DEBUG.
+            output_value: "sentence_embedding"; "token_embeddings" for a vector of each token; None for all that the
+                model computes for a text.
             precision: "float32"; "int8" or "uint8", one byte per value; "binary" or "ubinary", one bit per value. See
                 quantization.quantise.
+            convert_to_numpy: Whether to return an array; if not, a list of tensors.
+            convert_to_tensor: Whether to return one tensor instead of an array.
+            device: The device of the model, or a list with it; another one is refused.
+            normalize_embeddings: Whether to scale vectors to length 1.
+            truncate_dim: How many leading dimensions to keep; by default the model's truncate_dim.
+            pool: A pool of start_multi_process_pool().
+            chunk_size: Changes nothing: texts are not sent to other processes.
+            task: Task for Router models: "query", "document" or another route of the model.
             ranges: [2, d] lowest and highest value of each dimension, for int8 and uint8. Values outside are clipped.
                 By default the ranges of this call; give ranges to compare the results of several calls.
 
         Returns:
             float32 [n, d], or the result of quantization.quantise for it; [d] for a single str or image, [0, d] for
-            an empty list.
+            an empty list. For token embeddings a list of float32 tensors [tokens, width] without padding, for
+            output_value=None a list of dicts; without the list for a single text.
 
         Raises:
-            InputError: Sentences without an order (a set, a generator), an input that is not a text, an image that
+            InputError: Inputs without an order (a set, a generator), an input that is not a text, an image that
                 cannot be read, texts and images in one list, an unknown prompt name or task, a truncate_dim or
-                batch_size below 1, an unknown precision, ranges of another shape, or int8 or uint8 of a single text
-                without ranges.
+                batch_size below 1, an unknown precision, ranges of another shape, int8 or uint8 of a single text
+                without ranges, or an argument that is not supported.
         """
-        quantization.checked_ranges(precision, ranges)
-        single = _is_one(sentences)
-        texts: Sequence[Any] = [sentences] if single else sentences  # type: ignore[assignment]
-        encoded = self.embed(
-            texts,
-            prompt=prompt,
-            prompt_name=prompt_name,
-            normalize_embeddings=normalize_embeddings,
-            truncate_dim=truncate_dim,
-            batch_size=batch_size,
-            show_progress_bar=bool(show_progress_bar),
-            task=task,
-        )
+        quantization.checked_ranges(precision := precision or "float32", ranges)
+        devices.check_same("device", device, self.device)
+        if chunk_size is not None:
+            check_count("chunk_size", chunk_size)
+        if show_progress_bar is None:
+            show_progress_bar = _log.getEffectiveLevel() in (logging.INFO, logging.DEBUG)
+        shared: dict[str, Any] = {"prompt": prompt, "prompt_name": prompt_name, "task": task, "batch_size": batch_size}
+        shared |= {"truncate_dim": truncate_dim, "show_progress_bar": show_progress_bar}
+        single = is_one(inputs)
+        texts: Any = [inputs] if single else inputs
+        if output_value != "sentence_embedding":
+            arguments.check_token_results(output_value, precision)
+            results = self.token_results(texts, everything=output_value is None, **shared)
+            return results[0] if single else results
+        encoded = self.embed(texts, normalize_embeddings=normalize_embeddings, **shared)
         images.raise_for_unreadable(encoded.problems)
-        vectors = quantization.quantise(encoded.vectors, precision, ranges)
+        vectors: Any = quantization.quantise(encoded.vectors, precision, ranges)
+        if convert_to_tensor or not convert_to_numpy:
+            vectors = torch.from_numpy(vectors).to(self.device)
+            vectors = vectors if convert_to_tensor else list(vectors)
         return vectors[0] if single else vectors
 
-    def encode_query(self, sentences: "Input | Sequence[Input]", **options: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+    @arguments.takes(sentences="inputs")
+    def encode_query(
+        self,
+        inputs: "Input | Sequence[Input]",
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *args: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         """Call encode() with the task "query" and, unless a prompt or prompt_name is given, the prompt "query"."""
-        return self.encode(sentences, **_named("query", options))
+        name = self._prompt_name("query", prompt_name, prompt)
+        return self.encode(inputs, name, prompt, *args, **{"task": "query", **options})
 
-    def encode_document(self, sentences: "Input | Sequence[Input]", **options: Any) -> npt.NDArray[Any]:  # noqa: ANN401
+    @arguments.takes(sentences="inputs")
+    def encode_document(
+        self,
+        inputs: "Input | Sequence[Input]",
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        *args: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         """Call encode() with the task "document" and, unless a prompt or its name is given, the prompt "document"."""
-        return self.encode(sentences, **_named("document", options))
+        name = self._prompt_name("document", prompt_name, prompt)
+        return self.encode(inputs, name, prompt, *args, **{"task": "document", **options})
+
+    def _prompt_name(self, task: str, prompt_name: str | None, prompt: str | None) -> str | None:
+        given = prompt is not None or prompt_name is not None
+        return prompt_name if given or task not in self.prompts else task
+
+    def start_multi_process_pool(self, target_devices: "Sequence[str] | None" = None) -> dict[str, Any]:
+        """Return a pool for encode(). It has no processes: each call uses all cores, or the model's GPU.
+
+        Raises:
+            InputError: A device that is not the model's.
+        """
+        devices.check_same("target_devices", target_devices, self.device)
+        return {"input": None, "output": None, "processes": []}
+
+    @staticmethod
+    def stop_multi_process_pool(pool: Mapping[str, Any]) -> None:
+        """Do nothing: a pool has no processes."""
+
+    @arguments.takes(sentences="inputs")
+    def encode_multi_process(
+        self,
+        inputs: "Sequence[Input]",
+        pool: Mapping[str, Any],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        chunk_size: int | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Call encode() with a pool."""
+        return self.encode(inputs, prompt_name, prompt, batch_size, pool=pool, chunk_size=chunk_size, **options)
 
     def similarity(self, embeddings1: "Vectors", embeddings2: "Vectors") -> torch.Tensor:
-        """Return the scores of [n, d] against [m, d] vectors, float32 [n, m], by the model's similarity function."""
+        """Return the scores of [n, d] against [m, d] vectors, [n, m], by the model's similarity function."""
         return similarity.similarity(embeddings1, embeddings2, self.similarity_fn_name)
 
-    def embed(
-        self,
-        texts: "Sequence[Input]",
-        *,
-        prompt: str | None = None,
-        prompt_name: str | None = None,
-        normalize_embeddings: bool = False,
-        truncate_dim: int | None = None,
-        batch_size: int | None = None,
-        show_progress_bar: bool = False,
-        task: str | None = None,
-    ) -> Encoded:
-        """Encode a list of texts or images and return token counts too. See `encode` for the arguments.
+    def similarity_pairwise(self, embeddings1: "Vectors", embeddings2: "Vectors") -> torch.Tensor:
+        """Return the score of each of [n, d] vectors with the same row of others, [n]; see similarity()."""
+        return similarity.similarity_pairwise(embeddings1, embeddings2, self.similarity_fn_name)
 
-        Texts are sorted by length over the whole call: more texts per call give better filled micro-batches.
-        """
-        from tqdm import tqdm
-
-        texts = _listed(texts)
-        for option, value in (("truncate_dim", truncate_dim), ("batch_size", batch_size)):
-            if value is not None:
-                check_count(option, value)
-        cut = truncate_dim or self.truncate_dim
-        text = prompts.resolve(self.prompts, self.default_prompt_name, prompt, prompt_name)
-        pipeline = self._assembly.pipeline(task)
-        inputs = pipeline.input.prepare(texts, text)
-        out = np.empty((len(texts), min(pipeline.width, cut or pipeline.width)), dtype=np.float32)
-        with torch.inference_mode(), tqdm(total=len(texts), unit="texts", disable=not show_progress_bar) as bar:
-            for rows, vectors in self._run(pipeline, inputs, batch_size):
-                kept = vectors[:, :cut] if cut else vectors
-                kept = F.normalize(kept, dim=1) if normalize_embeddings else kept
-                out = _placed(out, rows, kept.cpu().numpy())
-                bar.update(len(rows))
-        problems: Mapping[int, str] = getattr(inputs, "problems", {})
-        out[list(problems)] = np.nan
-        return Encoded(out, inputs.lengths.astype(np.int32), inputs.truncated, problems)
-
-    def _run(
-        self, pipeline: Pipeline, inputs: "Inputs", batch_size: int | None
-    ) -> Iterator[tuple[npt.NDArray[np.int64], torch.Tensor]]:
-        """Yield the positions and vectors of each micro-batch."""
-        runs = pipeline.runs(inputs.lengths, self.device, batch_size)
-
-        def forward(rows: npt.NDArray[np.int64]) -> torch.Tensor:
-            batch = inputs.take(rows, self.device)
-            for module in pipeline.modules:
-                batch = module(batch)
-            return batch.sentence_embeddings()
-
-        yield from zip(runs, parallel.run(forward, runs, self.device), strict=True)
-
-
-def _device(name: str | None) -> torch.device:
-    """Return the device of a name; InputError if torch does not know it or this machine does not have it."""
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise InputError(f"device={name!r} cannot be used: {reason}.", 'give "cpu", "cuda" or "cuda:0".') from error
-    return device
-
-
-def _is_one(sentences: object) -> bool:
-    return isinstance(sentences, str) or images.is_image(sentences)
-
-
-def _listed(sentences: Any) -> Sequence[Any]:  # noqa: ANN401
-    """Return many inputs as a sequence; InputError for one input, and for what has no order, such as a set."""
-    listed = sentences.tolist() if hasattr(sentences, "tolist") else sentences  # of NumPy or pandas
-    if _is_one(listed) or not isinstance(listed, Sequence):
-        problem = f"The sentences are of type {type(sentences).__name__}, which is not a list."
-        raise InputError(problem, "give a list of texts; list(...) makes one of a set, a generator or a column.")
-    return listed
-
-
-def _named(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    given = options.get("prompt") is not None or options.get("prompt_name") is not None
-    return {"task": name, **options} if given else {"task": name, **options, "prompt_name": name}
-
-
-def _placed(out: Floats, rows: npt.NDArray[np.int64], vectors: Floats) -> Floats:
-    """Write vectors to their rows of `out` and return it; if they are all rows in order, return them uncopied."""
-    if len(rows) == len(out) and vectors.flags.c_contiguous and (rows == np.arange(len(out))).all():
-        return vectors
-    out[rows] = vectors
-    return out
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Raise AttributeError; for what sentence-transformers has, with what to use instead."""
+        raise AttributeError(arguments.missing_attribute(name))

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from st_spark.choices import PRECISIONS, RANGED
 from st_spark.errors import InputError, check_choice
+from st_spark.model.similarity import as_floats, as_tensor
 
 Floats = npt.NDArray[np.floating[Any]]
 Ranges = npt.NDArray[np.float32]
@@ -53,6 +55,29 @@ def quantise(vectors: Floats, precision: str, ranges: npt.ArrayLike | None = Non
     low, steps = low_high[0], _steps(low_high)
     places = np.clip(np.floor((vectors - low) / np.where(steps == 0, 1, steps)), 0, 255).astype(np.uint8)
     return places if precision == "uint8" else _signed(places)
+
+
+def quantize_embeddings(
+    embeddings: Any,  # noqa: ANN401  (an array, a tensor, or a list of them)
+    precision: str,
+    ranges: npt.ArrayLike | None = None,
+    calibration_embeddings: Any = None,  # noqa: ANN401
+) -> npt.NDArray[Any]:
+    """Return vectors in another precision: `quantise` by its name and arguments in sentence-transformers.
+
+    Args:
+        embeddings: [n, d] or [d] floats: an array, a tensor, or a list of them.
+        precision: See `quantise`.
+        ranges: See `quantise`.
+        calibration_embeddings: [m, d] vectors whose ranges are used if none are given.
+    """
+    vectors = as_tensor(embeddings)
+    if not vectors.is_floating_point():
+        raise InputError(f"The embeddings are {vectors.dtype}, not floats.", "give the result of encode() as it is.")
+    if ranges is None and calibration_embeddings is not None:
+        ranges = ranges_of(as_floats(calibration_embeddings).cpu().numpy(), precision) if precision in RANGED else None
+    rows = quantise(as_floats(torch.atleast_2d(vectors)).cpu().numpy(), precision, ranges)
+    return rows if vectors.ndim == 2 else rows[0]
 
 
 def dequantise(

@@ -1,22 +1,22 @@
-"""Score embeddings against each other, and search in memory."""
+"""Score embeddings against each other."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+import torch.nn.functional as F
 
 from st_spark.choices import SIMILARITIES
-from st_spark.errors import InputError, check_count
+from st_spark.errors import InputError, check_choice
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-
-    Vectors = npt.NDArray[np.floating] | torch.Tensor | list[list[float]]
+Vectors = npt.NDArray[Any] | torch.Tensor | list[Any]
+Score = Callable[[Vectors, Vectors], torch.Tensor]
 
 
-def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.Tensor":
+def similarity(a: Vectors, b: Vectors, function: str = "cosine") -> torch.Tensor:
     """Score every row of a against every row of b; a larger score means more similar.
 
     Args:
@@ -25,93 +25,140 @@ def similarity(a: "Vectors", b: "Vectors", function: str = "cosine") -> "torch.T
         function: cosine (0 for a zero vector), dot, euclidean or manhattan (both as negative distances).
 
     Returns:
-        A float32 tensor [n, m].
+        A tensor [n, m], float64 if a or b is, else float32.
 
     Raises:
         InputError: An unknown function, or vectors of different dimensions.
     """
-    import torch
-
-    x, y = _rows(a), _rows(b)
-    if x.shape[1] != y.shape[1]:
-        problem = f"vectors of {x.shape[1]} and of {y.shape[1]} dimensions cannot be compared."
-        raise InputError(problem, "embed both with the same model and truncate_dim.")
+    check_choice("similarity function", function, SIMILARITIES)
+    x, y = _sides(a, b)
+    x, y = torch.atleast_2d(x), torch.atleast_2d(y)
     if function == "cosine":
-        return torch.nn.functional.normalize(x, dim=1) @ torch.nn.functional.normalize(y, dim=1).T
+        return F.normalize(x, dim=1) @ F.normalize(y, dim=1).T
     if function == "dot":
         return x @ y.T
-    if function in SIMILARITIES:
-        return -torch.cdist(x, y, p=2.0 if function == "euclidean" else 1.0)
-    raise InputError(f"similarity function {function!r} is unknown.", f"choose one of {', '.join(SIMILARITIES)}.")
+    return -torch.cdist(x, y, p=2.0 if function == "euclidean" else 1.0)
 
 
-def _rows(vectors: "Vectors") -> "torch.Tensor":
-    import torch
+def similarity_pairwise(a: Vectors, b: Vectors, function: str = "cosine") -> torch.Tensor:
+    """Score every row of a against the same row of b.
 
-    rows = torch.as_tensor(np.asarray(vectors) if isinstance(vectors, list) else vectors).float()
-    return rows[None, :] if rows.ndim == 1 else rows
+    Args:
+        a: [n, d] or [d].
+        b: [n, d] or [d].
+        function: See similarity().
+
+    Returns:
+        A tensor [n], or [] for two single vectors; float64 if a or b is, else float32.
+
+    Raises:
+        InputError: An unknown function, or vectors of different dimensions.
+    """
+    check_choice("similarity function", function, SIMILARITIES)
+    x, y = _sides(a, b)
+    if function == "cosine":
+        return (F.normalize(x, dim=-1) * F.normalize(y, dim=-1)).sum(dim=-1)
+    if function == "dot":
+        return (x * y).sum(dim=-1)
+    return -torch.linalg.vector_norm(x - y, ord=2 if function == "euclidean" else 1, dim=-1)
 
 
-def cos_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Return the cosine of every row of a and every row of b, a float32 tensor [n, m]; 0 for a zero vector."""
+def as_tensor(vectors: Vectors) -> torch.Tensor:
+    """Return vectors as a tensor of the same memory where that is possible; a list of vectors becomes one tensor."""
+    if isinstance(vectors, list | tuple):
+        first = vectors[0] if vectors else None
+        if isinstance(first, torch.Tensor):
+            return torch.stack(list(vectors))
+        vectors = np.asarray(vectors, dtype=getattr(first, "dtype", np.float32))
+    if isinstance(vectors, np.ndarray) and not vectors.flags.writeable:
+        vectors = vectors.copy()  # torch warns of others
+    tensor = torch.as_tensor(vectors)
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
+def as_floats(vectors: Vectors) -> torch.Tensor:
+    """Return vectors as a tensor, float64 if they are, else float32."""
+    tensor = as_tensor(vectors)
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _sides(a: Vectors, b: Vectors) -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = as_floats(a), as_floats(b)
+    if x.shape[-1:] != y.shape[-1:]:
+        problem = f"vectors of {x.shape[-1]} and of {y.shape[-1]} dimensions cannot be compared."
+        raise InputError(problem, "embed both with the same model and truncate_dim.")
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return x.to(dtype), y.to(x.device, dtype)
+
+
+def cos_sim(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the cosine of every row of a and every row of b, a tensor [n, m]; 0 for a zero vector."""
     return similarity(a, b, "cosine")
 
 
-def dot_score(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Return the dot product of every row of a and every row of b, a float32 tensor [n, m]."""
+def dot_score(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the dot product of every row of a and every row of b, a tensor [n, m]."""
     return similarity(a, b, "dot")
 
 
-def euclidean_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Return the negative Euclidean distances, a float32 tensor [n, m]."""
+def euclidean_sim(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the negative Euclidean distances of every row of a and every row of b, a tensor [n, m]."""
     return similarity(a, b, "euclidean")
 
 
-def manhattan_sim(a: "Vectors", b: "Vectors") -> "torch.Tensor":
-    """Return the negative Manhattan distances, a float32 tensor [n, m]."""
+def manhattan_sim(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the negative Manhattan distances of every row of a and every row of b, a tensor [n, m]."""
     return similarity(a, b, "manhattan")
 
 
-def semantic_search(
-    query_embeddings: "Vectors",
-    corpus_embeddings: "Vectors",
-    query_chunk_size: int = 100,
-    corpus_chunk_size: int = 500_000,
-    top_k: int = 10,
-    score_function: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]" = cos_sim,
-) -> list[list[dict[str, Any]]]:
-    """Find the corpus vectors with the largest scores for each query, exactly and in memory.
+def pairwise_cos_sim(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the cosine of every row of a and the same row of b, a tensor [n]; 0 for a zero vector."""
+    return similarity_pairwise(a, b, "cosine")
 
-    For tables on Spark use the search and the joins of this package.
 
-    Args:
-        query_embeddings: [n, d] or [d].
-        corpus_embeddings: [m, d].
-        query_chunk_size: How many queries are scored at once. With the defaults, 200 MB of scores are in memory.
-        corpus_chunk_size: How many corpus vectors are scored at once.
-        top_k: How many hits per query; fewer if the corpus is smaller.
-        score_function: cos_sim, dot_score, or another function that returns [n, m].
+def pairwise_dot_score(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the dot product of every row of a and the same row of b, a tensor [n]."""
+    return similarity_pairwise(a, b, "dot")
 
-    Returns:
-        For each query its hits, best first: {"corpus_id": row of the corpus, "score": float}.
 
-    Raises:
-        InputError: top_k or a chunk size below 1, or vectors of different dimensions.
-    """
-    import torch
+def pairwise_euclidean_sim(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the negative Euclidean distance of every row of a and the same row of b, a tensor [n]."""
+    return similarity_pairwise(a, b, "euclidean")
 
-    sizes = {"top_k": top_k, "query_chunk_size": query_chunk_size, "corpus_chunk_size": corpus_chunk_size}
-    for name, value in sizes.items():
-        check_count(name, value)
-    queries, corpus = (torch.atleast_2d(torch.as_tensor(each)) for each in (query_embeddings, corpus_embeddings))
-    found: list[list[dict[str, Any]]] = []
-    for part in queries.split(query_chunk_size):
-        values, places = torch.empty(len(part), 0), torch.empty(len(part), 0, dtype=torch.int64)
-        for start in range(0, len(corpus), corpus_chunk_size):
-            scores = score_function(part, corpus[start : start + corpus_chunk_size])
-            best, rows = scores.topk(min(top_k, scores.shape[1]), dim=1)
-            values, places = torch.cat([values, best], dim=1), torch.cat([places, rows + start], dim=1)
-        order = values.argsort(dim=1, descending=True, stable=True)[:, :top_k]
-        pairs = zip(values.gather(1, order).tolist(), places.gather(1, order).tolist(), strict=True)
-        found += [[{"corpus_id": i, "score": s} for s, i in zip(*pair, strict=True)] for pair in pairs]
-    return found
+
+def pairwise_manhattan_sim(a: Vectors, b: Vectors) -> torch.Tensor:
+    """Return the negative Manhattan distance of every row of a and the same row of b, a tensor [n]."""
+    return similarity_pairwise(a, b, "manhattan")
+
+
+class SimilarityFunction(Enum):
+    """The similarity functions by the names of sentence-transformers."""
+
+    COSINE = "cosine"
+    DOT_PRODUCT = "dot"
+    DOT = "dot"  # noqa: PIE796  (an alias)
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
+
+    @staticmethod
+    def to_similarity_fn(similarity_function: "str | SimilarityFunction") -> Score:
+        """Return the function that scores every row against every row; ValueError for an unknown name."""
+        return _FUNCTIONS[SimilarityFunction(similarity_function)][0]
+
+    @staticmethod
+    def to_similarity_pairwise_fn(similarity_function: "str | SimilarityFunction") -> Score:
+        """Return the function that scores every row against the same row; ValueError for an unknown name."""
+        return _FUNCTIONS[SimilarityFunction(similarity_function)][1]
+
+    @staticmethod
+    def possible_values() -> list[str]:
+        """Return the names."""
+        return [each.value for each in SimilarityFunction]
+
+
+_FUNCTIONS: dict[SimilarityFunction, tuple[Score, Score]] = {
+    SimilarityFunction.COSINE: (cos_sim, pairwise_cos_sim),
+    SimilarityFunction.DOT_PRODUCT: (dot_score, pairwise_dot_score),
+    SimilarityFunction.EUCLIDEAN: (euclidean_sim, pairwise_euclidean_sim),
+    SimilarityFunction.MANHATTAN: (manhattan_sim, pairwise_manhattan_sim),
+}

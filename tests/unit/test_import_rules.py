@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
         *("st_spark.jobs", "st_spark.specs", "st_spark.model", "st_spark.spark", "st_spark.hardware"),
         *("st_spark._version", *_BASE),
     },
-    "st_spark.util": {"st_spark.model"},
+    "st_spark.util": {"st_spark.model", *_BASE},
     "st_spark.ml": {"st_spark.embedding", "st_spark.tables", *_BASE},
     "st_airflow": {"st_spark.specs", "st_spark.errors", "st_spark._version"},
 }

