@@ -11,6 +11,8 @@ from tests.support.checkpoints import WORDS, unigram, write_dense, write_json, w
 
 DIM = 32
 SIZES = {"hidden_size": DIM, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+# Large enough for attention that is far from even.
+STD = 0.2
 
 
 def write_bpe(folder: Path, start: str = "", end: str = "<end>", padding_side: str = "left") -> int:
@@ -49,10 +51,8 @@ def write_model(folder: Path, model_type: str, mode: str = "mean", **settings: A
     config = AutoConfig.for_model(model_type, **{**SIZES, **settings})
     model = AutoModel.from_config(config).eval()
     for name, weight in model.named_parameters():
-        if "norm" in name.lower() or name.endswith("bias"):  # zeros and ones would hide a mistake
-            torch.nn.init.normal_(weight, mean=0.5, std=0.3)
-        else:  # large enough for attention to be far from even
-            torch.nn.init.normal_(weight, std=0.2)
+        scales = name.endswith("weight") and weight.dim() == 1  # of a norm; zeros and ones would hide a mistake
+        torch.nn.init.normal_(weight, mean=1.0 if scales else 0.0, std=STD)
     model.save_pretrained(folder)
     write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
     write_json(folder / "1_Pooling" / "config.json", {"embedding_dimension": DIM, "pooling_mode": mode})
@@ -78,7 +78,9 @@ def write_qwen2(folder: Path, **settings: Any) -> Path:
     """Write a Qwen2: biases at queries, keys and values alone; a window in the later layers."""
     slides = {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}
     size = write_bpe(folder)
-    return write_model(folder, "qwen2", "lasttoken", **{"vocab_size": size, "num_key_value_heads": 2, **slides, **settings})
+    return write_model(
+        folder, "qwen2", "lasttoken", **{"vocab_size": size, "num_key_value_heads": 2, **slides, **settings}
+    )
 
 
 def write_mistral(folder: Path, **settings: Any) -> Path:
@@ -100,7 +102,9 @@ def write_llama(folder: Path, **settings: Any) -> Path:
 
 def write_eurobert(folder: Path, **settings: Any) -> Path:
     """Write a EuroBERT: a Llama in which tokens see in both directions."""
-    return write_model(folder, "eurobert", **{"vocab_size": write_bpe(folder, "<start>"), "pad_token_id": 0, **settings})
+    return write_model(
+        folder, "eurobert", **{"vocab_size": write_bpe(folder, "<start>"), "pad_token_id": 0, **settings}
+    )
 
 
 def write_unigram(folder: Path) -> int:

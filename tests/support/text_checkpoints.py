@@ -18,6 +18,7 @@ from tests.support.checkpoints import (
     write_json,
     write_modules,
     write_pooling,
+    write_wordpiece,
 )
 
 DIM = 32
@@ -140,7 +141,7 @@ def write_multilingual_minilm(folder: Path) -> Path:
     return folder
 
 
-def write_albert(folder: Path) -> Path:
+def write_albert(folder: Path, **settings: Any) -> Path:
     """Write paraphrase-albert-small-v2: layers with shared weights, narrower embeddings, a Unigram tokenizer."""
     from transformers import AlbertConfig, AlbertModel
 
@@ -162,6 +163,7 @@ def write_albert(folder: Path) -> Path:
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=64,
+        **settings,
     )
     AlbertModel(config).eval().save_pretrained(folder)
     write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
@@ -203,8 +205,27 @@ def write_t5_layers(folder: Path) -> Path:
 
 
 def write_albert_layers(folder: Path) -> Path:
-    """Write an ALBERT, which runs through the transformers fallback, with the weighted mean of its layers."""
-    weigh_layers(write_albert(folder), 3)
+    """Write an ALBERT that runs through the transformers fallback, with the weighted mean of its layers."""
+    weigh_layers(write_albert(folder, inner_group_num=2), 3)
+    return folder
+
+
+def write_electra(folder: Path, embedding_size: int = 16) -> Path:
+    """Write an ELECTRA: the layout of BERT, with narrower embeddings in the small models."""
+    from transformers import ElectraConfig, ElectraModel
+
+    torch.manual_seed(9)
+    config = ElectraConfig(
+        vocab_size=write_wordpiece(folder, "ElectraTokenizer"),
+        embedding_size=embedding_size,
+        hidden_size=DIM,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    ElectraModel(config).eval().save_pretrained(folder)
+    write_modules(folder, ("", "Transformer"), ("1_Pooling", "Pooling"))
+    write_pooling(folder, DIM)
     return folder
 
 
@@ -217,6 +238,9 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "dpr": write_dpr,
     "multilingual-minilm": write_multilingual_minilm,
     "albert": write_albert,
+    "albert-groups": lambda folder: write_albert(folder, num_hidden_groups=2),
+    "electra": write_electra,
+    "electra-wide": lambda folder: write_electra(folder, DIM),
     "layers": write_layers,
     "t5-layers": write_t5_layers,
     "albert-layers": write_albert_layers,

@@ -89,9 +89,7 @@ def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
 
 
 @lru_cache(maxsize=32)
-def _band(
-    offset: int, rows: int, columns: int, causal: bool, window: int | None, dtype: torch.dtype
-) -> torch.Tensor:
+def _band(offset: int, rows: int, columns: int, causal: bool, window: int | None, dtype: torch.dtype) -> torch.Tensor:
     """Return [rows, columns], 0 where query i + offset sees key j, and -inf elsewhere."""
     distance = torch.arange(columns)[None, :] - torch.arange(offset, offset + rows)[:, None]
     hidden = distance > 0 if causal else torch.zeros_like(distance, dtype=torch.bool)

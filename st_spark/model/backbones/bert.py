@@ -1,4 +1,4 @@
-"""The packed encoder of BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT and MPNet.
+"""The packed encoder of BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT, MPNet, ELECTRA and ALBERT.
 
 There is no padding: matrix products run over all tokens of a micro-batch at once, attention runs over groups of equally
 long texts. One product gives queries, keys and values. The scale of the scores is part of the query weights.
@@ -13,7 +13,15 @@ import torch.nn.functional as F
 
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear, RelativeBias, check_heads
+from st_spark.model.backbones.layers import (
+    ACTIVATIONS,
+    LayerLoader,
+    LayerNorm,
+    Linear,
+    RelativeBias,
+    check_heads,
+    check_width,
+)
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 
@@ -25,7 +33,7 @@ class Architecture:
     """Names of the weights of one model family, as in transformers' modeling files; {i} is the layer's number.
 
     Attributes:
-        layer: Prefix of a layer; the names below follow it.
+        layer: Prefix of a layer; the names below follow it. ALBERT's layers share weights: {i} is then their group.
         qkv: Query, key and value projection.
         out: Output projection of the attention.
         attention_norm: LayerNorm after the attention.
@@ -34,6 +42,7 @@ class Architecture:
         output_norm: LayerNorm after the feed-forward.
         positions_skip_padding: Positions count from padding_idx + 1 and skip padding tokens, instead of from 0.
         relative_bias: Table of a learned bias by relative position, or None.
+        projection: Projection of narrower embeddings to the width of the layers, or None.
         sizes: Names in config.json of (layers, heads, activation, LayerNorm epsilon or its fixed value).
     """
 
@@ -46,6 +55,7 @@ class Architecture:
     output_norm: str
     positions_skip_padding: bool = False
     relative_bias: str | None = None
+    projection: str | None = None
     sizes: tuple[str, str, str, str | float] = (
         "num_hidden_layers",
         "num_attention_heads",
@@ -81,8 +91,21 @@ _MPNET = replace(
     attention_norm="attention.LayerNorm",
     relative_bias="encoder.relative_attention_bias.weight",
 )
+_ALBERT = replace(
+    _BERT,
+    layer="encoder.albert_layer_groups.{i}.albert_layers.0.",
+    qkv=("attention.query", "attention.key", "attention.value"),
+    out="attention.dense",
+    attention_norm="attention.LayerNorm",
+    up="ffn",
+    down="ffn_output",
+    output_norm="full_layer_layer_norm",
+    projection="encoder.embedding_hidden_mapping_in",
+)
 _FAMILIES = {
+    "albert": _ALBERT,
     "bert": _BERT,
+    "electra": replace(_BERT, projection="embeddings_project"),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
@@ -101,6 +124,7 @@ def find_architecture(config: Any) -> Architecture | None:  # noqa: ANN401  (a t
         and getattr(config, "position_embedding_type", None) in (None, "absolute")
         and not getattr(config, "is_decoder", False)
         and not getattr(config, "add_cross_attention", False)
+        and getattr(config, "inner_group_num", 1) == 1
     )
     return architecture if covered else None
 
@@ -148,13 +172,20 @@ class BertBackbone:
         self.keeps_layers = bool(config.output_hidden_states)
         self.padding_id = config.pad_token_id if architecture.positions_skip_padding else None
         self.words = load.tensor(_WORDS)
+        projection = architecture.projection  # ELECTRA has it only where the widths differ
+        has_projection = projection is not None and f"{load.prefix}{projection}.weight" in weights
+        self.projection = load.linear(projection) if projection and has_projection else None
+        self.dimension = self.words.shape[1] if self.projection is None else self.projection.weight.shape[0]
+        check_width(config.hidden_size, self.dimension)
         check_heads(self.heads, self.dimension)
         self.positions = load.tensor("embeddings.position_embeddings.weight")
         segments = "embeddings.token_type_embeddings.weight"
         self.segments = load.tensor(segments) if load.prefix + segments in weights else None
         self.embedding_norm = load.norm("embeddings.LayerNorm", eps)
         scale = 1 / math.sqrt(self.dimension // self.heads)
-        self.layers = [_layer(load, architecture, i, scale, eps) for i in range(getattr(config, layers))]
+        names = _layer_names(architecture.layer, getattr(config, layers), getattr(config, "num_hidden_groups", None))
+        built = {name: _layer(load, architecture, name, scale, eps) for name in set(names)}
+        self.layers = [built[name] for name in names]
         table = architecture.relative_bias
         self.bias = None if table is None else RelativeBias(load.tensor(table), dtype, device)
         weights.check_all_read(load.prefix)
@@ -165,11 +196,6 @@ class BertBackbone:
     def rows(self) -> int:
         """How many tokens have an embedding."""
         return self.words.shape[0]
-
-    @property
-    def dimension(self) -> int:
-        """Width of the token embeddings."""
-        return self.words.shape[1]
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
@@ -192,7 +218,8 @@ class BertBackbone:
         x += F.embedding(positions, self.positions)
         if self.segments is not None:
             x += self.segments[0] if batch.types is None else F.embedding(batch.types, self.segments)
-        return self.embedding_norm(x).to(self.dtype)
+        x = self.embedding_norm(x).to(self.dtype)
+        return x if self.projection is None else self.projection(x)
 
 
 def _prefix(weights: Weights) -> str:
@@ -203,8 +230,12 @@ def _prefix(weights: Weights) -> str:
     raise ModelError(f"{weights.folder} has no tensor {_WORDS!r}.", "name a folder that holds a transformers encoder.")
 
 
-def _layer(load: LayerLoader, names: Architecture, i: int, scale: float, eps: float) -> Layer:
-    base = names.layer.format(i=i)
+def _layer_names(layer: str, count: int, groups: int | None) -> list[str]:
+    """Return the prefix of each layer; with groups, neighbouring layers share one."""
+    return [layer.format(i=i if groups is None else int(i / (count / groups))) for i in range(count)]
+
+
+def _layer(load: LayerLoader, names: Architecture, base: str, scale: float, eps: float) -> Layer:
     # CUDA's LayerNorm wants its weights in the number format of its input.
     norm_type = torch.float32 if load.device.type == "cpu" else load.dtype
     return Layer(

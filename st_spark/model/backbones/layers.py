@@ -46,10 +46,18 @@ def check_heads(heads: object, width: int) -> None:
         raise ModelError(problem, "the files are of two models: copy or download all of them again.")
 
 
+def check_width(said: object, width: int) -> None:
+    """Raise ModelError unless the weights have the width that the config says."""
+    if said != width:
+        problem = f"config.json says a width of {said!r}, the weights have {width}."
+        raise ModelError(problem, "the files are of two models: copy or download all of them again.")
+
+
 class Linear:
     """A linear layer for inference, with the activation, the residual sum or the product with a gate fused.
 
-    On a CPU oneDNN lays the weights out once instead of at every call, and does the rest while the tile is in cache: 10-15% faster than torch.nn.functional.linear and separate passes (Zen 4, 2 cores).
+    On a CPU oneDNN lays the weights out once instead of at every call, and does the rest while the tile is in cache:
+    10-15% faster than torch.nn.functional.linear and separate passes (Zen 4, 2 cores).
 
     Args:
         weight: [out, in].

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
-from st_spark.model.backbones.layers import LayerLoader, LayerNorm, Linear, RmsNorm
+from st_spark.model.backbones.layers import LayerLoader, LayerNorm, Linear, RmsNorm, check_width
 from st_spark.model.backbones.rotary_families import Kind, Names, Settings, read_settings
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
@@ -92,6 +92,7 @@ class RotaryBackbone:
         load = LayerLoader(weights, prefix, dtype, device)
         self.settings, self.dtype, self.device = settings, dtype, device
         self.words = load.tensor(f"{names.words}.weight")
+        check_width(settings.width, self.dimension)
         segments = f"{names.segments}.weight"
         self.segments = load.tensor(segments) if names.segments and prefix + segments in weights else None
         self.embedding_norm = _norm(load, settings, names.embedding_norm)
@@ -117,8 +118,14 @@ class RotaryBackbone:
             batch.layers += [x] * settings.keeps_layers
             qkv = layer.qkv(layer.attention.read(x, self.dtype))
             self._turn(qkv, layer.head_norm, turns[id(layer.kind)])
-            heads, window = {"heads": settings.heads, "kv_heads": settings.kv_heads}, layer.kind.window
-            mixed = attend(qkv, groups=batch.groups, causal=settings.causal, window=window, **heads)
+            mixed = attend(
+                qkv,
+                settings.heads,
+                batch.groups,
+                kv_heads=settings.kv_heads,
+                causal=settings.causal,
+                window=layer.kind.window,
+            )
             x = layer.attention.join(mixed, x)
             inner = layer.feed.read(x, self.dtype)
             if layer.gate is None:
@@ -163,7 +170,7 @@ class RotaryBackbone:
 
 
 def _layout(weights: Weights, settings: Settings) -> tuple[Names, str]:
-    """Return the names under which the weights are stored, and what precedes them: nothing, or "model." and the like."""
+    """Return the names under which the weights are stored, and what precedes them, such as "model."."""
     for names in settings.family.layouts:
         first = f"{names.layer.format(i=0)}{names.qkv[0]}.weight"
         for name in weights:

@@ -1,7 +1,7 @@
 """The model families with rotary positions: names of their weights, and what their configs say.
 
-To add a family, add a row to _FAMILIES. A setting that the packed forward does not know must give None in read_settings,
-so that transformers computes the model.
+To add a family, add a row to _FAMILIES. For a setting that the packed forward does not know, read_settings must return
+None: transformers then computes the model.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ _NAMES = Names(
     feed_norm="post_attention_layernorm",
     final_norm="norm",
 )
-_HEAD_NORMS = {"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+_QWEN3 = replace(_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
 # Encoders that normalise after each part, as BERT does; the names in transformers.
 _AFTER = replace(
     _NAMES,
@@ -159,8 +159,7 @@ _GTE = replace(
 )
 _JINA = replace(_NOMIC, qkv=("mixer.Wqkv",), out="mixer.out_proj", up="mlp.fc1", gate="")
 _GEMMA = replace(
-    _NAMES,
-    **_HEAD_NORMS,
+    _QWEN3,
     attention_after="post_attention_layernorm",
     feed_norm="pre_feedforward_layernorm",
     feed_after="post_feedforward_layernorm",
@@ -176,7 +175,7 @@ _FAMILIES = {
     "mistral": Family((_NAMES,), {}, slides=True),
     "ministral": Family((_NAMES,), {}),
     "qwen2": Family((_NAMES,), {"qkv": True}),
-    "qwen3": Family((replace(_NAMES, **_HEAD_NORMS),), _ATTENTION),
+    "qwen3": Family((_QWEN3,), _ATTENTION),
     "gemma3_text": Family(
         (_GEMMA,),
         _ATTENTION,
@@ -223,6 +222,7 @@ class Settings:
     """What the forward needs to know of a config; the names are the names of the config, or of Family."""
 
     family: Family
+    width: int
     heads: int
     kv_heads: int
     head_size: int
@@ -243,7 +243,7 @@ def read_settings(config: Any) -> Settings | None:  # noqa: ANN401  (a transform
     if family is None or not _is_covered(config, family):
         return None
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    causal = family.causal and not getattr(config, "use_bidirectional_attention", False)
+    both_ways = getattr(config, "is_causal", None) is False or getattr(config, "use_bidirectional_attention", False)
     default = SLIDING if family.slides and config.sliding_window else FULL
     names = getattr(config, "layer_types", None) or [default] * config.num_hidden_layers
     kinds = {name: _kind(config, family, name, size) for name in set(names)}
@@ -251,6 +251,7 @@ def read_settings(config: Any) -> Settings | None:  # noqa: ANN401  (a transform
         return None
     return Settings(
         family=family,
+        width=config.hidden_size,
         heads=config.num_attention_heads,
         kv_heads=getattr(config, "num_key_value_heads", None) or config.num_attention_heads,
         head_size=size,
@@ -259,7 +260,7 @@ def read_settings(config: Any) -> Settings | None:  # noqa: ANN401  (a transform
         activation=ACTIVATIONS[getattr(config, family.activation)],
         biases=frozenset(part for part, setting in family.biases.items() if _setting(config, setting)),
         norm_bias=_setting(config, family.norm_bias),
-        causal=causal,
+        causal=family.causal and not both_ways,
         embedding_scale=config.hidden_size**0.5 if family.scales_embeddings else 1.0,
         layers=tuple(kind for name in names if (kind := kinds[name])),
         keeps_layers=bool(config.output_hidden_states),
@@ -271,8 +272,9 @@ def _is_covered(config: Any, family: Family) -> bool:  # noqa: ANN401
         getattr(config, family.activation) in ACTIVATIONS
         and getattr(config, "quantization_config", None) is None
         and getattr(config, "attn_logit_softcapping", None) is None
-        # transformers then mixes causal and bidirectional attention, depending on the padding.
-        and (getattr(config, "is_causal", None) in (None, family.causal))
+        # transformers' attention would depend on the padding, or count the window in another way.
+        and not (getattr(config, "is_causal", None) and not family.causal)
+        and not (getattr(config, "is_causal", None) is False and getattr(config, "sliding_window", None))
         and not (family.slides and getattr(config, "layer_types", None))
     )
 

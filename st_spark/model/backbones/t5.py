@@ -108,4 +108,3 @@ def _layer(load: LayerLoader, base: str, config: Any) -> Layer:  # noqa: ANN401 
         gate=load.linear(feed + "wi_1", bias=False) if config.is_gated_act else None,
         down=load.linear(feed + "wo", bias=False, dtype=down_type),
     )
-

@@ -7,17 +7,34 @@ import torch
 from st_spark.model.backbones.attention import _BLOCKED_FROM, attend
 from st_spark.model.inputs.batching import equal_groups
 
+HEADS, SIZE = 4, 8
+# Two with the blocked kernel, several strips with a window, short ones, and one token.
+LENGTHS = np.array([_BLOCKED_FROM + 43, _BLOCKED_FROM, 200, 7, 7, 1])
 
-@pytest.mark.parametrize("biased", [False, True])
-def test_attention_is_softmax_of_scores_times_values(biased: bool) -> None:
-    """Compare with the formula in float64, for short texts and for one long enough for the blocked kernel."""
-    lengths, heads, width = np.array([_BLOCKED_FROM + 3, 7, 7, 1]), 4, 32
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+@pytest.mark.parametrize(
+    ("biased", "causal", "window"),
+    [
+        *[(True, False, None), (False, False, None), (False, True, None)],
+        *[(False, causal, window) for causal in (False, True) for window in (0, 3, 64, 256, 1000)],
+    ],
+)
+def test_attention_is_softmax_of_scores_times_values(
+    kv_heads: int, biased: bool, causal: bool, window: int | None
+) -> None:
+    """Compare with the formula in float64."""
     generator = torch.Generator().manual_seed(0)
-    qkv = torch.randn(int(lengths.sum()), 3 * width, generator=generator)
-    bias = torch.randn(heads, 300, 300, generator=generator) if biased else None
-    ours = attend(qkv, heads, equal_groups(lengths), bias)
-    for start, stop in zip(np.cumsum(lengths) - lengths, np.cumsum(lengths), strict=True):
-        q, k, v = (x.unflatten(1, (heads, -1)).transpose(0, 1) for x in qkv[start:stop].double().chunk(3, dim=1))
-        scores = q @ k.transpose(1, 2) + (0 if bias is None else bias[:, : stop - start, : stop - start])
-        expected = (scores.softmax(-1) @ v).transpose(0, 1).flatten(1)
+    qkv = torch.randn(int(LENGTHS.sum()), (HEADS + 2 * kv_heads) * SIZE, generator=generator)
+    bias = torch.randn(HEADS, 300, 300, generator=generator) if biased else None
+    ours = attend(qkv, HEADS, equal_groups(LENGTHS), bias, kv_heads=kv_heads, causal=causal, window=window)
+    for start, stop in zip(np.cumsum(LENGTHS) - LENGTHS, np.cumsum(LENGTHS), strict=True):
+        n = int(stop - start)
+        heads = qkv[start:stop].double().unflatten(1, (-1, SIZE)).transpose(0, 1)
+        q, k, v = heads.split([HEADS, kv_heads, kv_heads])
+        k, v = (x.repeat_interleave(HEADS // kv_heads, 0) for x in (k, v))
+        scores = q @ k.transpose(1, 2) + (0 if bias is None else bias[:, :n, :n])
+        ahead = torch.arange(n)[None, :] - torch.arange(n)[:, None]
+        hidden = (ahead > (0 if causal else n)) | (ahead.abs() > (n if window is None else window))
+        expected = (scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v).transpose(0, 1).flatten(1)
         assert (ours[start:stop] - expected).abs().max() < 1e-5

@@ -15,9 +15,9 @@ def test_relative_buckets_match_transformers() -> None:
     assert torch.equal(relative_buckets(offsets, 32), theirs)
 
 
-@pytest.mark.parametrize("activation", ["none", "gelu", "gelu_tanh", "relu"])
+@pytest.mark.parametrize("activation", ["none", "gelu", "gelu_tanh", "relu", "silu"])
 def test_the_prepacked_layer_equals_the_plain_one(activation: str) -> None:
-    """With activation and with residual."""
+    """With activation, with residual and with a gate."""
     generator = torch.Generator().manual_seed(1)
     weight, bias, x = (torch.randn(*shape, generator=generator) for shape in ((48, 32), (48,), (10, 32)))
     fused, plain = (Linear(weight, bias, torch.float32, torch.device("cpu")) for _ in range(2))
@@ -25,3 +25,4 @@ def test_the_prepacked_layer_equals_the_plain_one(activation: str) -> None:
     residual = torch.randn(10, 48, generator=generator)
     assert torch.allclose(fused(x, activation), plain(x, activation), atol=1e-5)
     assert torch.allclose(fused.add(x, residual), plain.add(x, residual), atol=1e-5)
+    assert torch.allclose(fused.times(x, residual), plain.times(x, residual), atol=1e-5)

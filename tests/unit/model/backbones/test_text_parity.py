@@ -62,7 +62,14 @@ def test_a_model_saved_again_by_the_oracle_gives_equal_vectors(
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("t5", T5Backbone), ("multilingual-minilm", BertBackbone), ("albert", TransformersBackbone)]
+    ("name", "kind"),
+    [
+        ("t5", T5Backbone),
+        ("multilingual-minilm", BertBackbone),
+        ("albert", BertBackbone),
+        ("electra", BertBackbone),
+        ("albert-layers", TransformersBackbone),
+    ],
 )
 def test_each_architecture_gets_its_forward(name: str, kind: type, tmp_path: Path) -> None:
     model = SentenceTransformer(text_checkpoints.WRITERS[name](tmp_path / "model"), device="cpu")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,10 @@ def slow_tokenizer(folder: Path) -> None:
     write("tokenizer_config.json", '{"tokenizer_class": "PhobertTokenizer"}')(folder)
 
 
-WRITERS = {**checkpoints.WRITERS, **text_checkpoints.WRITERS, "clip": clip_checkpoints.write_transformers_clip}
+# An ALBERT with two layers in each group runs through the transformers fallback.
+FALLBACK = partial(text_checkpoints.write_albert, inner_group_num=2)
+CLIP = clip_checkpoints.write_transformers_clip
+WRITERS = {**checkpoints.WRITERS, **text_checkpoints.WRITERS, "albert": FALLBACK, "clip": CLIP}
 LAYER = "encoder.layer.1.output.dense.weight"
 ALBERT = "encoder.albert_layer_groups.0.albert_layers.0"
 
