@@ -153,8 +153,8 @@ def write_albert(folder: Path, **settings: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]", "pad_token": "<pad>"}
-    settings = {**names, "unk_token": "<unk>", "tokenizer_class": "AlbertTokenizer", "model_max_length": 512}
-    write_json(folder / "tokenizer_config.json", settings)
+    names |= {"unk_token": "<unk>", "tokenizer_class": "AlbertTokenizer"}
+    write_json(folder / "tokenizer_config.json", {**names, "model_max_length": 512})
     torch.manual_seed(7)
     config = AlbertConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -205,8 +205,8 @@ def write_t5_layers(folder: Path) -> Path:
 
 
 def write_albert_layers(folder: Path) -> Path:
-    """Write an ALBERT that runs through the transformers fallback, with the weighted mean of its layers."""
-    weigh_layers(write_albert(folder, inner_group_num=2), 3)
+    """Write an ALBERT of two layers a group, which runs through the fallback, with the weighted mean of its layers."""
+    weigh_layers(write_albert(folder, inner_group_num=2), 6)
     return folder
 
 

@@ -159,7 +159,7 @@ class RotaryBackbone:
         """Normalise the queries and keys of [tokens, all heads * head size] and turn them by their angles, in place."""
         cosine, sine = turn
         size, turned = self.settings.head_size, self.settings.heads + self.settings.kv_heads
-        both = qkv.view(len(qkv), -1, size)[:, :turned]
+        both = qkv.unflatten(1, (-1, size))[:, :turned]
         x = both.float()
         if norm is not None:
             x = F.rms_norm(x, (size,), None, norm.eps) * norm.weight

@@ -91,7 +91,12 @@ def slow_tokenizer(folder: Path) -> None:
 # An ALBERT with two layers in each group runs through the transformers fallback.
 FALLBACK = partial(text_checkpoints.write_albert, inner_group_num=2)
 CLIP = clip_checkpoints.write_transformers_clip
-WRITERS = {**checkpoints.WRITERS, **text_checkpoints.WRITERS, "albert": FALLBACK, "clip": CLIP}
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    **checkpoints.WRITERS,
+    **text_checkpoints.WRITERS,
+    "albert": FALLBACK,
+    "clip": CLIP,
+}
 LAYER = "encoder.layer.1.output.dense.weight"
 ALBERT = "encoder.albert_layer_groups.0.albert_layers.0"
 
