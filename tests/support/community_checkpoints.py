@@ -34,7 +34,7 @@ class Family:
     Attributes:
         kind: model_type of config.json.
         tokenizer: Writes its tokenizer.
-        settings: Of config.json, beyond the sizes.
+        settings: Of config.json, beyond the sizes: values, functions of a Size, or None for "not in this config".
         pooling: One of cls_token, mean_tokens, max_tokens, weightedmean_tokens, lasttoken; None without modules.json.
         later: Kinds of the modules after the pooling.
         prompts: Of config_sentence_transformers.json.
@@ -155,17 +155,22 @@ def byte_fallback_bpe(kind: str, names: Mapping[str, str], single: str, **settin
     return write
 
 
-def write(
-    name: str, folder: Path, width: int = 32, layers: int = 2, heads: int = 4, words: Sequence[str] = WORDS
-) -> Path:
+@dataclass(frozen=True)
+class Size:
+    """The size of a checkpoint. The default is for tests of a fraction of a second."""
+
+    width: int = 32
+    layers: int = 2
+    heads: int = 4
+
+
+def write(name: str, folder: Path, size: Size = Size(), words: Sequence[str] = WORDS) -> Path:
     """Write the checkpoint of a family.
 
     Args:
         name: One of NAMES.
         folder: Where to write; its parents need not exist.
-        width: Size of the token embeddings.
-        layers: Number of layers.
-        heads: Number of attention heads.
+        size: How large; the families of WRITERS have one size.
         words: Words that are one piece of the vocabulary.
     """
     import transformers
@@ -178,13 +183,13 @@ def write(
     ids = {f"{name}_token_id": tokenizer.token_to_id(token) for name, token in specials.items()}
     sizes = {
         "vocab_size": tokenizer.get_vocab_size(),
-        "hidden_size": width,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "intermediate_size": 2 * width,
+        "hidden_size": size.width,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "intermediate_size": 2 * size.width,
     }
     kept = {name: ids[name] for name in ("pad_token_id", "bos_token_id", "eos_token_id") if name in ids}
-    scaled = {key: value(width, heads) if callable(value) else value for key, value in family.settings.items()}
+    scaled = {key: value(size) if callable(value) else value for key, value in family.settings.items()}
     names = transformers.CONFIG_MAPPING[family.kind].attribute_map
     merged = {names.get(key, key): value for key, value in {**sizes, **kept, **scaled}.items() if value is not None}
     config = transformers.AutoConfig.for_model(family.kind, **merged)
@@ -195,14 +200,14 @@ def write(
         for parameter in model.parameters():
             _draw(parameter)
     model.eval().save_pretrained(folder)
-    _write_modules(family, folder, width)
+    _write_modules(family, folder, size.width)
     return folder
 
 
 def _draw(parameter: torch.Tensor) -> None:
     """Draw a weight that makes each layer count: with transformers' own small ones mistakes would hardly show."""
     if parameter.ndim > 1:
-        parameter.normal_(std=1 / math.sqrt(parameter.shape[-1]))
+        parameter.normal_(std=1 / math.sqrt(parameter[0].numel()))
     else:
         parameter.add_(torch.randn_like(parameter), alpha=0.05)
 
@@ -241,7 +246,7 @@ _ALBERT = {"pad": "<pad>", "unk": "<unk>", "cls": "[CLS]", "sep": "[SEP]", "mask
 _AFTER_PADDING = {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
 _QUERY = "Represent this sentence for searching relevant passages: "
 _INSTRUCT = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
-_GROUPED = {"num_key_value_heads": 2, "head_dim": lambda width, heads: width // heads}
+_GROUPED = {"num_key_value_heads": 2, "head_dim": lambda size: size.width // size.heads}
 
 FAMILIES: dict[str, Family] = {
     # BERT and RoBERTa
@@ -363,7 +368,11 @@ FAMILIES: dict[str, Family] = {
     "Muennighoff/SGPT-125M-weightedmean-nli-bitfit": Family(
         "gpt_neo",
         _GPT2,
-        {"attention_types": [[["global", "local"], 1]], "max_position_embeddings": 2048, "intermediate_size": None},
+        {
+            "attention_types": lambda size: [[["global", "local"], size.layers // 2]],
+            "max_position_embeddings": 2048,
+            "intermediate_size": None,
+        },
         "weightedmean_tokens",
         max_length=75,
     ),
@@ -382,7 +391,7 @@ FAMILIES: dict[str, Family] = {
     "facebook/opt-125m": Family(
         "opt",
         byte_bpe("GPT2Tokenizer", {"bos": "</s>", "eos": "</s>", "unk": "</s>", "pad": "<pad>"}, "</s> $A"),
-        {"word_embed_proj_dim": lambda width, heads: width, "ffn_dim": 64},
+        {"word_embed_proj_dim": lambda size: size.width, "ffn_dim": lambda size: 2 * size.width},
         "mean_tokens",
     ),
     "microsoft/phi-1_5": Family("phi", _GPT2, pooling=None, model="AutoModelForCausalLM"),
@@ -391,10 +400,13 @@ FAMILIES: dict[str, Family] = {
     ),
     # Other encoders
     "sentence-transformers/paraphrase-albert-base-v2": Family(
-        "albert", sentencepiece("AlbertTokenizer", _ALBERT, *_BERT_PAIR), {"embedding_size": 16}, max_length=256
+        "albert",
+        sentencepiece("AlbertTokenizer", _ALBERT, *_BERT_PAIR),
+        {"embedding_size": lambda size: size.width // 2},
+        max_length=256,
     ),
     "ddobokki/electra-small-nli-sts": Family(
-        "electra", wordpiece("ElectraTokenizer"), {"embedding_size": 16}, max_length=512
+        "electra", wordpiece("ElectraTokenizer"), {"embedding_size": lambda size: size.width // 2}, max_length=512
     ),
     "dbmdz/convbert-base-turkish-cased": Family("convbert", wordpiece("ConvBertTokenizer"), pooling=None),
     "microsoft/deberta-v3-base": Family(
@@ -445,7 +457,7 @@ FAMILIES: dict[str, Family] = {
         sentencepiece(
             "BigBirdTokenizer", {**_BERT, "unk": "<unk>", "pad": "<pad>", "bos": "<s>", "eos": "</s>"}, *_BERT_PAIR
         ),
-        {"block_size": 16, "num_random_blocks": 2, "max_position_embeddings": 4096},
+        {"max_position_embeddings": 4096},
         max_length=4096,
     ),
     "microsoft/deberta-v2-xlarge": Family(
@@ -472,32 +484,32 @@ FAMILIES: dict[str, Family] = {
         {
             "architectures": ["FunnelModel"],
             "hidden_size": None,
-            "d_model": lambda width, heads: width,
+            "d_model": lambda size: size.width,
             "num_hidden_layers": None,
-            "block_sizes": [1, 1],
+            "block_sizes": lambda size: [size.layers // 2] * 2,
             "num_attention_heads": None,
-            "n_head": lambda width, heads: heads,
-            "d_head": lambda width, heads: width // heads,
+            "n_head": lambda size: size.heads,
+            "d_head": lambda size: size.width // size.heads,
             "intermediate_size": None,
-            "d_inner": lambda width, heads: 2 * width,
+            "d_inner": lambda size: 2 * size.width,
         },
     ),
     "google/mobilebert-uncased": Family(
         "mobilebert",
         wordpiece("MobileBertTokenizer"),
         {
-            "embedding_size": 16,
-            "intra_bottleneck_size": lambda width, heads: width,
-            "true_hidden_size": lambda width, heads: width,
+            "embedding_size": lambda size: size.width // 2,
+            "intra_bottleneck_size": lambda size: size.width,
+            "true_hidden_size": lambda size: size.width,
         },
     ),
     "squeezebert/squeezebert-uncased": Family(
-        "squeezebert", wordpiece("SqueezeBertTokenizer"), {"embedding_size": lambda width, heads: width}
+        "squeezebert", wordpiece("SqueezeBertTokenizer"), {"embedding_size": lambda size: size.width}
     ),
     "google/rembert": Family(
         "rembert",
         sentencepiece("RemBertTokenizer", {**_BERT, "unk": "<unk>"}, *_BERT_PAIR),
-        {"input_embedding_size": 16, "output_embedding_size": 64},
+        {"input_embedding_size": lambda size: size.width // 2, "output_embedding_size": 64},
     ),
     "kssteven/ibert-roberta-base": Family("ibert", _ROBERTA_BPE, {**_AFTER_PADDING, "quant_mode": False}),
     "facebook/data2vec-text-base": Family("data2vec-text", _ROBERTA_BPE, _AFTER_PADDING),
@@ -521,13 +533,13 @@ FAMILIES: dict[str, Family] = {
     "google/umt5-small": Family(
         "umt5",
         sentencepiece("T5Tokenizer", {"pad": "<pad>", "eos": "</s>", "unk": "<unk>"}, "$A </s>"),
-        {"d_kv": 8, "feed_forward_proj": "gated-gelu", "intermediate_size": None},
+        {"d_kv": lambda size: size.width // size.heads, "feed_forward_proj": "gated-gelu", "intermediate_size": None},
         model="UMT5EncoderModel",
     ),
     "google/mt5-small": Family(
         "mt5",
         sentencepiece("T5Tokenizer", {"pad": "<pad>", "eos": "</s>", "unk": "<unk>"}, "$A </s>"),
-        {"d_kv": 8, "feed_forward_proj": "gated-gelu", "intermediate_size": None},
+        {"d_kv": lambda size: size.width // size.heads, "feed_forward_proj": "gated-gelu", "intermediate_size": None},
         model="AutoModel",
     ),
 }

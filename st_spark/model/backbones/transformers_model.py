@@ -12,15 +12,18 @@ import torch
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.weights import BUFFERS, some
 from st_spark.model.inputs.packed import Packed
+from st_spark.model.inputs.tokenizer import NO_LIMIT
 
+# Slower in bfloat16 on a CPU: their convolutions have no fast kernel for it.
+_FLOAT32 = ("convbert",)
 _POSITIONS = re.compile(r"(^|\.)(position_embeddings?|positions_embed|embed_positions|wpe)$")
 
 
 class TransformersBackbone:
     """Turns token ids into token embeddings with transformers' AutoModel.
 
-    Some architectures mix padding into the text, mask or not, such as ConvBERT, FNet and MobileBERT, or attend by the
-    length of the batch, such as BigBird: they get texts of one length at a time.
+    Some architectures mix padding into the text, mask or not, such as ConvBERT, FNet and MobileBERT: they get texts of
+    one length at a time.
 
     Args:
         folder: The checkpoint.
@@ -37,7 +40,8 @@ class TransformersBackbone:
         padding = getattr(config.get_text_config(), "pad_token_id", None)
         self.padding_id = padding if isinstance(padding, int) and padding >= 0 else 0
         self.device = device
-        for self.dtype in dict.fromkeys((dtype, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
+        wanted = torch.float32 if config.model_type in _FLOAT32 and device.type == "cpu" else dtype
+        for self.dtype in dict.fromkeys((wanted, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
             self.model = _load(folder, config, self.dtype).to(device).eval()
             self.max_length = _position_limit(self.model, config)
             self.rows = self.model.get_input_embeddings().weight.shape[0]
@@ -52,7 +56,7 @@ class TransformersBackbone:
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
         parts = [slice(0, len(batch.lengths))]
-        if not self.pads:
+        if batch.lengths.max() > self.pads_up_to:
             parts = [slice(group.row, group.row + group.count) for group in batch.groups]
         layers = [self._run(batch, part) for part in parts if batch.lengths[part].any()]
         if not layers:  # only empty texts, from a tokenizer without special tokens
@@ -90,7 +94,7 @@ class TransformersBackbone:
         except Exception as error:  # noqa: BLE001  (of any kind: each architecture has its own code)
             return _reason(error)
         self.dimension = int(outputs[0].shape[1])
-        self.pads = torch.equal(*outputs) and self.model.config.model_type != "big_bird"
+        self.pads_up_to = _full_attention(self.model.config) if torch.equal(*outputs) else 0
         return None
 
 
@@ -161,6 +165,13 @@ def _position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
             padding = getattr(table, "padding_idx", None)
             limits.append(rows - (0 if padding is None else padding + 1))
     return min(limits, default=None)
+
+
+def _full_attention(config: Any) -> int:  # noqa: ANN401
+    """Return how long texts may be that can be padded. BigBird's sparse attention depends on the padded length."""
+    if config.model_type != "big_bird" or config.attention_type != "block_sparse":
+        return NO_LIMIT
+    return int(5 + 2 * config.num_random_blocks) * int(config.block_size)
 
 
 def _reason(error: Exception) -> str:

@@ -42,7 +42,7 @@ class Transformer(InputModule):
         self.tokenizer = load_tokenizer(spec, config)
         self.backbone = _backbone(spec, weights, config, dtype, device)
         self.dtype = self.backbone.dtype
-        self.pads = isinstance(self.backbone, TransformersBackbone) and self.backbone.pads
+        self.pads = isinstance(self.backbone, TransformersBackbone) and self.backbone.pads_up_to > 0
         self.set_limits(self.tokenizer.specials, self.backbone.max_length)
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
