@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from st_spark.join.near_duplicates import near_duplicates
     from st_spark.join.similarity_join import similarity_join
     from st_spark.model.encoder import SentenceTransformer
+    from st_spark.model.similarity import SimilarityFunction
 
 __all__ = [
     "SentenceTransformer",
+    "SimilarityFunction",
     "TextFilters",
     "calibrate",
     "classify",
@@ -34,6 +36,7 @@ __all__ = [
 # Imported on first use: torch and pyspark take seconds to import, which a DAG file or --help cannot afford.
 _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
+    "SimilarityFunction": "st_spark.model.similarity",
     "calibrate": "st_spark.embedding.calibrate",
     "classify": "st_spark.embedding.classify",
     "TextFilters": "st_spark.bitext.text_filters",

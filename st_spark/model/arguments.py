@@ -71,6 +71,14 @@ def _unknown(function: str, name: str, known: Mapping[str, Any]) -> InputError:
     return InputError(f"{function} takes no argument {name!r}{did_you_mean(name, known)}.", fix)
 
 
+def by_name(function: Callable[..., Any], args: Sequence[Any], first: int) -> dict[str, Any]:
+    """Return arguments by their names, of which the first one is at position `first` of the function."""
+    names = list(inspect.signature(function).parameters)[first:]
+    if len(args) > len(names):
+        raise InputError(f"{function.__qualname__} takes no {first + len(args)} arguments.", "give them by name.")
+    return dict(zip(names, args, strict=False))
+
+
 def missing_attribute(name: str) -> str:
     """Return what to say about an attribute that a model does not have."""
     problem = f"A SentenceTransformer of st_spark has no attribute {name!r}."

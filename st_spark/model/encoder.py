@@ -231,8 +231,7 @@ class SentenceTransformer(Embedder):
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         """Call encode() with the task "query" and, unless a prompt or prompt_name is given, the prompt "query"."""
-        name = self._prompt_name("query", prompt_name, prompt)
-        return self.encode(inputs, name, prompt, *args, **{"task": "query", **options})
+        return self._encode_for("query", inputs, prompt_name, prompt, args, options)
 
     @arguments.takes(sentences="inputs")
     def encode_document(
@@ -244,12 +243,21 @@ class SentenceTransformer(Embedder):
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         """Call encode() with the task "document" and, unless a prompt or its name is given, the prompt "document"."""
-        name = self._prompt_name("document", prompt_name, prompt)
-        return self.encode(inputs, name, prompt, *args, **{"task": "document", **options})
+        return self._encode_for("document", inputs, prompt_name, prompt, args, options)
 
-    def _prompt_name(self, task: str, prompt_name: str | None, prompt: str | None) -> str | None:
-        given = prompt is not None or prompt_name is not None
-        return prompt_name if given or task not in self.prompts else task
+    def _encode_for(
+        self,
+        task: str,
+        inputs: "Input | Sequence[Input]",
+        prompt_name: str | None,
+        prompt: str | None,
+        args: "Sequence[Any]",
+        options: dict[str, Any],
+    ) -> Any:  # noqa: ANN401
+        if prompt is None and prompt_name is None and task in self.prompts:
+            prompt_name = task
+        options = {"task": task, **arguments.by_name(SentenceTransformer.encode, args, 4), **options}
+        return self.encode(inputs=inputs, prompt_name=prompt_name, prompt=prompt, **options)
 
     def start_multi_process_pool(self, target_devices: "Sequence[str] | None" = None) -> dict[str, Any]:
         """Return a pool for encode(). It has no processes: each call uses all cores, or the model's GPU.

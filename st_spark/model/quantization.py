@@ -71,7 +71,7 @@ def quantize_embeddings(
         ranges: See `quantise`.
         calibration_embeddings: [m, d] vectors whose ranges are used if none are given.
     """
-    vectors = as_tensor(embeddings)
+    vectors = as_tensor(embeddings) if len(embeddings) else torch.empty(0, *np.shape(embeddings)[1:] or (0,))
     if not vectors.is_floating_point():
         raise InputError(f"The embeddings are {vectors.dtype}, not floats.", "give the result of encode() as it is.")
     if ranges is None and calibration_embeddings is not None:

@@ -69,7 +69,10 @@ def as_tensor(vectors: Vectors) -> torch.Tensor:
         first = vectors[0] if vectors else None
         if isinstance(first, torch.Tensor):
             return torch.stack(list(vectors))
-        vectors = np.asarray(vectors, dtype=getattr(first, "dtype", np.float32))
+        try:
+            vectors = np.asarray(vectors, dtype=getattr(first, "dtype", np.float32))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"The list is no list of vectors of one length: {error}.", "give [n, d].") from error
     if isinstance(vectors, np.ndarray) and not vectors.flags.writeable:
         vectors = vectors.copy()  # torch warns of others
     tensor = torch.as_tensor(vectors)

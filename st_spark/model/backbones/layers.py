@@ -97,6 +97,10 @@ class Linear:
             return out
         return self(x).mul_(gate)
 
+    def __deepcopy__(self, _memo: object) -> "Linear":
+        """Return the layer itself for a copy of its model: it never changes, and torch cannot copy such weights."""
+        return self
+
 
 def prepacks(dtype: torch.dtype) -> bool:
     """Return whether torch has oneDNN's prepacked linear for dtype; it is not part of torch's public API."""

@@ -132,6 +132,10 @@ class Vocabulary:
         self._max_remembered = max_remembered
         self._lock = threading.Lock()
 
+    def __deepcopy__(self, _memo: object) -> "Vocabulary":
+        """Return the vocabulary itself for a copy of its model: it gives a word the same id for ever."""
+        return self
+
     def ids(self, words: pa.Array, keys: Hashes) -> npt.NDArray[np.int64]:
         """Return the ids of distinct words, given with their hashes; UNKNOWN for stop words and unknown ones."""
         found = self._table.find(keys)

@@ -163,6 +163,22 @@ def test_models_go_to_the_folder_of_sentence_transformers_if_it_is_set(tmp_path:
     assert not (tmp_path / "hf" / "hub").exists()
 
 
+def test_cache_folder_and_local_files_only_are_kept_to(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the arguments of the constructor, in one process."""
+    from huggingface_hub import constants
+
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(
+        ModelError, match=f"local_files_only is given, and '{REPO}' at 'main' is not complete .*{folder}"
+    ):
+        hub.resolve("tiny", access=hub.Access(folder, offline=True))
+    assert not server.served
+    assert "secret" not in repr(hub.Access(folder, "secret"))
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_user_is_told_about_the_token(status: int) -> None:
     from huggingface_hub.errors import HfHubHTTPError
