@@ -20,7 +20,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 # Tiny models gain nothing from threads, and threads that wait for a busy core lose much; set before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# That compiler's default of 48 MB for compiled code is too little: code is dropped, and compiled again.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
+# For the session that lives for minutes: fewer collections, and no second check of Spark's classes.
+_JAVA_OPTIONS = "-Xms1g -Xmn512m -XX:MetaspaceSize=256m -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 
 
 # A deadline for each example would fail tests on a busy machine.
@@ -91,7 +94,10 @@ def mpnet() -> Path:
 
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
-    """A local Spark session with two cores, which all tests share."""
+    """A local Spark session with two cores, which all tests share.
+
+    Its settings make queries that run once start sooner. End-to-end tests start sessions with Spark's own settings.
+    """
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -99,8 +105,14 @@ def spark() -> "Iterator[SparkSession]":
         SparkSession.builder.master("local[2]")
         .appName("st-spark tests")
         .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.memory", "2g")
+        .config("spark.driver.extraJavaOptions", _JAVA_OPTIONS)
+        .config("spark.python.daemon.module", "tests.support.python_daemon")
+        .config("spark.sql.shuffle.partitions", "2")
+        # To compile a query takes longer than to run it on a few rows.
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
