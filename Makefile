@@ -26,13 +26,14 @@ help: ## Shows this list
 
 install: $(INSTALLED) ## Makes .venv with everything pinned (does nothing when up to date)
 
-$(INSTALLED): pyproject.toml constraints.txt
+# Python may be told to write no bytecode (containers often do). Each start would then compile torch and Airflow again.
+$(INSTALLED): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is another version. Fix: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --build-constraints constraints.txt \
-	  --editable '.[dev]'
+	  --compile-bytecode --editable '.[dev]'
 	@touch $@
 
 demo: install java ## Embeds 1,929 definitions by all-MiniLM-L6-v2 on Spark, then finds one by its meaning (QUERY=...)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.support import checkpoints, clip_checkpoints
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -37,9 +36,18 @@ _SLOW = 6.0
 _LIBRARIES = {"airflow", "pyspark", "sentence_transformers", "torch", "transformers"}
 
 
+# Folders whose files take long, in the order in which they start. Two processes that start them last end far apart.
+_LONG = ("spark/bitext", "spark/join", "spark", "unit/topk", "unit/model")
+
+
+def _place(item: pytest.Item) -> int:
+    return next((i for i, name in enumerate(_LONG) if item.path.is_relative_to(ROOT / "tests" / name)), len(_LONG))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start Spark as slow: tests with the fixture `spark`, and end-to-end tests."""
+    """Sort the long files first. Mark tests that start Spark: those with the fixture `spark`, and end-to-end tests."""
+    items.sort(key=_place)
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()) or "end_to_end" in item.path.parts:
             item.add_marker(pytest.mark.slow)
@@ -59,19 +67,25 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT with mean pooling and Normalize, 32 dimensions, at most 64 tokens."""
-    return checkpoints.write_bert(tmp_path_factory.mktemp("checkpoints") / "tiny-bert")
+    from tests.support.checkpoints import write_bert
+
+    return write_bert(tmp_path_factory.mktemp("checkpoints") / "tiny-bert")
 
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random CLIP in the layout of clip-ViT-B-32: images of 32 x 32 pixels, 24 dimensions."""
-    return clip_checkpoints.write_clip(tmp_path_factory.mktemp("checkpoints") / "tiny-clip")
+    from tests.support.clip_checkpoints import write_clip
+
+    return write_clip(tmp_path_factory.mktemp("checkpoints") / "tiny-clip")
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 handwritten digits of 8 x 8 pixels as PNG files, and two files named bad... that are not images."""
-    return clip_checkpoints.write_digits(tmp_path_factory.mktemp("digits"))
+    from tests.support.clip_checkpoints import write_digits
+
+    return write_digits(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="session")
