@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MPNET := .cache/all-mpnet-base-v2/model.safetensors
-# Tests of one file share what they set up, so they stay in one process; the files keep the order of tests/end_to_end/conftest.py.
+# Tests of one file share what they set up, so they stay in one process; the files keep the order of tests/conftest.py.
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 QUERY ?= a fault that goes away when you try to debug it
 
@@ -16,7 +16,7 @@ QUERY ?= a fault that goes away when you try to debug it
 export UV_SYSTEM_CERTS ?= 1
 export PYTHONUNBUFFERED := 1
 
-# Tests on a local Spark come first: they take longest. Whole systems are test-e2e's.
+# Tests on a local Spark come first: they take longest. Whole jobs and systems are test-e2e's.
 LOCAL := tests/spark tests/unit
 
 .PHONY: help install demo test test-fast test-e2e docs check format bench java clean
@@ -47,7 +47,7 @@ test: install java $(MPNET) ## Runs the tests: units, and a local Spark
 test-fast: install ## Runs the tests that need no Spark and little time
 	$(BIN)/python -m pytest $(TWO) -m "not slow" tests/unit
 
-test-e2e: install java $(MPNET) ## Runs the tests of whole systems: a cluster, Airflow, Connect, the command line
+test-e2e: install java $(MPNET) ## Runs the tests of whole jobs and systems: a cluster, Airflow, Connect, the command line
 	$(BIN)/python -m pytest $(TWO) tests/end_to_end
 
 docs: install ## Builds the documentation into build/docs; a broken link or reference is an error
