@@ -8,7 +8,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MPNET := .cache/all-mpnet-base-v2/model.safetensors
-# Tests of one file share what they set up, so they stay in one process; the files keep the order of tests/end_to_end/conftest.py.
+# Tests of one file share what they set up, so they stay in one process; the files keep the order of tests/conftest.py.
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 QUERY ?= a fault that goes away when you try to debug it
 
@@ -16,7 +16,7 @@ QUERY ?= a fault that goes away when you try to debug it
 export UV_SYSTEM_CERTS ?= 1
 export PYTHONUNBUFFERED := 1
 
-# Tests on a local Spark come first: they take longest. Whole systems are test-e2e's.
+# Tests on a local Spark come first: they take longest. Whole jobs and systems are test-e2e's.
 LOCAL := tests/spark tests/unit
 
 .PHONY: help install demo test test-fast test-e2e docs check format bench java clean
@@ -26,13 +26,14 @@ help: ## Shows this list
 
 install: $(INSTALLED) ## Makes .venv with everything pinned (does nothing when up to date)
 
-$(INSTALLED): pyproject.toml constraints.txt
+# Python may be told to write no bytecode (containers often do). Each start would then compile torch and Airflow again.
+$(INSTALLED): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is another version. Fix: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints.txt --build-constraints constraints.txt \
-	  --editable '.[dev]'
+	  --compile-bytecode --editable '.[dev]'
 	@touch $@
 
 demo: install java ## Embeds 1,929 definitions by all-MiniLM-L6-v2 on Spark, then finds one by its meaning (QUERY=...)
@@ -46,7 +47,7 @@ test: install java $(MPNET) ## Runs the tests: units, and a local Spark
 test-fast: install ## Runs the tests that need no Spark and little time
 	$(BIN)/python -m pytest $(TWO) -m "not slow" tests/unit
 
-test-e2e: install java $(MPNET) ## Runs the tests of whole systems: a cluster, Airflow, Connect, the command line
+test-e2e: install java $(MPNET) ## Runs the tests of whole jobs and systems: a cluster, Airflow, Connect, the command line
 	$(BIN)/python -m pytest $(TWO) tests/end_to_end
 
 docs: install ## Builds the documentation into build/docs; a broken link or reference is an error

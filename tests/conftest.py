@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.support import checkpoints, clip_checkpoints
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -20,7 +19,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 # Tiny models gain nothing from threads, and threads that wait for a busy core lose much; set before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# That compiler's default of 48 MB for compiled code is too little: code is dropped, and compiled again.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
+# For the session that lives for minutes: fewer collections, and no second check of Spark's classes.
+_JAVA_OPTIONS = "-Xms1g -Xmn512m -XX:MetaspaceSize=256m -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 
 
 # A deadline for each example would fail tests on a busy machine.
@@ -34,9 +36,18 @@ _SLOW = 6.0
 _LIBRARIES = {"airflow", "pyspark", "sentence_transformers", "torch", "transformers"}
 
 
+# Folders whose files take long, in the order in which they start. Two processes that start them last end far apart.
+_LONG = ("spark/bitext", "spark/join", "spark", "unit/topk", "unit/model")
+
+
+def _place(item: pytest.Item) -> int:
+    return next((i for i, name in enumerate(_LONG) if item.path.is_relative_to(ROOT / "tests" / name)), len(_LONG))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that start Spark as slow: tests with the fixture `spark`, and end-to-end tests."""
+    """Sort the long files first. Mark tests that start Spark: those with the fixture `spark`, and end-to-end tests."""
+    items.sort(key=_place)
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()) or "end_to_end" in item.path.parts:
             item.add_marker(pytest.mark.slow)
@@ -56,19 +67,25 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT with mean pooling and Normalize, 32 dimensions, at most 64 tokens."""
-    return checkpoints.write_bert(tmp_path_factory.mktemp("checkpoints") / "tiny-bert")
+    from tests.support.checkpoints import write_bert
+
+    return write_bert(tmp_path_factory.mktemp("checkpoints") / "tiny-bert")
 
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random CLIP in the layout of clip-ViT-B-32: images of 32 x 32 pixels, 24 dimensions."""
-    return clip_checkpoints.write_clip(tmp_path_factory.mktemp("checkpoints") / "tiny-clip")
+    from tests.support.clip_checkpoints import write_clip
+
+    return write_clip(tmp_path_factory.mktemp("checkpoints") / "tiny-clip")
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 handwritten digits of 8 x 8 pixels as PNG files, and two files named bad... that are not images."""
-    return clip_checkpoints.write_digits(tmp_path_factory.mktemp("digits"))
+    from tests.support.clip_checkpoints import write_digits
+
+    return write_digits(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +108,10 @@ def mpnet() -> Path:
 
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
-    """A local Spark session with two cores, which all tests share."""
+    """A local Spark session with two cores, which all tests share.
+
+    Its settings make queries that run once start sooner. End-to-end tests start sessions with Spark's own settings.
+    """
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -99,8 +119,14 @@ def spark() -> "Iterator[SparkSession]":
         SparkSession.builder.master("local[2]")
         .appName("st-spark tests")
         .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.memory", "2g")
+        .config("spark.driver.extraJavaOptions", _JAVA_OPTIONS)
+        .config("spark.python.daemon.module", "tests.support.python_daemon")
+        .config("spark.sql.shuffle.partitions", "2")
+        # To compile a query takes longer than to run it on a few rows.
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
