@@ -52,6 +52,7 @@ test-e2e: install java $(MPNET) ## Runs the tests of whole jobs and systems: a c
 
 docs: install ## Builds the documentation into build/docs; a broken link or reference is an error
 	$(BIN)/python -m tests.support.cli_reference
+	$(BIN)/python -m tests.support.models_page
 	$(BIN)/zensical build --strict
 
 check: install docs ## Lints, checks the format and the types, and builds the documentation

@@ -1,8 +1,11 @@
 # ruff: noqa: N815 (the parameters are spelt as all of pyspark.ml spells its own)
 """SentenceEncoder: encode() as a Transformer of pyspark.ml, whose parameters are saved with the pipeline."""
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pyspark import keyword_only
 from pyspark.ml import Transformer
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -15,6 +18,10 @@ from st_spark.tables.columns import check_columns, check_new_column, quoted_colu
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+
+def _param(name: str, text: str, convert: Callable[[Any], Any] = TypeConverters.toString) -> "Param[Any]":
+    return Param(Params._dummy(), name, text, convert)
 
 
 class SentenceEncoder(
@@ -32,35 +39,40 @@ class SentenceEncoder(
         dtype: "auto", "float32", "bfloat16" or "float16".
         prompt: Text to put before each text.
         promptName: Name of one of the model's own prompts instead.
+        task: Task for models with a Router: "query", "document" or another.
         normalizeEmbeddings: Scale each vector to length 1.
         truncateDim: Keep only the first dimensions.
+        maxSeqLength: Maximum number of tokens of a text, special ones included; by default the model's.
+        batchSize: Maximum number of texts in one step of the model; by default only their tokens are limited.
+        precision: "float32", "int8", "uint8", "binary" or "ubinary"; see encode() for the column types.
+        ranges: The lowest and the highest value of each dimension, needed for int8 and uint8; see calibrate().
+        maxImagePixels: An image with more pixels counts as one that cannot be read.
         shipping: How to send the model to the executors; see encode().
     """
 
-    model: "Param[str]" = Param(Params._dummy(), "model", "folder, package or hub name", TypeConverters.toString)
-    revision: "Param[str]" = Param(Params._dummy(), "revision", "branch, tag or commit", TypeConverters.toString)
-    dtype: "Param[str]" = Param(Params._dummy(), "dtype", "precision of the model", TypeConverters.toString)
-    prompt: "Param[str]" = Param(Params._dummy(), "prompt", "text before each text", TypeConverters.toString)
-    promptName: "Param[str]" = Param(Params._dummy(), "promptName", "prompt of the model", TypeConverters.toString)
-    normalizeEmbeddings: "Param[bool]" = Param(
-        Params._dummy(), "normalizeEmbeddings", "scale vectors to length 1", TypeConverters.toBoolean
-    )
-    truncateDim: "Param[int]" = Param(Params._dummy(), "truncateDim", "dimensions to keep", TypeConverters.toInt)
-    shipping: "Param[str]" = Param(Params._dummy(), "shipping", "how to send the model", TypeConverters.toString)
-
-    _OPTIONS = (
-        *(("revision", "revision"), ("dtype", "dtype"), ("prompt", "prompt"), ("promptName", "prompt_name")),
-        *(("normalizeEmbeddings", "normalize_embeddings"), ("truncateDim", "truncate_dim"), ("shipping", "shipping")),
-    )
+    model = _param("model", "folder, package or hub name")
+    revision = _param("revision", "branch, tag or commit")
+    dtype = _param("dtype", "precision of the model")
+    prompt = _param("prompt", "text before each text")
+    promptName = _param("promptName", "prompt of the model")
+    task = _param("task", "task for models with a Router")
+    normalizeEmbeddings = _param("normalizeEmbeddings", "scale vectors to length 1", TypeConverters.toBoolean)
+    truncateDim = _param("truncateDim", "dimensions to keep", TypeConverters.toInt)
+    maxSeqLength = _param("maxSeqLength", "maximum number of tokens of a text", TypeConverters.toInt)
+    batchSize = _param("batchSize", "maximum number of texts in one step of the model", TypeConverters.toInt)
+    precision = _param("precision", "type of the values")
+    ranges = _param("ranges", "lowest and highest values", lambda given: np.asarray(given, float).tolist())
+    maxImagePixels = _param("maxImagePixels", "maximum number of pixels of an image", TypeConverters.toInt)
+    shipping = _param("shipping", "how to send the model")
 
     @keyword_only
-    def __init__(self, **params: str | bool | int) -> None:
+    def __init__(self, **params: Any) -> None:  # noqa: ANN401  (of the types above)
         super().__init__()
         self._setDefault(dtype="auto", normalizeEmbeddings=False, shipping="auto", outputCol="embedding")
         self._set(**params)
 
     @keyword_only
-    def setParams(self, **params: str | bool | int) -> "SentenceEncoder":  # noqa: N802  (the name that pyspark.ml uses)
+    def setParams(self, **params: Any) -> "SentenceEncoder":  # noqa: ANN401, N802  (the name that pyspark.ml uses)
         """Set parameters by name."""
         return self._set(**params)
 
@@ -77,6 +89,8 @@ class SentenceEncoder(
         column = self.getInputCol()
         check_columns(dataset.schema, "the data", (column,), images=True)
         check_new_column(dataset, "the data", self.getOutputCol(), "name another outputCol, or drop the column.")
-        options = {option: self.getOrDefault(name) for name, option in self._OPTIONS if self.isDefined(name)}
-        vectors = encode(quoted_column(column), model=self.getOrDefault("model"), **options)
-        return dataset.withColumn(self.getOutputCol(), vectors)
+        given = {param.name: self.getOrDefault(param) for param in self.params if self.isDefined(param)}
+        # encode() spells truncateDim as truncate_dim
+        options = {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in given.items()}
+        del options["input_col"], options["output_col"]
+        return dataset.withColumn(self.getOutputCol(), encode(quoted_column(column), **options))

@@ -32,7 +32,7 @@ class EncodeOptions:
     """How to encode.
 
     Args:
-        prompt, prompt_name, normalize_embeddings, truncate_dim, task: See encode().
+        prompt, prompt_name, normalize_embeddings, truncate_dim, task, max_seq_length, batch_size: See encode().
         details: Return struct<embedding, n_tokens, truncated> instead of the vector.
         counts: Like details, with one more field `duplicate`: whether the window has the same text in an earlier row.
         images: The model reads images, so a column may be binary. Details get one more field `problem`: why an image
@@ -51,6 +51,8 @@ class EncodeOptions:
     counts: bool = False
     images: bool = False
     task: str | None = None
+    max_seq_length: int | None = None
+    batch_size: int | None = None
     precision: str = "float32"
     ranges: Sequence[Sequence[float]] | None = None
     max_image_pixels: int = MAX_IMAGE_PIXELS
@@ -106,6 +108,7 @@ def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> 
         normalize_embeddings=options.normalize_embeddings,
         truncate_dim=options.truncate_dim,
         task=options.task,
+        batch_size=options.batch_size,
     )
     present = codes >= 0
     problems = encoded.problems if options.images else {}

@@ -48,7 +48,8 @@ def calibrate(
         revision: See encode().
         dtype: See encode().
         rows: Number of different texts in the sample, 2 or more.
-        options: prompt, prompt_name, normalize_embeddings, truncate_dim and task, the same as for encode().
+        options: prompt, prompt_name, normalize_embeddings, truncate_dim, task and max_seq_length, the same as for
+            encode(); batch_size and max_image_pixels.
 
     Returns:
         float32 [2, d], the ranges for encode().

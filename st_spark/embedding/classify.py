@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
 
 
-def classify(
+def classify(  # noqa: PLR0913  (the options of encode, and labels)
     column: str | Column,
     labels: Sequence[str],
     *,
@@ -29,6 +29,8 @@ def classify(
     revision: str | None = None,
     dtype: str = "auto",
     prompt: str | None = None,
+    max_seq_length: int | None = None,
+    batch_size: int | None = None,
     shipping: str = "auto",
 ) -> Column:
     """Find the most similar label of each text or image, without training.
@@ -48,6 +50,8 @@ def classify(
         revision: Branch, tag or commit of the model on the hub.
         dtype: "auto", "float32", "bfloat16" or "float16"; see SentenceTransformer.
         prompt: Text to put before each text of the column, not before labels.
+        max_seq_length: Maximum number of tokens of a text of the column; see encode().
+        batch_size: See encode().
         shipping: How to send the models to the executors; see encode().
 
     Returns:
@@ -59,7 +63,7 @@ def classify(
         InputError: The labels, the template or another argument is wrong, or there is no Spark session.
         ModelError: The model is not found.
     """
-    options = EncodeOptions(prompt=prompt)
+    options = EncodeOptions(prompt=prompt, max_seq_length=max_seq_length, batch_size=batch_size)
     chosen = Labels(check_list("labels", labels), template)
     function = classifier(
         active_session(),

@@ -35,6 +35,8 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     truncate_dim: int | None = None,
     details: bool = False,
     task: str | None = None,
+    max_seq_length: int | None = None,
+    batch_size: int | None = None,
     precision: str = "float32",
     ranges: "ArrayLike | None" = None,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
@@ -59,6 +61,10 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         details: Return struct<embedding:array<float>, n_tokens:int, truncated:boolean> instead of array<float>. CLIP
             models add problem:string: why an image could not be read.
         task: Task for models with a Router: "query", "document" or another.
+        max_seq_length: Maximum number of tokens of a text, special ones included; by default the model's. The rest is
+            cut off.
+        batch_size: Maximum number of texts in one step of the model; by default only their tokens are limited. The
+            vectors do not depend on it.
         precision: "float32", or as in SentenceTransformer.encode "int8", "uint8", "binary" or "ubinary". int8 and
             binary give array<tinyint>; uint8 and ubinary give array<smallint>, because Spark has no unsigned bytes.
             They cannot hold NaN: a vector with a NaN becomes null.
@@ -86,6 +92,8 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         truncate_dim,
         details,
         task=task,
+        max_seq_length=max_seq_length,
+        batch_size=batch_size,
         precision=precision,
         ranges=ranges,  # type: ignore[arg-type]  # prepare() makes lists of it
         max_image_pixels=max_image_pixels,
@@ -133,15 +141,19 @@ def prepare(
 ) -> tuple[hub.Snapshot, EncodeOptions]:
     """Find a model, check the options against it, and complete them: ranges as lists, whether it reads images."""
     check_choice("dtype", dtype, DTYPES)
-    if options.truncate_dim is not None:
-        check_count("truncate_dim", options.truncate_dim)
-    check_count("max_image_pixels", options.max_image_pixels)
+    for name in ("truncate_dim", "batch_size", "max_image_pixels"):
+        if (value := getattr(options, name)) is not None:
+            check_count(name, value)
     ranges = _ranges(options)
     snapshot = hub.resolve(model, revision)
     description = checkpoint.read(snapshot.folder)
     stored = prompts.with_defaults(description.prompts)
     prompts.resolve(stored, description.default_prompt_name, options.prompt, options.prompt_name)
     router.check_task(description.modules, options.task)
+    if options.max_seq_length is not None:
+        from st_spark.model.modules.length_check import check_max_seq_length  # loads torch
+
+        check_max_seq_length(description.modules, options.max_seq_length)
     return snapshot, replace(options, images=description.modules[0].kind == "CLIPModel", ranges=ranges)
 
 

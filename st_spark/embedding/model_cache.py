@@ -29,11 +29,13 @@ class LazyModel:
     bundle: ModelBundle
     dtype: str
     max_image_pixels: int = MAX_IMAGE_PIXELS
+    max_seq_length: int | None = None
 
     def embed(self, texts: list[Any], **options: Any) -> "Encoded":  # noqa: ANN401  (options of the model)
         """Encode texts; see SentenceTransformer.embed()."""
         model = open_model(self.bundle, self.dtype)
-        model.set_max_image_pixels(self.max_image_pixels)  # other jobs of this worker may have another limit
+        model.set_max_image_pixels(self.max_image_pixels)  # other jobs of this worker may have other limits
+        model.max_seq_length = self.max_seq_length
         return model.embed(texts, **options)
 
 

@@ -29,13 +29,15 @@ def describe(
 
     Returns:
         name, revision (a commit on the hub or None), content (a hash of all its files), dim, dtype and device (a list
-        if executors differ), similarity, prompt (the text, "" for none).
+        if executors differ), similarity, prompt (the text, "" for none), and max_seq_length if the job gives it.
     """
     snapshot = hub.resolve(str(job.model), job.revision)
     description = checkpoint.read(snapshot.folder)
-    stored = prompts.with_defaults(description.prompts)
     bundle = send(spark, snapshot)
-    payload = {"model": vars(bundle), "dtype": job.dtype, "truncate_dim": job.truncate_dim, "task": job.task}
+    options = job.encoding
+    stored, default = prompts.with_defaults(description.prompts), description.default_prompt_name
+    warm_up = {"truncate_dim": options.get("truncate_dim"), "task": options.get("task")}
+    payload = {"model": vars(bundle), "dtype": job.dtype, **warm_up}
     load = worker_function("load_model", payload)
     one_each = spark.range(tasks, numPartitions=tasks)
     loaded = one_each.mapInArrow(load, "dim int, dtype string, device string").distinct().collect()
@@ -47,7 +49,8 @@ def describe(
         "dtype": _one_or_all([row["dtype"] for row in loaded]),
         "device": _one_or_all([row["device"] for row in loaded]),
         "similarity": description.similarity,
-        "prompt": prompts.resolve(stored, description.default_prompt_name, job.prompt, job.prompt_name) or "",
+        "prompt": prompts.resolve(stored, default, job.prompt, options.get("prompt_name")) or "",
+        **({} if job.max_seq_length is None else {"max_seq_length": job.max_seq_length}),
     }
 
 

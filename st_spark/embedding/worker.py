@@ -24,11 +24,12 @@ def encode_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator
         batches: Arrow arrays of strings or images, or tuples of two arrays.
     """
     options = EncodeOptions(**payload["options"])
-    model = LazyModel(ModelBundle(**payload["model"]), payload["dtype"], options.max_image_pixels)
+    bundle, dtype = ModelBundle(**payload["model"]), payload["dtype"]
+    model = LazyModel(bundle, dtype, options.max_image_pixels, options.max_seq_length)
     if "labels" not in payload:
         return encode_arrays(model, batches, options)
     other = payload["label_model"]
-    label_model = None if other is None else LazyModel(ModelBundle(**other), payload["dtype"])
+    label_model = LazyModel(bundle if other is None else ModelBundle(**other), dtype)  # labels are read in full
     return classify_arrays(Classifier(model, Labels(**payload["labels"]), label_model), batches, options)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # A temporary column: the struct that the function returns. It is not written.
 RESULT = f"{RESERVED}result"
-_MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt")
+_MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt", "max_seq_length")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _output(
 ) -> "DataFrame":
     """Return the table to write: the readable rows, the columns of the input, and the new column."""
     kept = [quoted_column(name) for name in encoded.columns if name not in (RESULT, CORRUPT)]
-    metadata = {**{name: model[name] for name in _MODEL_METADATA}, **builder.metadata, "model": job.model}
+    metadata = {**{name: model.get(name) for name in _MODEL_METADATA}, **builder.metadata, "model": job.model}
     metadata |= {"text_columns": list(job.text_columns), "id_column": job.id_column}
     value = builder.value.alias(job.output_column, metadata=column_metadata(metadata))
     return encoded.where(readable(encoded)).select(*kept, value)

@@ -60,7 +60,7 @@ def _read_labels(
 
 
 def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels) -> ColumnBuilder:
-    options = EncodeOptions(prompt=job.prompt, counts=True, max_image_pixels=job.max_image_pixels)
+    options = EncodeOptions(**job.encoding, counts=True)
     label, score, scores = (sf.col(f"{RESULT}.{name}") for name in ("label", "score", "scores"))
     value = sf.struct(label.alias("label"), score.alias("score"), scores.alias("scores"))
     return ColumnBuilder(

@@ -43,13 +43,7 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
 
 
 def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> ColumnBuilder:
-    options = EncodeOptions(
-        **_options(job),
-        counts=True,
-        precision=job.precision,
-        ranges=ranges,
-        max_image_pixels=job.max_image_pixels,
-    )
+    options = EncodeOptions(**job.encoding, counts=True, precision=job.precision, ranges=ranges)
     vector = sf.col(f"{RESULT}.embedding")
     metadata: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
     if job.precision == "float32":
@@ -61,11 +55,6 @@ def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] |
         metadata |= {"precision": job.precision, "ranges": ranges_to_metadata(ranges)}
     function = encoder(spark, job.model, options, revision=job.revision, dtype=job.dtype)
     return ColumnBuilder(function, vector, conditions, metadata)
-
-
-def _options(job: "EmbedJob") -> dict[str, Any]:
-    names = ("prompt", "prompt_name", "normalize_embeddings", "truncate_dim", "task")
-    return {name: getattr(job, name) for name in names}
 
 
 def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "Writer") -> list[list[float]] | None:
@@ -84,5 +73,5 @@ def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "Write
         return stored
     with timings("calibrate", f"Calibrating {job.precision} on at most {SAMPLE:,} texts"):
         names = job.text_columns
-        ranges = calibrate(df, names, model=job.model, revision=job.revision, dtype=job.dtype, **_options(job))
+        ranges = calibrate(df, names, model=job.model, revision=job.revision, dtype=job.dtype, **job.encoding)
     return [row.tolist() for row in ranges]

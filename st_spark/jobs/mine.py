@@ -119,13 +119,19 @@ def _open(
         (job.target, job.target_format, target_id, job.target_column, target_text),
     )
     tables = []
+    unused = [name for name, value in job.encoding.items() if value is not None]
     for where, table_format, id_column, column, text in sides:
         needed = (id_column, text, job.document_column, job.language_column)
         names = [name for name in dict.fromkeys(needed) if name is not None]
         encoded = text if _needs_encoding(spark, job, where, table_format, column, text) else None
         with_model = replace(job, model=job.model or MODEL) if encoded else job
+        unused = [] if encoded else unused
         table = open_vectors(spark, with_model, timings, where, table_format, names, column, encoded)
         tables.append(stack.enter_context(table))
+    if unused:
+        raise InputError(
+            f"{unused[0]} is given, but both tables have vectors already.", "give --model, or leave the option out."
+        )
     return tables[0], tables[1]
 
 

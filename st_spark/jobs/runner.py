@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from st_spark._version import __version__
+from st_spark.embedding.arrow_encode import EncodeOptions
+from st_spark.embedding.encode import prepare
 from st_spark.jobs import classify, dedup, embed, join, mine, search
 from st_spark.jobs.timings import Timings
 from st_spark.spark import session
 from st_spark.spark.cluster import use_this_python
 from st_spark.specs.base import Job
+from st_spark.specs.fields import ModelOptions
 from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 if TYPE_CHECKING:
@@ -45,6 +48,9 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
         StSparkError: The job failed; the message has the reason and a fix.
     """
     begin, timings = time.perf_counter(), Timings()
+    if isinstance(job, ModelOptions) and job.model is not None:
+        with timings("load", f"Checking {job.model}"):  # before Spark starts and reads
+            prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)
     if spark is None:
         with timings("start", "Starting Spark"):
             spark = session.start(delta=any(_is_delta(*table) for table in job.tables()))

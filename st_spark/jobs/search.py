@@ -102,6 +102,7 @@ def encode_query(text: str, model: str, metadata: dict[str, Any], *, chosen: boo
     except ModelError as error:
         fix = error.fix if chosen else f"{error.fix.rstrip('.')}; or name where the model is now: --model."
         raise ModelError(error.problem, fix) from error
+    loaded.max_seq_length = metadata.get("max_seq_length")
     vector = loaded.encode_query(
         text,
         normalize_embeddings=metadata.get("normalize_embeddings", False),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
 
 _VECTOR = f"{RESERVED}vector"
-_MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity")
+_MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "max_seq_length")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def open_vectors(
     with timings("load", f"Loading {job.model}"):
         size = count_rows(whole)
         model = model_info.describe(spark, job, size.first_tasks)
-        vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, prompt=job.prompt)
+        vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, **job.encoding)
     with held(size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))) as rows:
         with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
             rows.select(sf.count(_VECTOR)).collect()

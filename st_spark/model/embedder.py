@@ -65,6 +65,7 @@ class Embedder:
     ) -> None:
         self._assembly = assembly
         self.modules: list[Any] = assembly.modules  # of many classes
+        self._stored_lengths = [module.max_length for module in assembly.inputs]
         self.device = device
         self.prompts = prompts.with_defaults(stored_prompts)
         self.default_prompt_name = default_prompt_name
@@ -82,12 +83,17 @@ class Embedder:
         return None if None in limits else max(limit for limit in limits if limit is not None)
 
     @max_seq_length.setter
-    def max_seq_length(self, value: int) -> None:
-        """Set the limit; InputError if the special tokens leave no room for a text, or the model has no positions."""
-        for module in self._assembly.inputs:
-            module.check_length(value)
-        for module in self._assembly.inputs:
-            module.max_length = value
+    def max_seq_length(self, value: int | None) -> None:
+        """Set the limit, or with None the limits of the checkpoint again.
+
+        Raises:
+            InputError: The special tokens leave no room for a text, or the model has fewer positions.
+        """
+        if value is not None:
+            for module in self._assembly.inputs:
+                module.check_length(value)
+        for module, stored in zip(self._assembly.inputs, self._stored_lengths, strict=True):
+            module.max_length = stored if value is None else value
 
     def get_max_seq_length(self) -> int | None:
         """Return max_seq_length."""

@@ -1,12 +1,18 @@
 """Fields that several jobs share. A job inherits the groups that it needs; their docstrings are titles in --help."""
 
 import codecs
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Any
 
 from st_spark.choices import DTYPES, FORMATS_IN, FORMATS_OUT, MAX_IMAGE_PIXELS, METHODS, MODES, SCORES
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
+
+# The fields that encode() takes, too; precision is apart, because int8 needs ranges.
+_ENCODING = {
+    *("prompt", "prompt_name", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "batch_size"),
+    "max_image_pixels",
+}
 
 
 def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the field)
@@ -60,14 +66,17 @@ class ModelOptions(Job):
     revision: str | None = option("revision of --model on the hub: commit, tag or branch", None)
     dtype: str = option("data type for the model's computation", "auto", choices=DTYPES)
     prompt: str | None = option("text to put before every text", None)
+    max_seq_length: int | None = option(
+        "maximum number of tokens of a text; the rest is cut (default: the model's)", None, least=1
+    )
+    batch_size: int | None = option(
+        "maximum number of texts in one step of the model (default: only their tokens are limited)", None, least=1
+    )
 
-
-class DefaultEncoding:
-    """The encoding options of jobs that do not offer them (an embed job does)."""
-
-    prompt_name: ClassVar[None] = None
-    truncate_dim: ClassVar[None] = None
-    task: ClassVar[None] = None
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """The options of the job that say how to encode, as keyword arguments of encode()."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name in _ENCODING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +104,7 @@ class NewColumn(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorOptions(DefaultEncoding, ModelOptions, TextFiles):
+class VectorOptions(ModelOptions, TextFiles):
     """Vectors."""
 
     id_column: str = option("ID column", "id")
@@ -124,6 +133,9 @@ class PairOptions(VectorOptions):
     def __post_init__(self) -> None:
         """Check the fields, and that a model and a text column are given together."""
         super().__post_init__()
+        unused = [name for name in ("revision", *self.encoding) if getattr(self, name) is not None]
+        if self.model is None and unused:
+            raise SpecError(f"{unused[0]} is given without model.", "give --model and --text-column, or leave it out.")
         if (self.model is None) != (self.text_column is None):
             missing, given = ("model", "text_column") if self.model is None else ("text_column", "model")
             raise SpecError(f"{given} is given without {missing}.", "give both to embed texts, none to read vectors.")

@@ -9,7 +9,6 @@ from st_spark.choices import CANDIDATES, LINKAGES, MARGINS, OVERFLOWS, PRECISION
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 from st_spark.specs.fields import (
-    DefaultEncoding,
     InputTable,
     NewColumn,
     OutputTable,
@@ -41,7 +40,7 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyJob(DefaultEncoding, InputTable, OutputTable, NewColumn):
+class ClassifyJob(InputTable, OutputTable, NewColumn):
     """Label texts or images without training (zero-shot): each row gets the most similar label."""
 
     kind: ClassVar[str] = "classify"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # The key of our metadata in a column's Spark metadata. Saved tables contain it.
 METADATA_KEY = "st_spark"
 # What decides, with the text, what a vector is; and the name of the model.
-_VECTOR = ("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "precision")
+_VECTOR = ("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "precision")
 
 
 def column_metadata(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """SentenceEncoder in pipelines of pyspark.ml, saved and loaded."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from pyspark.ml.feature import SQLTransformer, VectorAssembler
 from st_spark.errors import InputError
 from st_spark.ml import SentenceEncoder
 from st_spark.model.encoder import SentenceTransformer
+from st_spark.model.quantization import quantise
+from tests.support.word_checkpoints import write_router
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -31,6 +34,34 @@ def test_the_transformer_adds_the_vectors_of_the_model(docs: "DataFrame", tiny_m
     rows = encoder.transform(docs).collect()
     expected = SentenceTransformer(tiny_model, dtype="float32").encode([row.text for row in rows], truncate_dim=8)
     np.testing.assert_allclose([row.e for row in rows], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["query", "document"])
+def test_task_limits_and_precision_reach_the_model(docs: "DataFrame", tmp_path: Path, task: str) -> None:
+    folder = write_router(tmp_path / "router")
+    model = SentenceTransformer(folder, dtype="float32")
+    model.max_seq_length = 4
+    texts = [row.text for row in docs.collect()]
+    vectors = model.encode(texts, task=task)
+    options: dict[str, Any] = {"task": task, "maxSeqLength": 4, "batchSize": 2, "dtype": "float32"}
+    encoder = SentenceEncoder(inputCol="text", model=str(folder), precision="int8", **options)
+    ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
+    rows = encoder.setParams(ranges=ranges).transform(docs).collect()
+    off = np.array([row.embedding for row in rows]) - quantise(vectors, "int8", ranges)
+    assert np.abs(off).max() <= 1
+
+
+def test_an_encoder_that_an_earlier_version_saved_loads(docs: "DataFrame", tiny_model: Path, tmp_path: Path) -> None:
+    """Its metadata lack the newer parameters."""
+    SentenceEncoder(inputCol="text", model=str(tiny_model), truncateDim=8).save(str(tmp_path / "saved"))
+    [file] = (tmp_path / "saved" / "metadata").glob("part-*")
+    stored = json.loads(file.read_text())
+    assert set(stored["paramMap"]) == {"inputCol", "model", "truncateDim"}
+    assert set(stored["defaultParamMap"]) == {"dtype", "normalizeEmbeddings", "shipping", "outputCol"}
+    assert stored["class"] == "st_spark.ml.SentenceEncoder"
+    row = SentenceEncoder.load(str(tmp_path / "saved")).transform(docs).first()
+    assert row is not None
+    assert len(row.embedding) == 8
 
 
 def test_a_column_name_with_a_dot_works(docs: "DataFrame", tiny_model: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from st_spark.model.catalog import MODELS
+from st_spark.model.catalog import find
 from st_spark.specs.jobs import JOBS
-from tests.support import cli_reference
+from tests.support import cli_reference, models_page
 from tests.support.doc_blocks import PAGES, Block, blocks, problems
 from tests.support.paths import ROOT
 
@@ -46,13 +46,18 @@ def test_the_navigation_lists_every_page_once() -> None:
     assert sorted(listed) == sorted(pages)
 
 
-def test_the_page_of_models_matches_the_catalog() -> None:
-    text = (ROOT / "docs" / "models" / "all.md").read_text(encoding="utf-8")
-    rows = {cells[0].strip(): cells for line in text.splitlines() if len(cells := line.split("|")[1:]) > 5}
-    for model in MODELS:
-        dim, length = rows[model.name][2].strip(), rows[model.name][3].strip()
-        assert dim == str(model.dim or "")
-        assert length == ("any" if model.max_length == 1_000_000 else str(model.max_length or ""))
+def test_the_page_of_models_is_written_from_the_catalog() -> None:
+    text = models_page.PAGE.read_text(encoding="utf-8")
+    assert text.partition(models_page.MARK)[2] == models_page.tables(), "Fix: run `make docs`."
+
+
+@pytest.mark.parametrize("page", ["docs/models/choose.md", "docs/models/languages.md"])
+def test_pages_about_models_name_known_models_and_their_sizes(page: str) -> None:
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / page).read_text(encoding="utf-8").splitlines()]
+    found = [(model, cells) for cells in rows if len(cells) == 6 and (model := find(cells[0].strip("*")))]
+    for model, cells in found:
+        assert cells[3:] == [f"{model.max_length:,}", f"{model.dim:,}", f"{model.size_mb:,}"], model.name
+    assert len(found) >= (9 if "languages" in page else 0)
 
 
 def test_the_page_of_commands_lists_every_option() -> None:

@@ -43,7 +43,7 @@ class TransformersBackbone:
         wanted = torch.float32 if config.model_type in _FLOAT32 and device.type == "cpu" else dtype
         for self.dtype in dict.fromkeys((wanted, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
             self.model = _load(folder, config, self.dtype).to(device).eval()
-            self.max_length = _position_limit(self.model, config)
+            self.max_length = position_limit(self.model, config)
             self.rows = self.model.get_input_embeddings().weight.shape[0]
             failure = self._probe()
             if failure is None:
@@ -128,7 +128,7 @@ def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
     positions = getattr(config, "position_embedding_type", None)
     code = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
     # Without learned positions the setting is only a name: ModernBERT's models say "sans_pos", GTE's "rope".
-    learned = _position_limit(model, config) is not None
+    learned = position_limit(model, config) is not None
     if learned and positions not in (None, "absolute") and "position_embedding_type" not in code:
         problem = (
             f"{folder}/config.json says position_embedding_type {positions!r}, which {type(model).__name__} lacks."
@@ -155,7 +155,7 @@ def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:  
         raise ModelError(problem, "copy or download it again; a checkpoint that needs its own code cannot be used.")
 
 
-def _position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
+def position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
     """Return how many tokens the learned positions allow, or None; RoBERTa's start after the padding id."""
     most = getattr(config.get_text_config(), "max_position_embeddings", None) or 0
     limits = []

@@ -90,7 +90,7 @@ class InputModule(Module):
         return self.tokenizer.max_length
 
     @max_length.setter
-    def max_length(self, value: int) -> None:
+    def max_length(self, value: int | None) -> None:
         self.tokenizer.max_length = value
 
     def set_limits(self, specials: int, positions: int | None) -> None:
@@ -100,10 +100,7 @@ class InputModule(Module):
 
     def check_length(self, value: int) -> None:
         """Raise InputError unless the model can read texts of at most this many tokens."""
-        check_count("max_seq_length", value, 1 + self.specials)
-        if value > self.positions:
-            problem = f"max_seq_length={value} is more than the {self.positions} positions of the model."
-            raise InputError(problem, f"give at most {self.positions}.")
+        check_length(value, self.specials, self.positions)
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Inputs:
         """Read inputs, with the prompt before each text.
@@ -112,3 +109,11 @@ class InputModule(Module):
             InputError: An input of another type; the message has its position.
         """
         return self.tokenizer(prefixed(inputs, prompt))
+
+
+def check_length(value: object, specials: int, positions: int) -> None:
+    """Check that max_seq_length has room for a text and its special tokens, and that the model has the positions."""
+    check_count("max_seq_length", value, 1 + specials)
+    if value > positions:  # type: ignore[operator]  # check_count() has found a number
+        problem = f"max_seq_length={value} is more than the {positions} positions of the model."
+        raise InputError(problem, f"give at most {positions}.")

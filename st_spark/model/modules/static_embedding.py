@@ -34,8 +34,11 @@ class StaticEmbedding(InputModule):
         return None if truncation is None else int(truncation["max_length"])
 
     @max_length.setter
-    def max_length(self, value: int) -> None:
-        self.backend.enable_truncation(value)
+    def max_length(self, value: int | None) -> None:
+        if value is None:
+            self.backend.no_truncation()
+        else:
+            self.backend.enable_truncation(value)
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
         """Tokenize texts and pairs, with the prompt before each."""

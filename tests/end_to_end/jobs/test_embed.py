@@ -12,7 +12,7 @@ from st_spark.errors import InputError, ModelError, StSparkError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark.failures import explain
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.jobs import EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.row_counts import RowCounts, count_rows
 from tests.support.checkpoints import write_bert
@@ -145,6 +145,23 @@ def test_an_append_with_another_prompt_is_an_error_before_the_work(
         embed("id,text\n2,b\n", mode="append", prompt="query: ")
     embed("id,text\n2,b\n", mode="append")
     assert set(written(spark, tmp_path)) == {"1", "2"}
+
+
+def test_max_seq_length_cuts_texts_and_is_recorded(
+    spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path
+) -> None:
+    text = "the cat sat on the mat"
+    limits: dict[str, Any] = {"max_seq_length": 4, "batch_size": 1, "dtype": "float32"}
+    result = embed(f"id,text\n1,{text}\n2,sun\n", **limits)
+    assert (result["rows"]["truncated"], result["tokens"], result["model"]["max_seq_length"]) == (1, 7, 4)
+    model = SentenceTransformer(tiny_model, dtype="float32")
+    model.max_seq_length = 4
+    np.testing.assert_allclose(written(spark, tmp_path)["1"], model.encode(text), atol=1e-5)
+    with pytest.raises(TableError, match="max_seq_length 4; this job uses max_seq_length None"):
+        embed("id,text\n3,b\n", mode="append")
+    embed("id,text\n3,b\n", mode="append", **{**limits, "batch_size": 2})
+    hits = runner.run(SearchJob(query=text, table=str(tmp_path / "out"), k=1), spark)["hits"]
+    assert (hits[0]["row"]["id"], round(hits[0]["score"], 3)) == ("1", 1)
 
 
 def test_wrong_inputs_are_an_error_before_the_work(embed: Embed, tmp_path: Path, tiny_model: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
+from st_spark.model.encoder import SentenceTransformer
 from st_spark.specs.jobs import EmbedJob, JoinJob
 from st_spark.tables import io
 from tests.spark.join.tables import frame, neighbours, random_vectors, rows
@@ -54,8 +55,19 @@ def test_texts_of_both_tables_are_embedded_and_joined(spark: "SparkSession", min
         text_column="text",
         right_id_column="name",
         right_text_column="sentence",
+        max_seq_length=6,
+        batch_size=2,
+        dtype="float32",
     )
     result = runner.run(job, spark)
+    model = SentenceTransformer(minilm, dtype="float32")
+    model.max_seq_length = 6
+    scores = model.similarity(
+        *(model.encode(text) for text in ("Where do cats sleep?", "A cat sleeps in a warm place."))
+    )
+    found = {row[0]: row[2] for row in rows(io.read(spark, job.output))}
+    assert found["q1"] == pytest.approx(scores.item(), abs=1e-5)
+    assert result["model"]["max_seq_length"] == 6
     assert {row[:2] for row in rows(io.read(spark, job.output))} == {("q1", "a2"), ("q2", "a1")}
     assert result["left"]["set_aside"] == {"null": 1, "corrupt": 1}
     assert result["left"]["rows"] == 4

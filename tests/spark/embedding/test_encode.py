@@ -111,12 +111,16 @@ def test_details_have_tokens_and_truncation_and_null_gets_null(
 def test_registered_models_are_sql_functions_of_one_text_or_a_pair(
     spark: "SparkSession", docs: "DataFrame", tiny_model: Path, model: SentenceTransformer
 ) -> None:
-    register(spark, "embed", model=tiny_model, dtype="float32", normalize_embeddings=True)
+    limits = {"max_seq_length": 4, "batch_size": 2}
+    register(spark, "embed", model=tiny_model, dtype="float32", normalize_embeddings=True, **limits)
     docs.createOrReplaceTempView("docs")
     query = "SELECT embed(text) AS one, embed(title, text) AS pair FROM docs WHERE id = 0"
     row = spark.sql(query).first()
     assert row is not None
-    assert_same([row.one, row.pair], alone(model, [TEXTS[0], ("moon", TEXTS[0])]))
+    model.max_seq_length = 4
+    expected = alone(model, [TEXTS[0], ("moon", TEXTS[0])])
+    model.max_seq_length = None
+    assert_same([row.one, row.pair], expected)
 
 
 def test_the_type_is_a_list_of_floats_or_a_struct(docs: "DataFrame", tiny_model: Path) -> None:
@@ -125,10 +129,17 @@ def test_the_type_is_a_list_of_floats_or_a_struct(docs: "DataFrame", tiny_model:
     assert types == ["array<float>", "struct<embedding:array<float>,n_tokens:int,truncated:boolean>"]
 
 
-def test_prompt_and_dimensions_reach_the_model(docs: "DataFrame", tiny_model: Path, model: SentenceTransformer) -> None:
-    options: dict[str, Any] = {"prompt": "query: ", "truncate_dim": 8, "normalize_embeddings": True}
-    found = in_order(docs, encode("text", model=tiny_model, dtype="float32", **options))
-    assert_same(found, alone(model, TEXTS, **options))
+def test_prompt_dimensions_and_limits_reach_the_model(
+    docs: "DataFrame", tiny_model: Path, model: SentenceTransformer
+) -> None:
+    options: dict[str, Any] = {"prompt": "query: ", "truncate_dim": 8, "normalize_embeddings": True, "batch_size": 2}
+    found = in_order(docs, encode("text", model=tiny_model, dtype="float32", max_seq_length=7, **options))
+    unlimited = alone(model, TEXTS, **options)
+    model.max_seq_length = 7
+    expected = alone(model, TEXTS, **options)
+    model.max_seq_length = None
+    assert_same(found, expected)
+    assert not np.allclose(found[5], unlimited[5])
 
 
 @pytest.mark.usefixtures("flavour")
@@ -195,6 +206,9 @@ def test_a_broadcast_model_gives_the_same_vectors(docs: "DataFrame", tmp_path: P
         ({"dtype": "float8"}, "float8"),
         ({"truncate_dim": 0}, "truncate_dim is 0"),
         ({"truncate_dim": 2.5}, "truncate_dim is 2.5"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"max_seq_length": 2}, "max_seq_length is 2"),
+        ({"max_seq_length": 513}, "max_seq_length=513 is more than the 512 positions"),
         ({"shipping": "post"}, "post"),
         ({"columns": ["a", "b", "c"]}, "3 columns"),
         ({"columns": []}, "0 columns"),

@@ -29,7 +29,13 @@ def test_docstring_has_each_field() -> None:
 
 
 def test_rendered_text_becomes_the_type_of_the_field() -> None:
-    given_ = {**EMBED, "truncate_dim": "64", "normalize_embeddings": "True", "text_column": ["title", "text"]}
+    given_: dict[str, object] = {
+        **EMBED,
+        "truncate_dim": "64",
+        "normalize_embeddings": "True",
+        "text_column": ["title", "text"],
+    }
+    given_ |= {"max_seq_length": "256", "batch_size": 8.0}
     job = arguments.job(EmbedJob, given_)
     assert job == EmbedJob(
         input="/in",
@@ -38,7 +44,10 @@ def test_rendered_text_becomes_the_type_of_the_field() -> None:
         text_column=("title", "text"),
         truncate_dim=64,
         normalize_embeddings=True,
+        max_seq_length=256,
+        batch_size=8,
     )
+    assert {"--max-seq-length=256", "--batch-size=8"} <= set(job.to_argv())
 
 
 @pytest.mark.parametrize("nothing", [None, "", "None"])

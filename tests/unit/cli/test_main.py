@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from st_spark._version import __version__
 from st_spark.cli import main, text_table
+from st_spark.spark import session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -126,6 +127,16 @@ def test_failed_job_leaves_no_result_and_no_traceback(
     assert "has no column 'txt'" in error.splitlines()[-1]
     assert "Traceback" not in error
     assert not result.exists()
+
+
+@pytest.mark.parametrize("command", ["embed", "classify --labels a,b", "dedup"])
+def test_a_wrong_option_of_the_model_is_an_error_before_spark_starts(
+    csv: str, tiny_model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(session, "start", lambda **_: pytest.fail("Spark was started"))
+    argv = ["--input", csv, "--text-column", "text", "--model", str(tiny_model), "--output", str(tmp_path / "o")]
+    assert main.main([*command.split(), *argv, "--max-seq-length", "1024"]) == 2
+    assert "max_seq_length=1024 is more than the 512 positions of the model" in capsys.readouterr().err
 
 
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=80)), max_size=5), st.integers(30, 120))

@@ -215,9 +215,9 @@ def test_one_text_larger_than_a_window_is_encoded_alone() -> None:
 
 def test_the_options_reach_the_model() -> None:
     model = HashModel()
-    encoded([pa.array(["a"])], EncodeOptions("p: ", "query", True, 2, task="search"), model)
+    encoded([pa.array(["a"])], EncodeOptions("p: ", "query", True, 2, task="search", batch_size=7), model)
     named = {"prompt": "p: ", "prompt_name": "query", "normalize_embeddings": True, "truncate_dim": 2}
-    assert model.options == [{**named, "task": "search"}]
+    assert model.options == [{**named, "task": "search", "batch_size": 7}]
 
 
 def test_a_window_is_one_flat_float32_buffer() -> None:

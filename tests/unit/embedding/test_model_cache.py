@@ -1,16 +1,22 @@
 """The models of a worker are loaded once; the task's GPU and threads are used."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from st_spark.choices import MAX_IMAGE_PIXELS
-from st_spark.embedding import model_cache
+from st_spark.embedding import model_cache, worker
+from st_spark.embedding.arrow_classify import Labels
+from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.send_model import ModelBundle
 from st_spark.errors import PlatformError
 from st_spark.model.checkpoint import checkpoint
+from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import task_resources
 from tests.support.checkpoints import write_json
 from tests.support.clip_checkpoints import file_of, pictures
@@ -44,6 +50,27 @@ def test_the_limit_of_images_is_the_one_of_the_job(tiny_clip: Path) -> None:
         problems.append(model.embed([image]).problems)
     assert "more than 10 pixels" in problems[0][0]
     assert not problems[1]
+
+
+def test_the_limit_of_tokens_is_the_one_of_the_job(tiny_model: Path) -> None:
+    """Jobs of one worker share a model, and can have different limits; labels are read in full."""
+    counts = []
+    for limit in (5, None, 7):
+        model = model_cache.LazyModel(local(tiny_model), "float32", max_seq_length=limit)
+        counts.append(int(model.embed(["cat " * 100]).n_tokens[0]))
+    assert counts == [5, 64, 7]
+
+
+def test_labels_are_read_in_full_whatever_the_limit_of_texts(tiny_model: Path) -> None:
+    names, text = ("cat sat mat river", "cat sat mat sun"), "cat sat mat river sun"
+    options = asdict(EncodeOptions(max_seq_length=3))
+    payload = {"model": vars(local(tiny_model)), "label_model": None, "labels": asdict(Labels(names))}
+    found = next(worker.encode_arrow({**payload, "options": options, "dtype": "float32"}, iter([pa.array([text])])))
+    model = SentenceTransformer(tiny_model, device="cpu", dtype="float32")
+    labels = model.encode(list(names))
+    model.max_seq_length = 3
+    scores = model.similarity(model.encode([text]), labels)
+    np.testing.assert_allclose(found.to_pylist()[0]["scores"], scores[0], atol=1e-6)
 
 
 def test_a_worker_keeps_the_models_used_last(tiny_model: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_stored_limit_that_is_no_number_of_tokens_is_refused(tiny_model: Path, t
         SentenceTransformer(folder, device="cpu")
 
 
-@pytest.mark.parametrize("value", [100_000, 2, 0, -5, 8.0, True, None])
+@pytest.mark.parametrize("value", [100_000, 2, 0, -5, 8.0, True])
 def test_limit_that_the_model_cannot_keep_is_refused(model: SentenceTransformer, value: Any) -> None:
     """[CLS] and [SEP] leave no room in two tokens."""
     with pytest.raises(InputError, match=f"max_seq_length(=| is ){value}"):

@@ -1,5 +1,6 @@
 """Jobs as JSON and as arguments, and the errors of wrong fields."""
 
+import inspect
 import json
 from dataclasses import MISSING, Field
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from st_spark import encode
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, value_type
 from st_spark.specs.jobs import JOBS, ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
@@ -20,6 +22,10 @@ NEEDED: dict[type[Job], dict[str, Any]] = {
     DedupJob: {"input": "in", "output": "out"},
     MineJob: {"source": "de", "target": "en", "output": "out"},
 }
+
+# The jobs that encode texts, and their limits on the work of the model.
+ENCODERS = (EmbedJob, ClassifyJob, JoinJob, DedupJob, MineJob)
+LIMITS = ("max_seq_length", "batch_size")
 
 
 def values(option: Field[Any]) -> st.SearchStrategy[Any]:
@@ -69,6 +75,10 @@ def test_job_survives_json_and_argv(kind: type[Job]) -> None:
             "embed --input in.csv --output out --model m --text-column title --text-column text --mode append",
             EmbedJob(input="in.csv", output="out", model="m", text_column=("title", "text"), mode="append"),
         ),
+        (
+            "dedup --input in --output out --model m --text-column t --max-seq-length 256 --batch-size 8",
+            DedupJob(input="in", output="out", model="m", text_column="t", max_seq_length=256, batch_size=8),
+        ),
         ("search q --table t -k 3", SearchJob(query="q", table="t", k=3)),
         (
             "join --left a --right b --output c -k 3 --on lang --on year --threshold 1",
@@ -90,6 +100,19 @@ def test_job_survives_json_and_argv(kind: type[Job]) -> None:
 )
 def test_typed_arguments_become_a_job(line: str, job: Job) -> None:
     assert type(job).from_argv(line.split()) == job
+
+
+def test_options_of_encoding_are_keyword_arguments_of_encode() -> None:
+    limits: dict[str, Any] = {"max_seq_length": 8, "batch_size": 2}
+    shared = {"prompt": None, **limits}
+    column = {**shared, "max_image_pixels": 50_000_000}
+    vectors = {"prompt_name": "query", "truncate_dim": 4, "task": None, "normalize_embeddings": True}
+    embed = EmbedJob(**NEEDED[EmbedJob], **limits, prompt_name="query", truncate_dim=4, normalize_embeddings=True)
+    assert embed.encoding == {**column, **vectors}
+    assert ClassifyJob(**NEEDED[ClassifyJob], **limits, labels="a").encoding == column
+    for kind in (JoinJob, DedupJob, MineJob):
+        assert kind(**NEEDED[kind], **limits, model="m", text_column="t").encoding == shared
+    assert {*column, *vectors} <= set(inspect.signature(encode).parameters)
 
 
 def test_a_query_may_have_spaces() -> None:
@@ -153,6 +176,10 @@ def test_json_may_have_an_integer_for_a_float() -> None:
         (ClassifyJob, {"labels": "a", "template": "a photo"}, "The template 'a photo' has no {}. Fix: put {} where"),
         (ClassifyJob, {"labels": "a", "output_column": "text"}, "output_column 'text' is an input column"),
         (ClassifyJob, {"label": "a"}, "did you mean 'labels'"),
+        *((kind, {name: 0}, f"{name} is 0. Fix: give 1 or more") for kind in ENCODERS for name in LIMITS),
+        (JoinJob, {"max_seq_length": 8}, "max_seq_length is given without model"),
+        (DedupJob, {"prompt": "q: "}, "prompt is given without model"),
+        (DedupJob, {"revision": "main"}, "revision is given without model"),
         (SearchJob, {"k": 0}, "k is 0"),
         (JoinJob, {"k": 0}, "k is 0"),
         (JoinJob, {"model": "m"}, "model is given without text_column"),
