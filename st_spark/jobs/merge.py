@@ -125,8 +125,8 @@ class Merge:
         """Return TEXT_HASH and the vector of each text of the rows, and the counts. Each text is embedded once."""
         names = self._job.text_columns
         firsts = [sf.first(quoted_column(name)).alias(name) for name in names]
-        texts = rows.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH)
-        texts = _held(stack, texts.agg(*firsts, sf.count(sf.lit(1)).alias(_ROWS)))
+        by_text = rows.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH)
+        texts = _held(stack, by_text.agg(*firsts, sf.count(sf.lit(1)).alias(_ROWS)))
         known = _held(stack, self._known(texts))
         fresh = _held(stack, texts.join(known, TEXT_HASH, "left_anti"))
         size = count_rows(fresh)

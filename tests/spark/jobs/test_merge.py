@@ -136,8 +136,8 @@ def test_unreadable_rows_cannot_delete_their_old_versions(
     spark: "SparkSession", tiny_model: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "in.csv"
-    job = {"input": str(source), "output": str(tmp_path / "out"), "model": str(tiny_model), "text_column": "text"}
-    job |= {"id_column": "id", "mode": "merge", "delete_missing": True}
+    given = {"input": str(source), "output": str(tmp_path / "out"), "model": str(tiny_model), "text_column": "text"}
+    job: dict[str, Any] = {**given, "id_column": "id", "mode": "merge", "delete_missing": True}
     source.write_text("id,text\n1,a\n2,b\n")
     runner.run(EmbedJob(**job), spark)
     source.write_text("id,text\n1,a\n2,b,too,many\n")
@@ -150,7 +150,8 @@ def test_unreadable_rows_cannot_delete_their_old_versions(
 def test_micro_batches_of_a_stream_merge_and_a_repeated_one_changes_nothing(
     spark: "SparkSession", tiny_model: Path, tmp_path: Path
 ) -> None:
-    out, source, results = str(tmp_path / "out"), tmp_path / "stream", []
+    out, source = str(tmp_path / "out"), tmp_path / "stream"
+    results: list[dict[str, Any]] = []
 
     def handle(batch: "DataFrame", number: int) -> None:
         repeats = range(1 + number)  # the second batch comes twice
@@ -186,7 +187,7 @@ def test_compare_finds_every_change_of_a_random_table(spark: "SparkSession") -> 
             wanted[str(key)] = "changed"
         else:
             wanted[str(key)] = "unchanged" if old[key] == new[key] else "updated"
-    frames = [spark.createDataFrame(list(rows.values()), schema) for rows in (old, new)]
-    found = {each[ID]: each[STATUS] for each in compare(*frames, "id", ["text"]).collect()}
+    before, after = (spark.createDataFrame(list(rows.values()), schema) for rows in (old, new))
+    found = {each[ID]: each[STATUS] for each in compare(before, after, "id", ["text"]).collect()}
     assert found == wanted
     assert set(wanted.values()) == {"new", "changed", "updated", "unchanged", "missing"}
