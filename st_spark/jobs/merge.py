@@ -77,7 +77,7 @@ class Merge:
         Raises:
             InputError: An id of the table is null or not unique; or rows are to be deleted, and some cannot be read.
         """
-        job = self._job
+        job, conditions = self._job, {name: conditions[name] for name in conditions if name not in _OF_ROWS}
         with ExitStack() as stack:
             with self._timings("compare", f"Comparing {job.input} with {job.output}"):
                 check_unique(self._table, job.output, self._id)
@@ -132,7 +132,6 @@ class Merge:
         size = count_rows(fresh)
         call = udf.call(builder.function, [quoted_column(name) for name in names], struct=True)
         encoded = _held(stack, size.repartition(fresh).withColumn(result, call))
-        conditions = {name: condition for name, condition in conditions.items() if name not in _OF_ROWS}
         counted = [sf.sum(sf.when(condition, sf.col(_ROWS))).alias(name) for name, condition in conditions.items()]
         tokens = sf.sum(f"{result}.n_tokens").alias("tokens")
         with follow(self._df.sparkSession, size.rows, size.tasks):

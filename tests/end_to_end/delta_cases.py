@@ -119,7 +119,13 @@ def test_a_merge_is_one_version_that_leaves_other_files_alone(
     spark: "SparkSession", tiny_model: Path, tmp_path: Path
 ) -> None:
     out, source = str(tmp_path / "out"), str(tmp_path / "in")
-    job: dict[str, Any] = {"input": source, "output": out, "model": str(tiny_model), "text_column": "text", "id_column": "id"}
+    job: dict[str, Any] = {
+        "input": source,
+        "output": out,
+        "model": str(tiny_model),
+        "text_column": "text",
+        "id_column": "id",
+    }
     job |= {"output_format": "delta", "mode": "merge", "delete_missing": True}
 
     def merge(rows: list[tuple[int, str]]) -> dict[str, Any]:

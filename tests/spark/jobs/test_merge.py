@@ -178,7 +178,7 @@ def test_compare_finds_every_change_of_a_random_table(spark: "SparkSession") -> 
         return [str(key), random_.choice([None, "", "x", "y"]), *numbers[:2], tags, tuple(numbers[2:])]
 
     old = {key: row(key) for key in range(600)}
-    new = {key: old[key] if random_.random() < 0.3 else row(key) for key in range(50, 650) if key in old or key > 599}
+    new = {key: old[key] if key in old and random_.random() < 0.3 else row(key) for key in range(50, 650)}
     wanted = {}
     for key in old.keys() | new.keys():
         if key not in old or key not in new:
