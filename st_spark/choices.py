@@ -3,6 +3,10 @@
 FORMATS_IN = ("csv", "json", "parquet", "delta", "table", "binaryFile")
 FORMATS_OUT = ("parquet", "delta", "table")
 MODES = ("error", "overwrite", "append")
+# An embed job can also bring a table up to date: see jobs.merge.
+EMBED_MODES = (*MODES, "merge")
+# What a merge does with a table whose vectors another model, or other options, made.
+ON_NEW_RECIPE = ("error", "rebuild")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")

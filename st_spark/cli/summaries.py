@@ -20,6 +20,12 @@ _ROW_COUNTS = {
     "undecided": "without a similar label",
     "null_id": "without an ID",
     "duplicate_id": "with a duplicate ID",
+    "new": "new",
+    "changed": "with another text",
+    "updated": "with other values in other columns",
+    "unchanged": "unchanged",
+    "missing": "no longer in the input (kept)",
+    "deleted": "no longer in the input (deleted)",
 }
 
 

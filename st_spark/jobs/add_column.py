@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -11,7 +11,11 @@ from pyspark.sql.types import BinaryType, StructType
 
 from st_spark.embedding import model_info, udf
 from st_spark.jobs import output_table
+from st_spark.jobs.merge import Merge
+from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
+from st_spark.tables.append_check import RecipeError
+from st_spark.tables.changes import check_unique
 from st_spark.tables.columns import (
     CORRUPT,
     NOT_BLANK,
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClassifyJob, EmbedJob
+    from st_spark.specs.jobs import ClassifyJob
     from st_spark.tables.writers import Writer
 
 # A temporary column: the struct that the function returns. It is not written.
@@ -74,32 +78,56 @@ def run(
             table_format = job.input_format or io.find_format(spark, job.input)
             df = _read(spark, job, table_format)
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
+            if job.mode == "merge":
+                check_unique(df.where(readable(df)), job.input, str(job.id_column))
         with timings("load", f"Loading {job.model}"):
-            builder = build(df, output.writer)
-            encoded = _encode(df, job, builder, size)
             model = model_info.describe(spark, job, size.first_tasks)
-        counts = Observation("st_spark")
-        conditions = {**_conditions(encoded, job), **builder.conditions}
-        if CORRUPT in df.columns:
-            conditions["undecodable"] = is_undecodable(df, df.columns)
-        out = _output(_observed(encoded, counts, conditions), job, builder, model)
-        output.writer.check(out.schema, job.output_column)
-        text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
-        totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
-    if CORRUPT in df.columns:
+            builder, encoded = _prepare(df, job, output, model, size, build)
+        if isinstance(job, EmbedJob) and output.writer.merges:
+            of_texts = _conditions(encoded.drop(CORRUPT), job) | dict(builder.conditions)
+            totals = Merge(job, df, size.rows, output, timings).run(builder, RESULT, of_texts)
+        else:
+            conditions = _conditions(encoded, job) | dict(builder.conditions)
+            conditions |= {"undecodable": is_undecodable(df, df.columns)} if CORRUPT in df.columns else {}
+            counts = Observation("st_spark")
+            out = _output(_observed(encoded, counts, conditions), job, builder, model)
+            text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
+            totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
+    if "undecodable" in totals:
         with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
             path = io.reader_path(spark, job.input)
             totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
-    names = ("in", "out", *(name for name in conditions if name != "duplicates"))
+    tokens, duplicates = totals.pop("tokens"), totals.pop("duplicates")
     return {
-        "rows": {name: totals[name] for name in names} | id_counts,
+        "rows": totals | id_counts,
         "rows_per_second": timings.rate(totals["out"], "encode_and_write"),
-        "duplicates": totals["duplicates"],
-        "tokens": totals["tokens"],
+        "duplicates": duplicates,
+        "tokens": tokens,
         "model": model,
         "input": {"path": job.input, "format": table_format},
         "output": output.describe(column=job.output_column),
     }
+
+
+def _prepare(
+    df: "DataFrame",
+    job: "EmbedJob | ClassifyJob",
+    output: output_table.OutputTable,
+    model: Mapping[str, Any],
+    size: RowCounts,
+    build: "Callable[[DataFrame, Writer], ColumnBuilder]",
+) -> "tuple[ColumnBuilder, DataFrame]":
+    """Return the column builder and the input with RESULT. Check that rows of a table to add to were made alike."""
+    try:
+        builder = build(df, output.writer)
+        encoded = _encode(df, job, builder, size)
+        output.writer.check(_output(encoded, job, builder, model).schema, job.output_column)
+    except RecipeError:
+        if not isinstance(job, EmbedJob) or job.on_new_recipe != "rebuild":
+            raise
+        output.writer = replace(output.writer, mode="overwrite")
+        return _prepare(df, job, output, model, size, build)
+    return builder, encoded
 
 
 def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
@@ -122,7 +150,7 @@ def _reads_images(encoded: "DataFrame") -> bool:
     return isinstance(kind, StructType) and "problem" in kind.names
 
 
-def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> dict[str, "Column"]:
+def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> "dict[str, Column]":
     """Return the conditions by which embed and classify jobs count rows."""
     null, empty = sf.lit(False), sf.lit(True)
     for name in job.text_columns:

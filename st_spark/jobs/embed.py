@@ -8,9 +8,9 @@ from st_spark.choices import RANGED
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.calibrate import SAMPLE, calibrate
 from st_spark.embedding.encode import encoder
-from st_spark.errors import TableError
 from st_spark.jobs import add_column
 from st_spark.jobs.add_column import RESULT, ColumnBuilder
+from st_spark.tables.append_check import RecipeError
 from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;
         precision: precision of the stored vectors. The ranges of int8 and uint8 come from a sample of the input (see
-            calibrate()), or from the table that the job appends to. The column's metadata has both;
+            calibrate()), or from the table that the job adds to. The column's metadata has both;
         input, output: path and format, and the version of a Delta table.
     """
     result = add_column.run(
@@ -61,14 +61,14 @@ def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "Write
     """Return the ranges for int8 and uint8: of the table that the job appends to, else of a sample of the input."""
     if job.precision not in RANGED:
         return None
-    if output.appends:
+    if output.appends or output.merges:
         metadata = vector_column(output.read().schema, job.output, job.output_column)[1]
         stored = ranges_from_metadata(metadata) if metadata.get("precision") == job.precision else None
         if stored is None:
-            raise TableError(
-                f"Cannot append {job.precision} vectors to {job.output}: its column {job.output_column!r} has no "
+            raise RecipeError(
+                f"Cannot add {job.precision} vectors to {job.output}: its column {job.output_column!r} has no "
                 f"{job.precision} ranges.",
-                "append in the precision of the table, or overwrite it.",
+                "use the precision of the table, or overwrite it.",
             )
         return stored
     with timings("calibrate", f"Calibrating {job.precision} on at most {SAMPLE:,} texts"):

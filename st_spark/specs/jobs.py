@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from st_spark.choices import CANDIDATES, LINKAGES, MARGINS, OVERFLOWS, PRECISIONS, RETRIEVALS
+from st_spark.choices import (
+    CANDIDATES,
+    EMBED_MODES,
+    LINKAGES,
+    MARGINS,
+    ON_NEW_RECIPE,
+    OVERFLOWS,
+    PRECISIONS,
+    RETRIEVALS,
+)
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 from st_spark.specs.fields import (
@@ -31,10 +40,22 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
     normalize_embeddings: bool = option("scale every vector to length 1", False)
     truncate_dim: int | None = option("keep only the first N values of each vector", None, least=1)
     precision: str = option("type of the stored values; int8 and uint8 are calibrated", "float32", choices=PRECISIONS)
+    mode: str = option(
+        "what to do if the output table exists; merge embeds only what is new", "error", choices=EMBED_MODES
+    )
+    delete_missing: bool = option("with --mode merge: delete rows whose id has left the input", False)
+    on_new_recipe: str = option(
+        "with --mode merge, if another model or other options made the table", "error", choices=ON_NEW_RECIPE
+    )
 
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
+        if self.mode == "merge" and self.id_column is None:
+            raise SpecError("The mode merge needs id_column.", "name the column that identifies a row: --id-column.")
+        if self.mode != "merge" and (self.delete_missing or self.on_new_recipe != "error"):
+            option_name = "delete_missing" if self.delete_missing else "on_new_recipe"
+            raise SpecError(f"{option_name} is given, and the mode is {self.mode}.", "add --mode merge.")
         if self.prompt is not None and self.prompt_name is not None:
             raise SpecError(f"Both prompt and prompt_name ({self.prompt_name!r}) are given.", "remove one of them.")
 

@@ -18,10 +18,14 @@ _INFORMATIVE = {
 _MEASURED = ("recall_", "cells_", "nprobe_")
 
 
+class RecipeError(TableError):
+    """A table was made by another model, or with other options."""
+
+
 def check_append(
     table: "StructType", new: "StructType", where: str, column: str, partitions: Iterable[str] = ()
 ) -> None:
-    """Check that new rows fit a table; TableError with the differences if not.
+    """Check that new rows fit a table; TableError (RecipeError) with the differences if not.
 
     Args:
         table: The columns of the table.
@@ -37,8 +41,8 @@ def check_append(
         missing = "missing"
         kinds = (f"{name} ({theirs.get(name, missing)} there, {ours.get(name, missing)} here)" for name in names)
         raise TableError(
-            f"Cannot append to {where}: the columns differ: {', '.join(kinds)}.",
-            "append the same columns, or overwrite the table.",
+            f"Cannot add to {where}: the columns differ: {', '.join(kinds)}.",
+            "use the same columns, or overwrite the table.",
         )
     _check_same_recipe(vector_column(table, where, column)[1], vector_column(new, where, column)[1], where, column)
 
@@ -51,8 +55,8 @@ def _check_same_recipe(theirs: Mapping[str, Any], ours: Mapping[str, Any], where
     models = [theirs.get("model"), ours.get("model")]
     others = "" if models[0] == models[1] else f" (models {models[0]!r} and {models[1]!r})"
     one, other = (", ".join(f"{name} {_short(values.get(name))}" for name in names) for values in (there, here))
-    raise TableError(
-        f"Cannot append to {where}: its column {column!r} was made with {one}; this job uses {other}{others}.",
+    raise RecipeError(
+        f"Cannot add to {where}: its column {column!r} was made with {one}; this job uses {other}{others}.",
         "use the same model and options, or overwrite the table.",
     )
 

@@ -21,7 +21,12 @@ def quoted_column(name: str) -> "Column":
     """Return the column with exactly this name, even if the name contains dots or backquotes."""
     from pyspark.sql import functions as sf
 
-    return sf.col("`" + name.replace("`", "``") + "`")
+    return sf.col(quoted_name(name))
+
+
+def quoted_name(name: str) -> str:
+    """Return a name of a column as Spark SQL writes it."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def check_new_column(df: "DataFrame", where: str, name: str, fix: str) -> None:

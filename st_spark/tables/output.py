@@ -39,7 +39,7 @@ def open_output(
         spark: The session.
         where: Path, or name of a catalog table.
         table_format: One of choices.FORMATS_OUT, by default the format of the table that exists, else Parquet.
-        mode: One of choices.MODES.
+        mode: One of choices.EMBED_MODES.
         inputs: (path or name, format) of each table that the job reads.
 
     Raises:
@@ -83,7 +83,7 @@ def _open_catalog(spark: "SparkSession", stack: ExitStack, where: str, name: Tab
         return TransactionalWriter(spark, where, "table", mode, found is not None, partitions, str(name), provider)
     if found and found.kind == "VIEW":
         raise TableError(f"{where} is a view.", _OTHER)
-    if found and found.kind == "EXTERNAL" and mode == "overwrite":
+    if found and found.kind == "EXTERNAL" and mode in ("overwrite", "merge"):
         raise TableError(
             f"{where} is an external table of the format {provider}, which cannot be overwritten in one step.",
             "append to it, drop it first, or write a managed or a Delta table.",
@@ -155,8 +155,8 @@ def _check_contents(where: str, contents: Contents, asked: str | None, mode: str
             f"{where} holds a table in the format {contents.format}, not {asked}.",
             "leave out --output-format, or name another --output.",
         )
-    if mode == "append" and len(contents.layouts) > 1:
+    if mode in ("append", "merge") and len(contents.layouts) > 1:
         raise TableError(
-            f"Cannot append to {where}: some files lie in folders of {', '.join(contents.partitions)}, others do not.",
+            f"Cannot add to {where}: some files lie in folders of {', '.join(contents.partitions)}, others do not.",
             "overwrite the table.",
         )

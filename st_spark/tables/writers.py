@@ -1,14 +1,19 @@
 """Write a table as a whole or not at all: Parquet folders, catalog tables, and formats with transactions."""
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as sf
+
 from st_spark.errors import PlatformError, TableError
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
+from st_spark.tables.changes import DELETED, ID
+from st_spark.tables.columns import RESERVED, quoted_column, quoted_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -26,7 +31,7 @@ class Writer(ABC):
     Attributes:
         where: Path or name of the table, as the user spells it.
         format: One of choices.FORMATS_OUT.
-        mode: One of choices.MODES.
+        mode: One of choices.EMBED_MODES.
         exists: Whether there is a table.
         partitions: The partition columns of the table.
     """
@@ -43,13 +48,18 @@ class Writer(ABC):
         """Whether the job appends to a table that exists."""
         return self.exists and self.mode == "append"
 
+    @property
+    def merges(self) -> bool:
+        """Whether the job brings a table that exists up to date."""
+        return self.exists and self.mode == "merge"
+
     def read(self) -> "DataFrame":
         """Return the table that exists."""
         return io.read(self.spark, self.where, self.format)
 
     def check(self, schema: "StructType", column: str) -> None:
         """Check before the work that the new rows fit the table; `column` is the one that the job makes."""
-        if self.appends:
+        if self.appends or self.merges:
             guessed = self.partitions if self.format == "parquet" else ()
             check_append(self.read().schema, schema, self.where, column, guessed)
 
@@ -65,6 +75,24 @@ class Writer(ABC):
             The version of a Delta table, None for other formats.
         """
 
+    def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int) -> int | None:
+        """Add rows to the table, and replace or delete others. If this fails, the old table stays as it is.
+
+        Args:
+            added: The rows to add, with the columns of the table.
+            old: The rows to take out: ID, and DELETED: whether `added` has no new version of the row.
+            id_column: Identifies a row of `added` and of the table.
+            rows: How many rows the table will have.
+
+        Returns:
+            The version of a Delta table, None for other formats.
+        """
+        table = self.read()
+        merged = table.join(old, quoted_column(id_column) == sf.col(ID), "left_anti").unionByName(added)
+        for field in table.schema.fields:
+            merged = merged.withMetadata(field.name, field.metadata)
+        return self.write(merged, lambda: rows)
+
 
 @dataclass(frozen=True)
 class FolderWriter(Writer):
@@ -75,7 +103,8 @@ class FolderWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""
-        writer = df.write.partitionBy(*self.partitions) if self.appends and self.partitions else df.write
+        kept = [name for name in self.partitions if name in df.columns]
+        writer = df.write.partitionBy(*kept) if kept else df.write
         writer.parquet(self.folder.new)
         staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
         _check_rows(self.where, staged, rows())
@@ -126,8 +155,10 @@ class TransactionalWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
         """See Writer."""
-        writer = df.write.format(self.provider).mode("errorifexists" if self.mode == "error" else self.mode)
-        if self.mode == "overwrite":
+        replaces = self.mode == "overwrite" or self.merges
+        save_mode = "overwrite" if replaces else "append" if self.appends else "errorifexists"
+        writer = df.write.format(self.provider).mode(save_mode)
+        if replaces:
             writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
             kept = [name for name in self.partitions if name in df.columns]
             writer = writer.partitionBy(*kept) if kept else writer
@@ -135,14 +166,38 @@ class TransactionalWriter(Writer):
             writer.saveAsTable(self.target)
         else:
             writer.save(self.target)
+        return self._version()
+
+    def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int) -> int | None:
+        """See Writer. Delta rewrites only the files that have a row to change."""
+        if self.provider != "delta":
+            return super().merge(added, old, id_column, rows)
+        deleted = old.where(DELETED).withColumnRenamed(ID, id_column)
+        source = added.withColumn(DELETED, sf.lit(False)).unionByName(deleted, allowMissingColumns=True)
+        names = [quoted_name(name) for name in added.columns]
+        key, values = quoted_name(id_column), [f"source.{name}" for name in names]
+        view = f"{RESERVED}{uuid.uuid4().hex}"
+        source.createOrReplaceTempView(view)
+        try:
+            self.spark.sql(
+                f"MERGE INTO {self._name} AS table USING {view} AS source ON table.{key} = source.{key} "
+                f"WHEN MATCHED AND source.{DELETED} THEN DELETE "
+                f"WHEN MATCHED THEN UPDATE SET {', '.join(map(' = '.join, zip(names, values, strict=True)))} "
+                f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
+            )
+        finally:
+            self.spark.catalog.dropTempView(view)
+        return self._version()
+
+    @property
+    def _name(self) -> str:
+        return self.target if self.format == "table" else f"delta.`{self.target}`"
+
+    def _version(self) -> int | None:
         if self.provider == "delta":
             with suppress(Exception):  # the table is written, so the job must not fail now
-                return self._version()
+                return int(self.spark.sql(f"DESCRIBE HISTORY {self._name} LIMIT 1").collect()[0]["version"])
         return None
-
-    def _version(self) -> int:
-        name = self.target if self.format == "table" else f"delta.`{self.target}`"
-        return int(self.spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]["version"])
 
 
 def _check_rows(where: str, staged: "DataFrame", rows: int) -> None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from st_spark.errors import TableError
+from st_spark.jobs import runner
+from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import session
+from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.output import open_output
 
@@ -109,3 +113,36 @@ def test_a_first_write_that_fails_leaves_nothing(spark: "SparkSession", tmp_path
     with pytest.raises(Exception, match="stop"):
         save(failing, str(tmp_path / "out"), mode, "delta")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_merge_is_one_version_that_leaves_other_files_alone(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    out, source = str(tmp_path / "out"), str(tmp_path / "in")
+    job: dict[str, Any] = {
+        "input": source,
+        "output": out,
+        "model": str(tiny_model),
+        "text_column": "text",
+        "id_column": "id",
+    }
+    job |= {"output_format": "delta", "mode": "merge", "delete_missing": True}
+
+    def merge(rows: list[tuple[int, str]]) -> dict[str, Any]:
+        frame = spark.createDataFrame(rows, "id int, text string").repartitionByRange(4, "id")
+        frame.write.mode("overwrite").parquet(source)
+        return runner.run(EmbedJob(**job), spark)
+
+    assert merge([(key, f"text {key}") for key in range(1024)])["output"]["version"] == 0
+    before = set(io.read(spark, out).inputFiles())
+    result = merge([(0, "another"), *((key, f"text {key}") for key in range(2, 1025))])
+    counts = {"changed": 1, "deleted": 1, "new": 1, "unchanged": 1022, "out": 1024}
+    assert {name: result["rows"][name] for name in counts} == counts
+    assert result["output"]["version"] == 1
+    assert ids(spark, out) == [0, *range(2, 1025)]
+    assert before & set(io.read(spark, out).inputFiles())
+    wanted = SentenceTransformer(tiny_model, dtype="float32").encode(["another", "text 1024"])
+    rows = io.read(spark, out).where("id IN (0, 1024)").orderBy("id").collect()
+    np.testing.assert_allclose([row["embedding"] for row in rows], wanted, atol=2e-2)
+    assert merge([(0, "another"), *((key, f"text {key}") for key in range(2, 1025))])["output"]["version"] is None
+    assert len(spark.sql(f"DESCRIBE HISTORY delta.`{out}`").collect()) == 2

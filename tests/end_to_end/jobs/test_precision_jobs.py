@@ -134,7 +134,7 @@ def test_an_append_uses_the_ranges_of_the_table(
 def test_an_append_in_another_precision_is_an_error(embed: Embed) -> None:
     embed(TEXTS[:8], precision="int8")
     for precision, problem in (
-        ("uint8", "Cannot append uint8 vectors to .*: its column 'embedding' has no uint8 ranges"),
+        ("uint8", "Cannot add uint8 vectors to .*: its column 'embedding' has no uint8 ranges"),
         ("binary", "precision 'int8'; this job uses precision 'binary'"),
     ):
         with pytest.raises(TableError, match=problem):

@@ -265,3 +265,16 @@ def test_wrong_arguments_are_an_error_with_a_fix(argv: list[str], message: str) 
 def test_spec_must_be_a_json_object(text: str) -> None:
     with pytest.raises(SpecError, match="The spec is"):
         EmbedJob.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "merge"}, "The mode merge needs id_column"),
+        ({"delete_missing": True}, "delete_missing is given, and the mode is error"),
+        ({"on_new_recipe": "rebuild", "id_column": "id"}, "on_new_recipe is given, and the mode is error"),
+    ],
+)
+def test_options_of_a_merge_need_the_mode_and_ids(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        EmbedJob(input="in", output="out", model="m", text_column="text", **options)

@@ -79,7 +79,7 @@ def test_what_a_job_measures_may_differ(before: dict[str, object], change: dict[
 def test_rows_made_in_another_way_are_refused(
     before: dict[str, object], change: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(TableError, match=f"Cannot append to out: its column 'score' was .*{message}"):
+    with pytest.raises(TableError, match=f"Cannot add to out: its column 'score' was .*{message}"):
         check_append(scored(**before), scored(**{**before, **change}), "out", "score")
 
 

@@ -1,0 +1,178 @@
+"""Bring an embedded table up to date: embed only the texts that are new or have changed.
+
+The table keeps its texts, so these say which vectors are still right. docs/how_to/merge.md explains the mode.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
+
+from st_spark.embedding import udf
+from st_spark.errors import InputError
+from st_spark.spark.progress import follow
+from st_spark.tables.changes import (
+    CHANGED,
+    DELETED,
+    ID,
+    MISSING,
+    NEW,
+    STATUS,
+    STATUSES,
+    TEXT_HASH,
+    UPDATED,
+    check_unique,
+    compare,
+    text_hash,
+)
+from st_spark.tables.columns import CORRUPT, RESERVED, quoted_column, readable
+from st_spark.tables.row_counts import count_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+    from st_spark.jobs.add_column import ColumnBuilder
+    from st_spark.jobs.output_table import OutputTable
+    from st_spark.jobs.timings import Timings
+    from st_spark.specs.jobs import EmbedJob
+
+# Conditions that a merge counts for all rows.
+_OF_ROWS = ("null", "corrupt", "duplicates")
+# Temporary columns: a vector, and how many rows have a text.
+_VECTOR, _ROWS = f"{RESERVED}vector", f"{RESERVED}rows"
+
+
+class Merge:
+    """A merge of the input of a job into its output.
+
+    Args:
+        job: The job.
+        df: Its input, with unique ids.
+        rows: How many rows the input has.
+        output: Its output, a table that exists.
+        timings: Measures the phases.
+    """
+
+    def __init__(self, job: "EmbedJob", df: DataFrame, rows: int, output: "OutputTable", timings: "Timings") -> None:
+        self._job, self._read, self._output, self._timings = job, rows, output, timings
+        self._df, self._table = df.where(readable(df)).drop(CORRUPT), output.writer.read()
+        self._id = str(job.id_column)
+
+    def run(self, builder: "ColumnBuilder", result: str, conditions: Mapping[str, "Column"]) -> dict[str, int]:
+        """Compare both tables, embed what is needed, and write if anything has changed.
+
+        Args:
+            builder: Makes the vectors.
+            result: The column with the result of the builder's function.
+            conditions: The conditions by which rows with a new vector are counted.
+
+        Returns:
+            in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
+            null; a count for each condition; tokens; duplicates: rows whose text was embedded for another row.
+
+        Raises:
+            InputError: An id of the table is null or not unique; or rows are to be deleted, and some cannot be read.
+        """
+        job, conditions = self._job, {name: conditions[name] for name in conditions if name not in _OF_ROWS}
+        with ExitStack() as stack:
+            with self._timings("compare", f"Comparing {job.input} with {job.output}"):
+                check_unique(self._table, job.output, self._id)
+                keys = _held(stack, compare(self._table, self._df, self._id, job.text_columns))
+                counts, nulls = _count(keys)
+                corrupt = self._read - (sum(counts.values()) - counts[MISSING])
+                self._check_all_readable(corrupt)
+            wanted = counts[NEW] + counts[CHANGED]
+            deleted = counts[MISSING] if job.delete_missing else 0
+            out = sum(counts.values()) - deleted
+            with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
+                parts, totals = [], dict.fromkeys(("texts", "tokens", *conditions), 0)
+                if wanted:
+                    rows = self._rows(keys, NEW, CHANGED)
+                    vectors, totals = self._vectors(stack, builder, result, conditions, rows)
+                    parts.append(rows.join(vectors, TEXT_HASH, "left"))
+                if counts[UPDATED]:
+                    parts.append(self._updated(keys))
+                if parts or deleted:
+                    self._write(keys, parts, out)
+        counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
+        totals["duplicates"] = wanted - nulls - totals.pop("texts")
+        return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
+
+    def _check_all_readable(self, corrupt: int) -> None:
+        if corrupt and self._job.delete_missing:
+            raise InputError(
+                f"{corrupt:,} rows of {self._job.input} cannot be read, so --delete-missing could delete them.",
+                "mend these rows, or leave out --delete-missing.",
+            )
+
+    def _rows(self, keys: DataFrame, *statuses: str) -> DataFrame:
+        """Return the rows of the input with one of the statuses, and TEXT_HASH."""
+        chosen = keys.where(sf.col(STATUS).isin(*statuses)).select(ID, TEXT_HASH)
+        return self._df.join(chosen, quoted_column(self._id) == sf.col(ID)).drop(ID)
+
+    def _vectors(
+        self,
+        stack: ExitStack,
+        builder: "ColumnBuilder",
+        result: str,
+        conditions: Mapping[str, "Column"],
+        rows: DataFrame,
+    ) -> tuple[DataFrame, dict[str, int]]:
+        """Return TEXT_HASH and the vector of each text of the rows, and the counts. Each text is embedded once."""
+        names = self._job.text_columns
+        firsts = [sf.first(quoted_column(name)).alias(name) for name in names]
+        by_text = rows.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH)
+        texts = _held(stack, by_text.agg(*firsts, sf.count(sf.lit(1)).alias(_ROWS)))
+        known = _held(stack, self._known(texts))
+        fresh = _held(stack, texts.join(known, TEXT_HASH, "left_anti"))
+        size = count_rows(fresh)
+        call = udf.call(builder.function, [quoted_column(name) for name in names], struct=True)
+        encoded = _held(stack, size.repartition(fresh).withColumn(result, call))
+        counted = [sf.sum(sf.when(condition, sf.col(_ROWS))).alias(name) for name, condition in conditions.items()]
+        tokens = sf.sum(f"{result}.n_tokens").alias("tokens")
+        with follow(self._df.sparkSession, size.rows, size.tasks):
+            totals = encoded.agg(sf.count(sf.lit(1)).alias("texts"), tokens, *counted).collect()[0].asDict()
+        made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR))
+        return made.unionAll(known), {name: value or 0 for name, value in totals.items()}
+
+    def _known(self, texts: DataFrame) -> DataFrame:
+        """Return TEXT_HASH and the vector of the texts that another row of the table has."""
+        vector = quoted_column(self._job.output_column).alias(_VECTOR)
+        stored = self._table.select(text_hash(self._job.text_columns).alias(TEXT_HASH), vector)
+        stored = stored.where(sf.col(_VECTOR).isNotNull()).join(texts, TEXT_HASH, "left_semi")
+        return stored.groupBy(TEXT_HASH).agg(sf.first(_VECTOR).alias(_VECTOR))
+
+    def _updated(self, keys: DataFrame) -> DataFrame:
+        """Return the rows of which only other columns have changed, with the vectors of the table."""
+        vector = quoted_column(self._job.output_column).alias(_VECTOR)
+        stored = self._table.select(quoted_column(self._id).alias(ID), vector)
+        return self._rows(keys, UPDATED).join(stored, quoted_column(self._id) == sf.col(ID)).drop(ID)
+
+    def _write(self, keys: DataFrame, parts: Iterable[DataFrame], rows: int) -> None:
+        """Write the new versions of rows, and take the old ones out."""
+        columns = [quoted_column(name) for name in self._df.columns]
+        vector = sf.col(_VECTOR).alias(self._job.output_column)
+        empty = self._table.where(sf.lit(False))
+        added = reduce(DataFrame.unionByName, (part.select(*columns, vector) for part in parts), empty)
+        replaced = (CHANGED, UPDATED, *([MISSING] if self._job.delete_missing else []))
+        old = keys.where(sf.col(STATUS).isin(*replaced)).select(ID, (sf.col(STATUS) == MISSING).alias(DELETED))
+        self._output.version = self._output.writer.merge(added, old, self._id, rows)
+
+
+def _held(stack: ExitStack, df: DataFrame) -> DataFrame:
+    """Return the rows, which the executors keep on their disks as long as the stack is open."""
+    stack.callback(df.unpersist)
+    return df.persist(StorageLevel.DISK_ONLY)
+
+
+def _count(keys: DataFrame) -> tuple[dict[str, int], int]:
+    """Return how many rows have each status, and how many new or changed rows have no text."""
+    counts, nulls = dict.fromkeys(STATUSES, 0), 0
+    for row in keys.groupBy(STATUS, sf.col(TEXT_HASH).isNull().alias("null")).count().collect():
+        counts[row[STATUS]] += row["count"]
+        nulls += row["count"] if row["null"] and row[STATUS] in (NEW, CHANGED) else 0
+    return counts, nulls

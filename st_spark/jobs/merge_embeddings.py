@@ -1,0 +1,55 @@
+"""merge_embeddings(): merge the rows of a DataFrame, or of a micro-batch of a stream, into an embedded table."""
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from pyspark import StorageLevel
+
+from st_spark.jobs import runner
+from st_spark.specs.jobs import EmbedJob
+from st_spark.tables.columns import RESERVED
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def merge_embeddings(
+    df: "DataFrame",
+    output: str,
+    *,
+    model: str,
+    text_column: str | tuple[str, str] = "text",
+    id_column: str = "id",
+    **options: Any,  # noqa: ANN401 (the fields of EmbedJob)
+) -> dict[str, Any]:
+    """Bring an embedded table up to date with the rows of a DataFrame: embed only texts that are new or have changed.
+
+    A row of the DataFrame replaces the row of the table with the same id. Other rows of the table stay. The same rows
+    give the same table again, so a micro-batch that Spark repeats does no harm:
+
+        stream.writeStream.foreachBatch(lambda df, batch: merge_embeddings(df, "embedded", model="..."))
+
+    Args:
+        df: The rows, with unique ids.
+        output: Path or catalog name of the table. It is made if it does not exist.
+        model: Hub name, folder, or package:NAME.
+        text_column: The text column, or two for text pairs.
+        id_column: The column that identifies a row.
+        options: Other options of `st-spark embed`, such as output_format, prompt, precision or delete_missing.
+
+    Returns:
+        The result of the job; see jobs.runner.run(). rows has new, changed, updated, unchanged and missing.
+
+    Raises:
+        StSparkError: The merge failed, and the table is as it was; the message has the reason and a fix.
+    """
+    spark, view = df.sparkSession, f"{RESERVED}{uuid.uuid4().hex}"
+    fields = {"model": model, "text_column": text_column, "id_column": id_column, "mode": "merge", **options}
+    job = EmbedJob.from_fields({"input": view, "input_format": "table", "output": output, **fields})
+    held = df.persist(StorageLevel.DISK_ONLY)  # a merge reads its input several times
+    try:
+        held.createOrReplaceTempView(view)
+        return runner.run(job, spark)
+    finally:
+        spark.catalog.dropTempView(view)
+        held.unpersist()

@@ -1,0 +1,193 @@
+"""Merges: only new and changed texts are embedded, and the table is the same as one that was embedded anew."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from st_spark import merge_embeddings
+from st_spark.errors import InputError, TableError
+from st_spark.jobs import runner
+from st_spark.specs.jobs import EmbedJob
+from st_spark.tables import io
+from st_spark.tables.changes import ID, STATUS, compare
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+pytestmark = pytest.mark.slow
+Row = tuple[Any, ...]
+Run = Callable[..., dict[str, Any]]
+SCHEMA = "id bigint, text string, price int"
+OLD = [(1, "cat", 5), (2, "dog", 6), (3, "cow", 7), (4, None, 8), (9, "", 9)]
+#      price      text              new, its text is known; two new ones with one new text
+NEW = [(1, "cat", 6), (2, "doggy", 6), (5, "cat", 7), (6, "fresh", 7), (7, "fresh", 9), (4, None, 8), (9, "", 9)]
+
+
+def write(spark: "SparkSession", rows: Sequence[Row], where: Path) -> str:
+    spark.createDataFrame(list(rows), SCHEMA).coalesce(1).write.mode("overwrite").parquet(str(where))
+    return str(where)
+
+
+@pytest.fixture
+def merge(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> Run:
+    """Write rows to tmp_path/in, and merge them into an output, by default tmp_path/out."""
+
+    def run(rows: Sequence[Row], **options: Any) -> dict[str, Any]:
+        source = write(spark, rows, tmp_path / "in")
+        given = {"input": source, "output": str(tmp_path / "out"), "model": str(tiny_model), "text_column": "text"}
+        job = {"id_column": "id", "dtype": "float32", "mode": "merge", **given, **options}
+        return runner.run(EmbedJob(**job), spark)
+
+    return run
+
+
+def stored(spark: "SparkSession", where: str, table_format: str | None = None) -> dict[int, Row]:
+    rows = io.read(spark, where, table_format).collect()
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: (row["text"], row["price"], row["embedding"]) for row in rows}
+
+
+def same(found: dict[int, Row], wanted: dict[int, Row]) -> bool:
+    """Return whether two tables are equal; the last bits of a vector depend on its batch."""
+    assert found.keys() == wanted.keys()
+    for key, (text, price, vector) in wanted.items():
+        assert found[key][:2] == (text, price)
+        assert found[key][2] == (None if vector is None else pytest.approx(vector, abs=1e-5)), key
+    return True
+
+
+@pytest.mark.parametrize("kind", ["parquet", "partitioned", "table"])
+def test_a_merge_embeds_only_new_texts_and_gives_the_table_of_a_new_run(
+    spark: "SparkSession", merge: Run, tmp_path: Path, kind: str
+) -> None:
+    out = {"output": "merged_table", "output_format": "table"} if kind == "table" else {}
+    where, table_format = (out["output"], "table") if out else (str(tmp_path / "out"), None)
+    spark.sql("DROP TABLE IF EXISTS merged_table")
+    first = merge(OLD, **out)
+    assert first["rows"]["out"] == 5
+    if kind == "partitioned":
+        io.read(spark, where).write.partitionBy("price").parquet(str(tmp_path / "by_price"))
+        (tmp_path / "out").rename(tmp_path / "plain")
+        (tmp_path / "by_price").rename(where)
+    metadata = io.read(spark, where, table_format).schema["embedding"].metadata
+    result = merge(NEW, **out)
+    counts = {"new": 3, "changed": 1, "updated": 1, "unchanged": 2, "missing": 1}
+    assert {name: result["rows"][name] for name in counts} == counts
+    assert (result["rows"]["in"], result["rows"]["out"], result["duplicates"]) == (7, 8, 2)
+    assert result["tokens"] < first["tokens"]  # of doggy and fresh
+    table = io.read(spark, where, table_format)
+    assert table.schema["embedding"].metadata == metadata
+    if kind == "partitioned":
+        assert any(path.name.startswith("price=") for path in Path(where).iterdir())
+    merge([*NEW, (3, "cow", 7)], output=str(tmp_path / "anew"))
+    assert same(stored(spark, where, table_format), stored(spark, str(tmp_path / "anew")))
+    spark.sql("DROP TABLE IF EXISTS merged_table")
+
+
+def test_rows_that_have_left_the_input_go_with_delete_missing(
+    spark: "SparkSession", merge: Run, tmp_path: Path
+) -> None:
+    merge(OLD)
+    rows = merge(OLD[:2], delete_missing=True)["rows"]
+    assert (rows["deleted"], rows["unchanged"], rows["out"]) == (3, 2, 2)
+    assert stored(spark, str(tmp_path / "out")).keys() == {1, 2}
+
+
+def test_an_unchanged_input_writes_nothing(merge: Run, tmp_path: Path) -> None:
+    merge(OLD)
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    result = merge(OLD[::-1], delete_missing=True)
+    assert (result["rows"]["unchanged"], result["tokens"]) == (5, 0)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == files
+
+
+def test_vectors_of_another_recipe_are_refused_or_made_anew(spark: "SparkSession", merge: Run, tmp_path: Path) -> None:
+    merge(OLD)
+    with pytest.raises(TableError, match="was made with prompt None; this job uses prompt 'q: '"):
+        merge(NEW, prompt="q: ")
+    rows = merge(NEW, prompt="q: ", on_new_recipe="rebuild")["rows"]
+    assert rows["out"] == 7
+    merge(NEW, prompt="q: ", output=str(tmp_path / "anew"))
+    assert same(stored(spark, str(tmp_path / "out")), stored(spark, str(tmp_path / "anew")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(1, "a", 1), (1, "b", 1)], "Duplicate ids in .*in: 1"),
+        ([(None, "a", 1)], "has 1 rows without an id in 'id'"),
+    ],
+)
+def test_ids_of_the_input_must_be_unique(merge: Run, rows: list[Row], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        merge(rows)
+
+
+def test_ids_of_the_table_must_be_unique(merge: Run) -> None:
+    merge([(1, "a", 1), (1, "b", 1)], mode="error")
+    with pytest.raises(InputError, match=r"Duplicate ids in .*out: 1"):
+        merge(OLD)
+
+
+def test_unreadable_rows_cannot_delete_their_old_versions(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.csv"
+    given = {"input": str(source), "output": str(tmp_path / "out"), "model": str(tiny_model), "text_column": "text"}
+    job: dict[str, Any] = {**given, "id_column": "id", "mode": "merge", "delete_missing": True}
+    source.write_text("id,text\n1,a\n2,b\n")
+    runner.run(EmbedJob(**job), spark)
+    source.write_text("id,text\n1,a\n2,b,too,many\n")
+    with pytest.raises(InputError, match=r"1 rows of .* cannot be read, so --delete-missing could delete them"):
+        runner.run(EmbedJob(**job), spark)
+    result = runner.run(EmbedJob(**job | {"delete_missing": False}), spark)
+    assert (result["rows"]["corrupt"], result["rows"]["missing"], result["rows"]["out"]) == (1, 1, 2)
+
+
+def test_micro_batches_of_a_stream_merge_and_a_repeated_one_changes_nothing(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    out, source = str(tmp_path / "out"), tmp_path / "stream"
+    results: list[dict[str, Any]] = []
+
+    def handle(batch: "DataFrame", number: int) -> None:
+        repeats = range(1 + number)  # the second batch comes twice
+        results.extend(merge_embeddings(batch, out, model=str(tiny_model), dtype="float32") for _ in repeats)
+
+    for rows in (OLD, NEW):
+        spark.createDataFrame(rows, SCHEMA).coalesce(1).write.mode("append").parquet(str(source))
+        stream = spark.readStream.schema(SCHEMA).parquet(str(source)).writeStream.foreachBatch(handle)
+        query = stream.option("checkpointLocation", str(tmp_path / "checkpoint")).trigger(availableNow=True).start()
+        query.awaitTermination()
+        query.stop()
+    assert [result["rows"].get("unchanged") for result in results] == [None, 2, 7]
+    assert results[2]["tokens"] == 0
+    assert stored(spark, out).keys() == {1, 2, 3, 4, 5, 6, 7, 9}
+
+
+def test_compare_finds_every_change_of_a_random_table(spark: "SparkSession") -> None:
+    schema = "id string, text string, a int, b int, tags map<string, string>, point struct<x: int, y: int>"
+    random_ = random.Random(3)
+
+    def row(key: int) -> list[Any]:
+        numbers = [random_.choice([None, 0, 1]) for _ in range(4)]
+        tags = random_.choice([None, {"k": "v"}, {"k": None}])
+        return [str(key), random_.choice([None, "", "x", "y"]), *numbers[:2], tags, tuple(numbers[2:])]
+
+    old = {key: row(key) for key in range(600)}
+    new = {key: old[key] if key in old and random_.random() < 0.3 else row(key) for key in range(50, 650)}
+    wanted = {}
+    for key in old.keys() | new.keys():
+        if key not in old or key not in new:
+            wanted[str(key)] = "new" if key in new else "missing"
+        elif old[key][1] != new[key][1]:
+            wanted[str(key)] = "changed"
+        else:
+            wanted[str(key)] = "unchanged" if old[key] == new[key] else "updated"
+    before, after = (spark.createDataFrame(list(rows.values()), schema) for rows in (old, new))
+    found = {each[ID]: each[STATUS] for each in compare(before, after, "id", ["text"]).collect()}
+    assert found == wanted
+    assert set(wanted.values()) == {"new", "changed", "updated", "unchanged", "missing"}
