@@ -121,9 +121,9 @@ def open_vectors(
             yield VectorTable(where, rows, vector, metadata, **counts)
         return
     with timings("load", f"Loading {job.model}"):
+        vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, **job.encoding)
         size = count_rows(whole)
         model = model_info.describe(spark, job, size.first_tasks)
-        vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, **job.encoding)
     with held(size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))) as rows:
         with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
             rows.select(sf.count(_VECTOR)).collect()

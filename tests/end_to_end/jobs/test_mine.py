@@ -123,6 +123,15 @@ def test_texts_are_embedded_by_the_default_model_and_the_summary_is_printed(
     assert f"set aside of {tmp_path / 'source.jsonl'}: 1 too long, 2 too short" in shown
 
 
+def test_an_option_of_the_model_is_rejected_for_tables_of_vectors(
+    spark: "SparkSession", embedded: tuple[str, str], tmp_path: Path
+) -> None:
+    source, target = embedded
+    job = MineJob(source=source, target=target, output=str(tmp_path / "out"), max_seq_length=8)
+    with pytest.raises(InputError, match="max_seq_length is given, but both tables have vectors already"):
+        runner.run(job, spark)
+
+
 def test_files_without_a_folder_are_rejected_before_any_work(
     spark: "SparkSession", embedded: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
