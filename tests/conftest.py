@@ -21,8 +21,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
 # That compiler's default of 48 MB for compiled code is too little: code is dropped, and compiled again.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
-# For the session that lives for minutes: fewer collections, and no second check of Spark's classes.
-_JAVA_OPTIONS = "-Xms1g -Xmn512m -XX:MetaspaceSize=256m -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 
 
 # A deadline for each example would fail tests on a busy machine.
@@ -121,7 +119,6 @@ def spark() -> "Iterator[SparkSession]":
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.memory", "2g")
-        .config("spark.driver.extraJavaOptions", _JAVA_OPTIONS)
         .config("spark.python.daemon.module", "tests.support.python_daemon")
         .config("spark.sql.shuffle.partitions", "2")
         # To compile a query takes longer than to run it on a few rows.
