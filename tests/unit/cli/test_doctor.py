@@ -91,10 +91,11 @@ def test_failed_check_gives_exit_code_one(
 
 
 @pytest.mark.slow
-def test_missing_java_ends_a_job_with_a_one_line_error(tmp_path: Path) -> None:
+def test_missing_java_ends_a_job_with_a_one_line_error(tmp_path: Path, tiny_model: Path) -> None:
     """Runs in another process, because Spark may run in this one."""
     environment = {key: value for key, value in os.environ.items() if key != "JAVA_HOME"} | {"PATH": str(tmp_path)}
-    argv = ["embed", "--input", "in.csv", "--output", "out", "--model", "m", "--text-column", "text"]
+    argv = ["embed", "--input", "in.csv", "--output", "out", "--text-column", "text"]
+    argv += ["--model", str(tiny_model)]
     done = subprocess.run(
         [sys.executable, "-m", "st_spark.cli", *argv], capture_output=True, text=True, check=False, env=environment
     )

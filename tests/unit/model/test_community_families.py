@@ -25,5 +25,4 @@ def test_vectors_are_the_oracles(tmp_path: Path, name: str) -> None:
     ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
     assert ours.prompts == theirs.prompts
     for prompt in (None, *(prompt for prompt, text in ours.prompts.items() if text)):
-        options = {"prompt_name": prompt}
-        assert_close(ours.encode(TEXTS, **options), theirs.encode(TEXTS, batch_size=1, **options))
+        assert_close(ours.encode(TEXTS, prompt_name=prompt), theirs.encode(TEXTS, prompt_name=prompt, batch_size=1))
