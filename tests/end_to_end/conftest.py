@@ -1,5 +1,7 @@
 """The order of the tests, and a session as users run it."""
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,9 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
-    """The local session that the command line starts: Spark compiles queries and starts its own Python workers."""
-    from st_spark.spark import session
+    """A local session with two cores, which compiles queries and starts Python workers as Spark does for users."""
+    from pyspark.sql import SparkSession
 
-    started = session.start()
-    yield started
-    started.stop()
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    builder = SparkSession.builder.master("local[2]").appName("st-spark end-to-end tests")
+    # The default of 200 partitions is for clusters.
+    settings = {"spark.ui.enabled": False, "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": 4}
+    session = builder.config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()

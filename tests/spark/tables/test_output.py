@@ -62,7 +62,8 @@ def ids(spark: "SparkSession", where: str, table_format: str | None = None) -> l
 
 
 def tables(spark: "SparkSession") -> list[str]:
-    return [table.name for table in spark.catalog.listTables("house") if not table.isTemporary]
+    found = spark.sql("SHOW TABLES IN house").collect()
+    return [table["tableName"] for table in found if not table["isTemporary"]]
 
 
 def hidden(folder: Path) -> list[str]:
