@@ -42,6 +42,7 @@ class Architecture:
         output_norm: LayerNorm after the feed-forward.
         positions_skip_padding: Positions count from padding_idx + 1 and skip padding tokens, instead of from 0.
         relative_bias: Table of a learned bias by relative position, or None.
+        segments: Whether the family has embeddings of segments, unless the config says that there are none.
         projection: Projection of narrower embeddings to the width of the layers, or None.
         sizes: Names in config.json of (layers, heads, activation, LayerNorm epsilon or its fixed value).
     """
@@ -55,6 +56,7 @@ class Architecture:
     output_norm: str
     positions_skip_padding: bool = False
     relative_bias: str | None = None
+    segments: bool = True
     projection: str | None = None
     sizes: tuple[str, str, str, str | float] = (
         "num_hidden_layers",
@@ -82,6 +84,7 @@ _DISTILBERT = Architecture(
     up="ffn.lin1",
     down="ffn.lin2",
     output_norm="output_layer_norm",
+    segments=False,
     sizes=("n_layers", "n_heads", "activation", 1e-12),
 )
 _MPNET = replace(
@@ -90,6 +93,7 @@ _MPNET = replace(
     out="attention.attn.o",
     attention_norm="attention.LayerNorm",
     relative_bias="encoder.relative_attention_bias.weight",
+    segments=False,
 )
 _ALBERT = replace(
     _BERT,
@@ -119,6 +123,8 @@ def find_architecture(config: Any) -> Architecture | None:  # noqa: ANN401  (a t
     architecture = _FAMILIES.get(config.model_type)
     if architecture is None:
         return None
+    if config.model_type == "electra" and config.embedding_size == config.hidden_size:
+        architecture = replace(architecture, projection=None)
     covered = (
         getattr(config, architecture.sizes[2]) in ACTIVATIONS
         and getattr(config, "position_embedding_type", None) in (None, "absolute")
@@ -172,15 +178,13 @@ class BertBackbone:
         self.keeps_layers = bool(config.output_hidden_states)
         self.padding_id = config.pad_token_id if architecture.positions_skip_padding else None
         self.words = load.tensor(_WORDS)
-        projection = architecture.projection  # ELECTRA has it only where the widths differ
-        has_projection = projection is not None and f"{load.prefix}{projection}.weight" in weights
-        self.projection = load.linear(projection) if projection and has_projection else None
+        self.projection = load.linear(architecture.projection) if architecture.projection else None
         self.dimension = self.words.shape[1] if self.projection is None else self.projection.weight.shape[0]
         check_width(config.hidden_size, self.dimension)
         check_heads(self.heads, self.dimension)
         self.positions = load.tensor("embeddings.position_embeddings.weight")
         segments = "embeddings.token_type_embeddings.weight"
-        self.segments = load.tensor(segments) if load.prefix + segments in weights else None
+        self.segments = load.tensor(segments) if architecture.segments and config.type_vocab_size else None
         self.embedding_norm = load.norm("embeddings.LayerNorm", eps)
         scale = 1 / math.sqrt(self.dimension // self.heads)
         names = _layer_names(architecture.layer, getattr(config, layers), getattr(config, "num_hidden_groups", None))

@@ -93,8 +93,7 @@ class RotaryBackbone:
         self.settings, self.dtype, self.device = settings, dtype, device
         self.words = load.tensor(f"{names.words}.weight")
         check_width(settings.width, self.dimension)
-        segments = f"{names.segments}.weight"
-        self.segments = load.tensor(segments) if names.segments and prefix + segments in weights else None
+        self.segments = load.tensor(f"{names.segments}.weight") if settings.has_segments else None
         self.embedding_norm = _norm(load, settings, names.embedding_norm)
         self.layers = [_layer(load, settings, names, i) for i in range(len(settings.layers))]
         self.final_norm = _norm(load, settings, names.final_norm)

@@ -233,6 +233,7 @@ class Settings:
     norm_bias: bool
     causal: bool
     embedding_scale: float
+    has_segments: bool
     layers: tuple[Kind, ...]
     keeps_layers: bool
 
@@ -262,6 +263,7 @@ def read_settings(config: Any) -> Settings | None:  # noqa: ANN401  (a transform
         norm_bias=_setting(config, family.norm_bias),
         causal=family.causal and not both_ways,
         embedding_scale=config.hidden_size**0.5 if family.scales_embeddings else 1.0,
+        has_segments=bool(family.layouts[0].segments and config.type_vocab_size),
         layers=tuple(kind for name in names if (kind := kinds[name])),
         keeps_layers=bool(config.output_hidden_states),
     )
