@@ -2,6 +2,8 @@
 
     python -m benchmarks.families [--only NAME] [--rounds 3] [--spark]
 
+--spark also computes the vectors by the column function encode() in a local session, and compares them.
+
 Checkpoints have the true layout of each public model, random weights, 4 layers of width 256. Texts are of mixed length.
 All contenders run in turn in one process with one thread, timed by processor time: other programs do not matter then.
 """
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import local_spark
 from benchmarks.race import parser, table
 from benchmarks.texts import passages, phrases
 from tests.support import community_checkpoints
@@ -28,6 +31,7 @@ HEADER = [
     "architecture",
     "path",
     "float32 max difference",
+    "on Spark",
     "bfloat16 min cosine",
     "texts/s float32",
     "texts/s auto",
@@ -38,8 +42,8 @@ HEADER = [
 
 
 def texts() -> list[str]:
-    """Return 20 passages and 60 phrases, mixed."""
-    mixed = [*passages(20), *phrases(60)]
+    """Return 32 passages and 96 phrases, mixed."""
+    mixed = [*passages(32), *phrases(96)]
     order = np.random.default_rng(0).permutation(len(mixed))
     return [mixed[i] for i in order]
 
@@ -50,7 +54,7 @@ def words() -> list[str]:
     return [word for word, _ in counts.most_common(3000) if word.isalpha()]
 
 
-def measure(name: str, folder: Path, rounds: int) -> list[str]:
+def measure(name: str, folder: Path, rounds: int, spark: bool) -> list[str]:
     """Return the row of a family."""
     import torch
     from sentence_transformers import SentenceTransformer as Peer
@@ -77,7 +81,17 @@ def measure(name: str, folder: Path, rounds: int) -> list[str]:
     path = "transformers" if hasattr(backbone, "model") else "packed"
     difference = _difference(vectors["float32"], expected)
     cosine = _cosines(vectors["bfloat16"], expected).min()
-    return [name, kind, path, f"{difference:.0e}", f"{cosine:.5f}", *rates, *ratios]
+    spark_difference = f"{_difference(_on_spark(sentences, folder), expected):.0e}" if spark else ""
+    return [name, kind, path, f"{difference:.0e}", spark_difference, f"{cosine:.5f}", *rates, *ratios]
+
+
+def _on_spark(sentences: list[str], folder: Path) -> npt.NDArray[np.float32]:
+    """Return the vectors of the texts, computed by two tasks."""
+    from st_spark import encode
+
+    rows = local_spark.start("2g").createDataFrame(list(enumerate(sentences)), "id int, text string").repartition(2)
+    done = rows.select("id", encode("text", model=str(folder), dtype="float32").alias("vector")).orderBy("id").collect()
+    return np.array([row["vector"] for row in done], dtype=np.float32)
 
 
 def _kind(folder: Path) -> str:
@@ -102,8 +116,9 @@ def _ratio(seconds: dict[str, list[float]], dtype: str) -> float:
 
 
 def _difference(vectors: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
-    """Return the largest difference; relative for values above 1, which float32 stores less exactly."""
-    return float((np.abs(vectors - expected) / np.maximum(np.abs(expected), 1)).max())
+    """Return the largest difference; of vectors with values above 1, relative to the largest value."""
+    largest = np.abs(expected).max(axis=1, keepdims=True)
+    return float((np.abs(vectors - expected) / np.maximum(largest, 1)).max())
 
 
 def _cosines(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -117,6 +132,7 @@ def main() -> None:
 
     options = parser(__doc__, rounds=3)
     options.add_argument("--only", action="append", help="part of the names to run; can be repeated")
+    options.add_argument("--spark", action="store_true", help="compare the vectors of Spark, too")
     given = options.parse_args()
     torch.set_num_threads(1)
     common, rows = words(), []
@@ -125,7 +141,7 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as place:
             folder = community_checkpoints.write(name, Path(place) / "model", SIZE, common)
-            rows.append(measure(name, folder, given.rounds))
+            rows.append(measure(name, folder, given.rounds, given.spark))
             print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
     print(table(HEADER, rows))
 

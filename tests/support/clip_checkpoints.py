@@ -34,7 +34,7 @@ def write_clip(folder: Path, *, seed: int = 5, old_end: bool = True, activation:
 
 
 def write_transformers_clip(
-    folder: Path, *, seed: int = 5, old_end: bool = True, activation: str = "quick_gelu"
+    folder: Path, *, seed: int = 5, old_end: bool = True, activation: str = "quick_gelu", width: int = 32
 ) -> Path:
     """Write a plain transformers CLIP folder, with vocab.json and merges.txt instead of tokenizer.json, as OpenAI's."""
     from transformers import CLIPConfig, CLIPModel
@@ -42,7 +42,13 @@ def write_transformers_clip(
     size = _write_tokenizer(folder)
     torch.manual_seed(seed)
     shared: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_act": activation}
-    text = {"vocab_size": size, "hidden_size": 32, "intermediate_size": 64, "max_position_embeddings": 77, **shared}
+    text = {
+        "vocab_size": size,
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "max_position_embeddings": 77,
+        **shared,
+    }
     text |= {"bos_token_id": 0 if old_end else size - 2, "eos_token_id": 2 if old_end else size - 1}
     vision = {"hidden_size": 48, "intermediate_size": 96, "image_size": EDGE, "patch_size": 8, **shared}
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)

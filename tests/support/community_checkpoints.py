@@ -170,13 +170,13 @@ def write(name: str, folder: Path, size: Size = Size(), words: Sequence[str] = W
     Args:
         name: One of NAMES.
         folder: Where to write; its parents need not exist.
-        size: How large; the families of WRITERS have one size.
+        size: How large; static tables have one size.
         words: Words that are one piece of the vocabulary.
     """
     import transformers
 
     if name in WRITERS:
-        return WRITERS[name](folder)
+        return WRITERS[name](folder, size)
     family = FAMILIES[name]
     specials = family.tokenizer(folder, words)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -197,8 +197,10 @@ def write(name: str, folder: Path, size: Size = Size(), words: Sequence[str] = W
     auto = getattr(transformers, family.model)
     model = auto.from_config(config) if family.model.startswith("Auto") else auto(config)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for label, parameter in model.named_parameters():
             _draw(parameter)
+            if family.kind in _UNSCALED and label.endswith(("q.weight", "q_proj.weight")):
+                parameter.mul_((size.width / size.heads) ** -0.5)
     model.eval().save_pretrained(folder)
     _write_modules(family, folder, size.width)
     return folder
@@ -243,6 +245,7 @@ _QWEN = byte_bpe("Qwen2Tokenizer", {"pad": _END, "eos": "<|im_end|>"}, f"$A {_EN
 _LLAMA = {"unk": "<unk>", "bos": "<s>", "eos": "</s>", "pad": "</s>"}
 _GEMMA = {"pad": "<pad>", "eos": "<eos>", "bos": "<bos>", "unk": "<unk>"}
 _ALBERT = {"pad": "<pad>", "unk": "<unk>", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+_UNSCALED = ("gpt_neo", "mt5", "umt5")  # no factor in their attention: their trained queries are small
 _AFTER_PADDING = {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
 _QUERY = "Represent this sentence for searching relevant passages: "
 _INSTRUCT = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
@@ -543,10 +546,10 @@ FAMILIES: dict[str, Family] = {
         model="AutoModel",
     ),
 }
-# Families that are no single transformer have writers of their own, of one size.
-WRITERS: dict[str, Callable[[Path], Path]] = {
-    "minishlab/potion-base-8M": write_model2vec,
-    "sentence-transformers/static-retrieval-mrl-en-v1": write_static,
-    "openai/clip-vit-base-patch32": write_transformers_clip,
+# Families that are no single transformer have writers of their own.
+WRITERS: dict[str, Callable[[Path, Size], Path]] = {
+    "minishlab/potion-base-8M": lambda folder, _: write_model2vec(folder),
+    "sentence-transformers/static-retrieval-mrl-en-v1": lambda folder, _: write_static(folder),
+    "openai/clip-vit-base-patch32": lambda folder, size: write_transformers_clip(folder, width=size.width),
 }
 NAMES = (*FAMILIES, *WRITERS)

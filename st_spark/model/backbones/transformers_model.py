@@ -16,6 +16,12 @@ from st_spark.model.inputs.tokenizer import NO_LIMIT
 
 # Slower in bfloat16 on a CPU: their convolutions have no fast kernel for it.
 _FLOAT32 = ("convbert",)
+# Their vectors would be wrong, and nothing would say so.
+_WRONG = {
+    "mra": "its attention needs code for GPUs, and transformers leaves it out without that",
+    "reformer": "it draws random numbers, and gives other vectors each time",
+}
+_CHOOSE = "choose a text encoder, or a CLIP model for images."
 _POSITIONS = re.compile(r"(^|\.)(position_embeddings?|positions_embed|embed_positions|wpe)$")
 
 
@@ -40,6 +46,8 @@ class TransformersBackbone:
         padding = getattr(config.get_text_config(), "pad_token_id", None)
         self.padding_id = padding if isinstance(padding, int) and padding >= 0 else 0
         self.device = device
+        if reason := _WRONG.get(config.model_type):
+            raise ModelError(f"{folder}: the architecture {config.model_type} cannot be used: {reason}.", _CHOOSE)
         wanted = torch.float32 if config.model_type in _FLOAT32 and device.type == "cpu" else dtype
         for self.dtype in dict.fromkeys((wanted, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
             self.model = _load(folder, config, self.dtype).to(device).eval()
@@ -50,7 +58,7 @@ class TransformersBackbone:
                 break
         else:
             problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({failure})."
-            raise ModelError(problem, "choose a text encoder, or a CLIP model for images.")
+            raise ModelError(problem, _CHOOSE)
         self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
 
     def __call__(self, batch: Packed) -> Packed:
@@ -81,14 +89,18 @@ class TransformersBackbone:
         return [states[mask] for states in (output.last_hidden_state, *kept)]
 
     def _probe(self) -> str | None:
-        """Encode two texts, to learn the width and whether padding changes a text; return why this fails, or None."""
+        """Encode two texts, to learn the width and whether padding changes a text.
+
+        Return why the model cannot be used, or None.
+        """
         longest = min(16, self.max_length or 16)
         lengths = torch.tensor([[longest], [longest // 3 + 1]], device=self.device)
         mask = torch.arange(longest, device=self.device)[None, :] < lengths
+        tokens = (torch.arange(longest, device=self.device) + self.padding_id + 2) % self.rows
         outputs = []
         try:
             for padding in (self.padding_id, (self.padding_id + 1) % self.rows):
-                ids = torch.where(mask, (self.padding_id + 2) % self.rows, padding)
+                ids = torch.where(mask, tokens, padding)
                 with torch.inference_mode():
                     outputs.append(self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask])
         except Exception as error:  # noqa: BLE001  (of any kind: each architecture has its own code)

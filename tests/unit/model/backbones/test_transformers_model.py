@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from st_spark import SentenceTransformer
+from st_spark.errors import ModelError
 from tests.support import checkpoints
 from tests.support.oracle import assert_close, oracle
 
@@ -53,3 +54,37 @@ def test_vectors_are_the_oracles_in_any_batch(tmp_path: Path, family: str) -> No
     if positions is not None:
         assert ours.max_seq_length == positions
         assert ours.embed(["cat " * 1000]).n_tokens.tolist() == [positions]
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "reason"),
+    [
+        ("reformer", {"axial_pos_embds": False, "num_buckets": 4}, "other vectors each time"),
+        ("mra", {"max_position_embeddings": 512}, "needs code for GPUs"),
+    ],
+)
+def test_architectures_that_give_wrong_vectors_are_refused(
+    tmp_path: Path, family: str, settings: dict[str, Any], reason: str
+) -> None:
+    """Reformer draws random numbers; without its kernels MRA has no attention."""
+    folder = write(tmp_path / "model", family, settings)
+    with pytest.raises(ModelError, match=reason):
+        SentenceTransformer(folder, device="cpu")
+
+
+def test_architectures_without_bfloat16_compute_in_float32(tmp_path: Path) -> None:
+    """FNet's Fourier transform has no other number format."""
+    folder = write(tmp_path / "model", "fnet", {})
+    model = SentenceTransformer(folder, device="cpu", dtype="bfloat16")
+    assert model.dtype == "float32"
+    assert np.array_equal(model.encode(TEXTS), SentenceTransformer(folder, device="cpu", dtype="float32").encode(TEXTS))
+
+
+@pytest.mark.parametrize(("family", "pads"), [("mobilebert", False), ("electra", True)])
+def test_only_architectures_that_read_padding_get_texts_of_one_length(tmp_path: Path, family: str, pads: bool) -> None:
+    """The last token of MobileBERT reads the embedding of the padding after it."""
+    sizes = (
+        {"embedding_size": 32, "true_hidden_size": 32, "intra_bottleneck_size": 32} if family == "mobilebert" else {}
+    )
+    model = SentenceTransformer(write(tmp_path / "model", family, sizes), device="cpu", dtype="float32")
+    assert model.modules[0].pads == pads
