@@ -70,11 +70,15 @@ def _table(models: Sequence[CatalogModel]) -> str:
 def row(model: CatalogModel) -> list[str]:
     """Return the cells of a model: name, task, dimensions, tokens, score, languages, MB, licence, speed, results."""
     length = model.max_length
-    speed = "" if model.passages_per_second is None else f"{model.passages_per_second[1]:,.3g}"
+    speed = "" if model.passages_per_second is None else _rate(model.passages_per_second[1])
     results = ", ".join(f"{name} {value:.2f}" for name, value in model.measures)
     tokens = "any" if length in (None, 1_000_000) else f"{length:,}"
     numbers = (str(model.dim), tokens, model.score, model.languages, f"{model.size_mb:,}")
     return [model.name, model.task, *numbers, model.licence, speed, results]
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _facts(model: CatalogModel) -> str:
@@ -91,7 +95,7 @@ def _facts(model: CatalogModel) -> str:
         "languages": model.languages + (f": {' '.join(model.language_names)}" if many else ""),
         "weights": f"{model.parameters:,} million, {model.size_mb:,} MB in float32",
         "licence": {"none": "its page names none", "?": "not known to us"}.get(model.licence, model.licence),
-        "passages/s": speed and f"{speed[0]:,.3g} in float32, {speed[1]:,.3g} with dtype auto ({MEASURED_ON})",
+        "passages/s": speed and f"{_rate(speed[0])} in float32, {_rate(speed[1])} with dtype auto ({MEASURED_ON})",
         "sentences/s": model.sentences_per_second and f"{model.sentences_per_second:,} on a V100 GPU, published",
         "queries/s": queries and f"{queries[0]:,} on a GPU, {queries[1]:,} on a CPU, published",
         **{f"result, {name}": f"{value}% ({MEASURES[name]})" for name, value in model.measures},
