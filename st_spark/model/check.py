@@ -70,9 +70,10 @@ def _load(description: Checkpoint, faults: Faults) -> Assembly | None:
     if faults.found or not description.modules:  # some modules may be missing, so the others need not fit together
         load_modules(description.modules, torch.float32, device, faults)
         return None
+    loaded: list[Assembly] = []
     with faults.catch():
-        return Assembly(description.modules, "", torch.float32, device)
-    return None
+        loaded.append(Assembly(description.modules, "", torch.float32, device))
+    return next(iter(loaded), None)
 
 
 def _format(description: Checkpoint) -> str:

@@ -118,7 +118,11 @@ def _load(folder: Path, config: Any, dtype: torch.dtype | str) -> Any:  # noqa: 
     from transformers import AutoModel, AutoModelForTextEncoding
 
     # T5 and similar models keep a decoder in the same file; transformers' text-encoding class leaves it out.
-    auto = AutoModelForTextEncoding if type(config) in AutoModelForTextEncoding._model_mapping else AutoModel
+    auto: Any = AutoModelForTextEncoding if type(config) in AutoModelForTextEncoding._model_mapping else AutoModel
+    if config.model_type == "m2m_100":  # SONAR, an encoder without a decoder
+        from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder as auto  # noqa: N813
+    if config.model_type == "t5gemma":
+        config.is_encoder_decoder = False  # without it the class refuses to leave the decoder out
     try:
         model, report = auto.from_pretrained(
             folder,

@@ -8,6 +8,7 @@ import torch
 from st_spark.errors import InputError, ModelError
 from st_spark.model.backbones.clip import ImageEncoder, TextEncoder
 from st_spark.model.backbones.layers import LayerLoader
+from st_spark.model.checkpoint.faults import Faults
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.image_processor import ImageProcessor
 from st_spark.model.inputs.images import ImageBatch, Images, is_image
@@ -24,7 +25,9 @@ class CLIPModel(InputModule):
     tokenizer: Tokenizer
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        weights, config, self.tokenizer = load_files(spec)
+        faults = Faults()
+        weights, config, self.tokenizer = load_files(spec, faults)
+        faults.check()
         if config.model_type != "clip":
             raise ModelError(f"{spec.path} is a {config.model_type} model, not CLIP.", "choose a CLIP checkpoint.")
         self.dtype = dtype

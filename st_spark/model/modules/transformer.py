@@ -39,8 +39,11 @@ class Transformer(InputModule):
     tokenizer: Tokenizer
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        weights, config, self.tokenizer = load_files(spec)
-        self.backbone = _backbone(spec, weights, config, dtype, device)
+        faults = Faults()  # each part is tried, so that one error says all that is wrong
+        weights, config, self.tokenizer = load_files(spec, faults)
+        with faults.catch():
+            self.backbone = _backbone(spec, weights, config, dtype, device)
+        faults.check()
         self.dtype = self.backbone.dtype
         self.tokenizer.check_vocabulary(spec.path, self.backbone.rows)
         self.pads = isinstance(self.backbone, TransformersBackbone) and self.backbone.pads_up_to > 0
@@ -73,24 +76,25 @@ class Transformer(InputModule):
         return self.backbone.dimension
 
 
-def load_files(spec: ModuleSpec) -> tuple[Weights, Any, Tokenizer]:
+def load_files(spec: ModuleSpec, faults: Faults) -> tuple[Weights, Any, Any]:
     """Open the weights of a transformers checkpoint, and read its config and its tokenizer.
 
+    A tokenizer that cannot be used is a fault, so that the caller can look at the weights, too.
+
     Raises:
-        ModelError: One of them cannot be used. One error says all that is wrong.
+        ModelError: The weights or the config cannot be used.
     """
     if not (spec.path / "config.json").is_file():
         check_config(spec.path)  # the one thing to say
-    faults = Faults()
-    weights = config = None
+    tokenizer = weights = config = None
     with faults.catch():
         weights = Weights(spec.path)
         config = load_config(spec, weights)
     if weights is None or config is not None:  # transformers reads config.json for the tokenizer, too
         with faults.catch():
             tokenizer = load_tokenizer(spec, config)
-    faults.check()
-    assert weights is not None
+    if weights is None or config is None:
+        faults.check()
     return weights, config, tokenizer
 
 
