@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from st_spark.model import check
-from tests.support import checkpoints, clip_checkpoints, text_checkpoints, word_checkpoints
+from tests.support import checkpoints, clip_checkpoints, community_checkpoints, text_checkpoints, word_checkpoints
 from tests.support.paths import ROOT
 
 Change = Callable[[Path], object]
@@ -26,10 +27,10 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     **text_checkpoints.WRITERS,
     **word_checkpoints.WRITERS,
     "clip": clip_checkpoints.write_transformers_clip,
+    "convbert": partial(community_checkpoints.write, "dbmdz/convbert-base-turkish-cased"),  # through transformers
 }
 OLD = "sentence_transformers.models"
 LAYER = "encoder.layer.1.output.dense.weight"
-ALBERT = "encoder.albert_layer_groups.0.albert_layers.0"
 
 
 @dataclass(frozen=True)
@@ -233,20 +234,20 @@ CASES: list[Case] = [
     Case("a link that leaves the folder", "bert", link_out),
     # Weights and architecture
     Case("a layer that is missing", "bert", without(LAYER)),
-    Case("a layer that is missing, through transformers", "albert", without(f"{ALBERT}.ffn.weight")),
+    Case("a layer that is missing, through transformers", "convbert", without(LAYER)),
     Case("more layers than config.json says", "bert", config(num_hidden_layers=1)),
     Case("weights of an adapter among the others", "bert", with_also("encoder.layer.0.lora_A.weight")),
-    Case("weights that the architecture does not have", "albert", with_also(f"{ALBERT}.q_norm.weight")),
+    Case("weights that the architecture does not have", "convbert", with_also("encoder.layer.1.q_norm.weight")),
     Case("weights of another shape", "bert", reshaped("encoder.layer.0.intermediate.dense.weight", 64, 31)),
-    Case("weights of another shape, through transformers", "albert", reshaped(f"{ALBERT}.ffn.weight", 64, 31)),
+    Case("weights of another shape, through transformers", "convbert", reshaped(LAYER, 32, 63)),
     Case("NaN among the weights", "bert", filled(LAYER, float("nan"))),
-    Case("infinity among the weights", "albert", filled(f"{ALBERT}.ffn.weight", float("inf"))),
+    Case("infinity among the weights", "convbert", filled(LAYER, float("inf"))),
     Case("attention heads that do not fit", "bert", config(num_attention_heads=5)),
-    Case("more layers than could ever be built", "albert", config(num_hidden_layers=10**12)),
+    Case("more layers than could ever be built", "convbert", config(num_hidden_layers=10**12)),
     Case("positions that transformers does not have", "bert", config(position_embedding_type="alibi")),
     Case("an unknown architecture", "bert", config(model_type="never-heard-of")),
-    Case("a config.json with a wrong value", "albert", config(hidden_size="wide")),
-    Case("settings of Nomic's code alone", "albert", config(model_type="nomic_bert", rotary_emb_base=10000)),
+    Case("a config.json with a wrong value", "convbert", config(hidden_size="wide")),
+    Case("settings of Nomic's code alone", "convbert", config(model_type="nomic_bert", rotary_emb_base=10000)),
     Case("a model of texts and images, such as SigLIP", "bert", siglip),
     Case("quantised for bitsandbytes", "bert", config(quantization_config={"quant_method": "bitsandbytes"})),
     Case("quantised with GPTQ", "bert", config(quantization_config={"quant_method": "gptq", "bits": 4})),
