@@ -23,6 +23,8 @@ _NOMIC: dict[str, object] = {
     "layer_norm_epsilon": 1e-12,
     "activation_function": "swiglu",
 }
+# How sentence-transformers describes a model of texts.
+_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
 # Classes that transformers has in Python alone.
 _SLOW_TOKENIZERS = ("BertJapaneseTokenizer", "BertweetTokenizer", "PhobertTokenizer")
 
@@ -97,12 +99,18 @@ def check_settings(file: Path, config: Mapping[str, Any]) -> None:
     task = config.get("transformer_task", "feature-extraction")
     if task != "feature-extraction":
         raise invalid(file, "'transformer_task'", task, "feature-extraction: only vectors are supported")
-    modalities = config.get("modality_config") or {}
+    modalities = config.get("modality_config") or {"text": _TEXT}
     if "message" in modalities:
         raise invalid(file, "'modality_config'", modalities, "without 'message': chat templates are not supported")
+    output = config.get("module_output_name") or "token_embeddings"
+    if modalities.get("text") != _TEXT or output != "token_embeddings":
+        wanted = f"{{'text': {_TEXT}}}, with the module_output_name token_embeddings"
+        raise invalid(file, "'modality_config'", {**modalities, "module_output_name": output}, wanted)
     calls = config.get("processing_kwargs") or {}
-    text = calls.get("text", {}) if isinstance(calls, dict) else None
-    if not isinstance(text, dict) or set(calls) - {"text"} or set(text) - {"max_length", "padding", "truncation"}:
+    # What is for images or for chat templates does not matter to texts, and unknown names are ignored.
+    text = calls.get("text") or {} if isinstance(calls, dict) and not calls.get("common") else None
+    cuts = isinstance(text, dict) and text.get("truncation", True) in (True, "longest_first")
+    if not isinstance(text, dict) or set(text) - {"max_length", "padding", "truncation"} or not cuts:
         raise invalid(file, "'processing_kwargs'", calls, 'an object such as {"text": {"max_length": 128}}')
 
 
