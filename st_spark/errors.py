@@ -31,7 +31,13 @@ class StSparkError(Exception):
 
 
 class ModelError(StSparkError):
-    """A model that cannot be found, read or trusted."""
+    """A model that cannot be found, read or trusted.
+
+    Attributes:
+        parts: One error for each thing that is wrong, if there are several.
+    """
+
+    parts: "tuple[ModelError, ...]" = ()
 
 
 class InputError(StSparkError, ValueError):

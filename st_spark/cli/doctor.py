@@ -77,9 +77,8 @@ def examine(model: str | None = None, revision: str | None = None) -> list[Check
         "disk": disk,
         "Delta": delta,
     }
-    if model is not None:
-        checks["model"] = lambda: reachable(model, revision)
-    return [check(name, look) for name, look in checks.items()]
+    done = [check(name, look) for name, look in checks.items()]
+    return done if model is None else done + model_checks(model, revision)
 
 
 def check(name: str, look: Callable[[], str]) -> Check:
@@ -202,12 +201,17 @@ def delta() -> str:
         ) from None
 
 
-def reachable(model: str, revision: str | None) -> str:
-    """Find the files of a model, and read its list of modules."""
-    from st_spark.model.checkpoint import checkpoint, hub
+def model_checks(model: str, revision: str | None) -> list[Check]:
+    """Find a model, check all of its files, and describe it; a line for each thing that is wrong."""
+    from st_spark.model import check as model_check
+    from st_spark.model.checkpoint import hub
 
-    snapshot = hub.resolve(model, revision)
-    kinds = " + ".join(module.kind for module in checkpoint.read(snapshot.folder).modules)
-    if not kinds:
-        raise PlatformError(f"{model} has no modules.", "name another model.")
-    return f"{snapshot.name}: {kinds}, {snapshot.folder}"
+    try:
+        snapshot = hub.resolve(model, revision)
+        report = model_check.examine(snapshot.folder)
+    except StSparkError as error:
+        return [Check("model", False, error.problem, error.fix)]
+    commit = f" at {snapshot.revision}" if snapshot.revision else ""
+    found = {"model": f"{snapshot.name}{commit}, {snapshot.folder}", **report.found}
+    lines = [Check(name, True, value) for name, value in found.items()]
+    return lines + [Check("model", False, fault.problem, fault.fix) for fault in report.faults]

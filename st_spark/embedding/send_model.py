@@ -58,7 +58,11 @@ def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto
 
     Raises:
         InputError: The transport is unknown, or does not suit the session or the model.
+        ModelError: The model cannot be used; see check.check.
     """
+    from st_spark.model import check  # loads torch, which `import st_spark` must not do
+
+    check.check(snapshot.folder)
     use_this_python(session)
     connect = is_connect(session)
     transport = _resolved(transport, session, connect)

@@ -91,6 +91,8 @@ def write_cnn(folder: Path, **config: Any) -> Path:
     convs = torch.nn.ModuleList(torch.nn.Conv1d(DIM, config["out_channels"], k) for k in config["kernel_sizes"])
     state = {f"convs.{name}": weight for name, weight in convs.state_dict().items()}
     torch.save(state, folder / "1_CNN" / "pytorch_model.bin")
+    width = config["out_channels"] * len(config["kernel_sizes"])
+    write_pooling(folder, width, pooling_mode_max_tokens=True)
     return folder
 
 
@@ -102,6 +104,7 @@ def write_lstm(folder: Path) -> Path:
     layer = torch.nn.LSTM(DIM, 8, num_layers=2, bidirectional=True)
     state = {f"encoder.{name}": weight for name, weight in layer.state_dict().items()}
     torch.save(state, folder / "1_LSTM" / "pytorch_model.bin")
+    write_pooling(folder, 16, pooling_mode_max_tokens=True)
     return folder
 
 

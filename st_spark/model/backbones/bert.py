@@ -257,7 +257,7 @@ def _skip_padding(batch: Packed, positions: torch.Tensor, padding_id: int) -> to
 
     A text can contain the padding token. It gets the position padding_id and is not counted.
     """
-    if not bool((batch.ids == padding_id).any()):
+    if batch.ids.is_meta or not bool((batch.ids == padding_id).any()):
         return positions + (padding_id + 1)
     real = (batch.ids != padding_id).long()
     running = torch.cumsum(real, 0)

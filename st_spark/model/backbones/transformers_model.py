@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from st_spark.errors import ModelError
-from st_spark.model.checkpoint.weights import BUFFERS, some
+from st_spark.model.checkpoint.weights import BUFFERS, check_finite, some
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.tokenizer import NO_LIMIT
 
@@ -34,7 +34,7 @@ class TransformersBackbone:
     Args:
         folder: The checkpoint.
         config: Its transformers config.
-        dtype: Number format of the computation.
+        dtype: Number format of the computation; "auto" for the stored one.
         device: Where to compute.
 
     Raises:
@@ -42,15 +42,21 @@ class TransformersBackbone:
             architecture that does not read texts alone.
     """
 
-    def __init__(self, folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        folder: Path,
+        config: Any,  # noqa: ANN401
+        dtype: torch.dtype | str,
+        device: torch.device,
+    ) -> None:
         padding = getattr(config.get_text_config(), "pad_token_id", None)
         self.padding_id = padding if isinstance(padding, int) and padding >= 0 else 0
         self.device = device
         if reason := _WRONG.get(config.model_type):
             raise ModelError(f"{folder}: the architecture {config.model_type} cannot be used: {reason}.", _CHOOSE)
         wanted = torch.float32 if config.model_type in _FLOAT32 and device.type == "cpu" else dtype
-        for self.dtype in dict.fromkeys((wanted, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
-            self.model = _load(folder, config, self.dtype).to(device).eval()
+        for chosen in dict.fromkeys((wanted, torch.float32)):  # DeBERTa, FNet and XLNet compute in float32 alone
+            self.model = _load(folder, config, chosen).to(device).eval()
             self.max_length = position_limit(self.model, config)
             self.rows = self.model.get_input_embeddings().weight.shape[0]
             failure = self._probe()
@@ -59,10 +65,14 @@ class TransformersBackbone:
         else:
             problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({failure})."
             raise ModelError(problem, _CHOOSE)
+        self.dtype: torch.dtype = self.model.dtype
         self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
+        if batch.ids.is_meta:  # a check without numbers: the model has encoded a text when it was loaded
+            batch.hidden = torch.empty(len(batch.ids), self.dimension, device="meta")
+            return batch
         parts = [slice(0, len(batch.lengths))]
         if batch.lengths.max() > self.pads_up_to:
             parts = [slice(group.row, group.row + group.count) for group in batch.groups]
@@ -116,11 +126,15 @@ def _pad(packed: torch.Tensor, mask: torch.Tensor, value: int) -> torch.Tensor:
     return padded
 
 
-def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
+def _load(folder: Path, config: Any, dtype: torch.dtype | str) -> Any:  # noqa: ANN401
     from transformers import AutoModel, AutoModelForTextEncoding
 
     # T5 and similar models keep a decoder in the same file; transformers' text-encoding class leaves it out.
-    auto = AutoModelForTextEncoding if type(config) in AutoModelForTextEncoding._model_mapping else AutoModel
+    auto: Any = AutoModelForTextEncoding if type(config) in AutoModelForTextEncoding._model_mapping else AutoModel
+    if config.model_type == "m2m_100":  # SONAR, an encoder without a decoder
+        from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder as auto  # noqa: N813
+    if config.model_type == "t5gemma":
+        config.is_encoder_decoder = False  # without it the class refuses to leave the decoder out
     try:
         model, report = auto.from_pretrained(
             folder,
@@ -130,6 +144,7 @@ def _load(folder: Path, config: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401
             trust_remote_code=False,
             weights_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # the report has them
         )
     except Exception as error:  # of any kind: each architecture has its own code
         raise ModelError(
@@ -154,6 +169,8 @@ def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:  
 
     transformers fills missing weights with random numbers, and leaves out weights that the model does not have.
     """
+    for name, tensor in model.named_parameters():
+        check_finite(folder, name, tensor)
     parts = {name for name, _ in model.named_children()} - {"pooler"}
     missing = [name for name in report["missing_keys"] if name.split(".")[0] != "pooler"]
     unknown = [
@@ -161,9 +178,11 @@ def _check_complete(folder: Path, model: Any, report: dict[str, Any]) -> None:  
         for name in report["unexpected_keys"]
         if name.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in parts and not BUFFERS.search(name)
     ]
-    problems = [f"{text} {some(names)}" for text, names in (("lacks", missing), ("also has", unknown)) if names]
+    shapes = [f"{name} {list(stored)} in place of {list(ours)}" for name, stored, ours in report["mismatched_keys"]]
+    lists = (("lacks", missing), ("also has", unknown), ("has the shapes", shapes))
+    problems = [f"{text} {some(names)}" for text, names in lists if names]
     if problems:
-        problem = f"{folder} does not hold the weights of a {type(model).__name__}: it {' and '.join(problems)}."
+        problem = f"{folder} does not hold the weights of {type(model).__name__}: it {' and '.join(problems)}."
         raise ModelError(problem, "copy or download it again; a checkpoint that needs its own code cannot be used.")
 
 
@@ -176,6 +195,8 @@ def position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
             rows = min(len(table.weight), most) if most > 0 else len(table.weight)
             padding = getattr(table, "padding_idx", None)
             limits.append(rows - (0 if padding is None else padding + 1))
+    limits += [len(table) for name, table in model.named_buffers() if name.endswith("embed_positions")]  # GPT-J
+    limits += [config.max_seq_len] if config.model_type == "mpt" else []  # the length of its ALiBi table
     return min(limits, default=None)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from st_spark.choices import SIMILARITIES
 from st_spark.errors import ModelError
-from st_spark.model.checkpoint.files import fingerprint, model_files
+from st_spark.model.checkpoint.faults import Faults
+from st_spark.model.checkpoint.files import check_pointers, fingerprint, model_files
 from st_spark.model.checkpoint.json_files import invalid, read_json, read_object, shown
-from st_spark.model.checkpoint.module_spec import ModuleSpec, check_transformer, is_clip, read_module
+from st_spark.model.checkpoint.module_spec import ModuleSpec, is_clip, read_module
+from st_spark.model.checkpoint.transformer_files import check_embeds, check_transformer
 
 __all__ = ["Checkpoint", "fingerprint", "model_files", "read"]
 
@@ -47,24 +49,47 @@ def read(folder: Path) -> Checkpoint:
             language model gets last-token pooling).
 
     Raises:
-        ModelError: The folder is not a model, is broken, has a link that leaves it, or needs foreign code.
+        ModelError: The folder is not a model, is broken, has a link that leaves it, or needs foreign code. One error
+            says all that is wrong.
     """
+    faults = Faults()
+    found = read_all(folder, faults)
+    faults.check()
+    return found
+
+
+def read_all(folder: Path, faults: Faults) -> Checkpoint:
+    """Read what can be read of a model's description, and collect what is wrong with the rest."""
     folder = Path(os.path.realpath(folder))
-    model_files(folder)  # rejects links that leave the folder before any file is opened
+    modules: tuple[ModuleSpec, ...] = ()
+    settings: dict[str, Any] = {"prompts": {}}
+    with faults.catch():
+        check_pointers(folder, model_files(folder))  # rejects links that leave the folder before a file is opened
+        modules = _modules(folder, faults)
+        with faults.catch():
+            settings = _settings(folder / "config_sentence_transformers.json")
+    return Checkpoint(folder, modules, **settings)
+
+
+def _modules(folder: Path, faults: Faults) -> tuple[ModuleSpec, ...]:
+    """Return the modules whose classes and folders are right."""
     listing = folder / "modules.json"
     if not listing.is_file():
-        return Checkpoint(folder, _plain_modules(folder), {})
+        return _plain_modules(folder, faults)
     entries = read_json(listing)
     if not isinstance(entries, list) or not entries:
         raise invalid(listing, "the whole file", entries, "a list of at least one module")
-    modules = tuple(read_module(folder, listing, position, entry) for position, entry in enumerate(entries))
+    modules = []
+    for position, entry in enumerate(entries):
+        with faults.catch():
+            modules.append(read_module(folder, listing, position, entry, faults))
     names = [module.name for module in modules]
     if len(set(names)) < len(names):
         raise invalid(listing, "'name'", names, "a different name for each module")
-    return Checkpoint(folder, modules, **_settings(folder / "config_sentence_transformers.json"))
+    return tuple(modules)
 
 
-def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
+def _plain_modules(folder: Path, faults: Faults) -> tuple[ModuleSpec, ...]:
     """Return the modules that sentence-transformers gives to a folder without modules.json."""
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -72,7 +97,10 @@ def _plain_modules(folder: Path) -> tuple[ModuleSpec, ...]:
             "Give the folder that holds modules.json (sentence-transformers) or config.json (transformers).",
         )
     config = read_object(folder / "config.json")
-    check_transformer(folder)
+    with faults.catch():
+        check_transformer(folder)
+    with faults.catch():
+        check_embeds(folder, config)
     if is_clip(folder):
         return (ModuleSpec("CLIPModel", folder, {}, "0"),)
     architectures = config.get("architectures") or [""]

@@ -17,6 +17,8 @@ _OTHER_SUFFIXES = {
 _OTHER_NAMES = {"README", "LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt", "README.txt"}
 _SAFE_WEIGHTS = {"model.safetensors", "model.safetensors.index.json"}
 _PICKLED_WEIGHTS = re.compile(r"pytorch_model.*\.bin(\.index\.json)?")
+# What git writes in place of a large file that it has not fetched.
+_POINTER = b"version https://git-lfs"
 _UNLINK = "Copy the model with its links resolved (cp -rL), if you trust their targets."
 
 _digests: dict[str, tuple[tuple[tuple[str, int, int], ...], str]] = {}
@@ -73,6 +75,15 @@ def model_files(folder: Path) -> list[Path]:
     for name in names:
         _check_inside(top / name, roots)
     return [Path(name) for name in names]
+
+
+def check_pointers(folder: Path, names: Iterable[Path]) -> None:
+    """Raise ModelError if files of a model are git's pointers to files that were not fetched."""
+    small = [name for name in names if (folder / name).stat().st_size < 1024]
+    pointers = [str(name) for name in small if (folder / name).read_bytes().startswith(_POINTER)]
+    if pointers:
+        problem = f"In '{folder}' git has left pointers in place of files: {', '.join(pointers)}."
+        raise ModelError(problem, "Run `git lfs pull` there, or download the model with `hf download`.")
 
 
 def fingerprint(folder: Path) -> str:

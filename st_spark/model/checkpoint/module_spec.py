@@ -1,6 +1,5 @@
 """Check one module of a checkpoint: its class, its folder and its config, before anything is loaded."""
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,24 +7,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from st_spark.errors import ModelError
+from st_spark.model.checkpoint.faults import Faults
 from st_spark.model.checkpoint.json_files import invalid, read_object, shown
-from st_spark.model.checkpoint.weights import check_weights
+from st_spark.model.checkpoint.transformer_files import check_settings, check_transformer
 
-ADAPTER = "adapter_config.json"
-# transformers has taken over the code of these types: it computes what the code in their checkpoints computes.
-_ADOPTED = ("eurobert", "gte", "nomic_bert")
-# Settings of Nomic's own code that transformers does not read, with the values that its class has.
-_NOMIC: dict[str, object] = {
-    "n_head": 12,
-    "rotary_emb_base": 1000,
-    "rotary_emb_fraction": 1.0,
-    "rotary_emb_interleaved": False,
-    "prenorm": False,
-    "layer_norm_epsilon": 1e-12,
-    "activation_function": "swiglu",
-}
-# Classes that transformers has in Python alone.
-_SLOW_TOKENIZERS = ("BertJapaneseTokenizer", "BertweetTokenizer", "PhobertTokenizer")
 _OLD_BERTS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 _TRANSFORMER_CONFIGS = tuple(f"sentence_{name}_config.json" for name in _OLD_BERTS)
 _ROUTER_CONFIGS = ("router_config.json", "config.json")
@@ -42,6 +27,7 @@ _CONFIGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(["Pooling", "Dense", "Normalize", "LayerNorm", "Dropout"], ("config.json",)),
     **dict.fromkeys(["WeightedLayerPooling", "BoW", "WordWeights"], ("config.json",)),
 }
+_SPARSE = {"MLMTransformer", "SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder", "CSRSparsity"}
 _WORK_WITHOUT_CONFIG = {"Transformer", "CLIPModel", "Normalize", "Dropout", "StaticEmbedding"}
 _MAY_LACK_FOLDER = {"Normalize", "Dropout"}  # they store nothing, and the hub keeps no empty folders
 _CLASS_PATH = re.compile(r"sentence_transformers(\.[A-Za-z_]\w*)*\.(?P<kind>[A-Za-z_]\w*)")
@@ -87,14 +73,23 @@ def submodules(router: ModuleSpec) -> dict[str, ModuleSpec]:
     if not all(PureWindowsPath(name).parts for name in types):  # "." would be the router itself: endless
         raise invalid(file, "'types'", types, "an object whose ids are folders inside the router's own")
     entries = ({"name": name, "path": name, "type": kind} for name, kind in types.items())
-    specs = [read_module(router.path, file, position, entry) for position, entry in enumerate(entries)]
+    faults = Faults()
+    specs = []
+    for position, entry in enumerate(entries):
+        with faults.catch():
+            specs.append(read_module(router.path, file, position, entry, faults))
+    faults.check()
     if not structure:
         raise invalid(file, "'structure'", structure, "an object with at least one route")
     return {spec.name: spec for spec in specs}
 
 
-def read_module(folder: Path, file: Path, position: int, entry: object) -> ModuleSpec:
-    """Return a checked entry of modules.json or of a router's types."""
+def read_module(folder: Path, file: Path, position: int, entry: object, faults: Faults) -> ModuleSpec:
+    """Return an entry of modules.json or of a router's types, and collect what is wrong with the files of its folder.
+
+    Raises:
+        ModelError: The entry itself cannot be read: an unknown class, or no folder or no config that could be read.
+    """
     where = f"module {position}"
     if not isinstance(entry, dict):
         raise invalid(file, where, entry, "an object with 'name', 'path' and 'type'")
@@ -107,7 +102,7 @@ def read_module(folder: Path, file: Path, position: int, entry: object) -> Modul
     path = _inner_folder(folder, file, where, entry.get("path"), kind)
     if kind == "Transformer" and is_clip(path):  # sentence-transformers 5.4 and later save CLIP as Transformer
         kind = "CLIPModel"
-    spec = ModuleSpec(kind, path, _config(path, kind), name, tuple(kwargs))
+    spec = ModuleSpec(kind, path, _config(path, kind, faults), name, tuple(kwargs))
     if kind in ("Router", "Asym"):
         submodules(spec)  # for its checks: no unknown class one level down
     return spec
@@ -124,6 +119,11 @@ def _kind(file: Path, where: str, class_path: object) -> str:
     if not isinstance(class_path, str):
         raise invalid(file, f"'type' of {where}", class_path, "a class path")
     match = _CLASS_PATH.fullmatch(class_path)
+    if match is not None and match["kind"] in _SPARSE:
+        problem = (
+            f"{file}: {where} is a {match['kind']}: this is a sparse encoder, and only dense vectors are supported."
+        )
+        raise ModelError(problem, "Use a dense model; see `st-spark models`.")
     if match is None:
         fix = "Use a model that has only modules of sentence-transformers."
         if class_path.startswith("transformers."):
@@ -157,10 +157,11 @@ def _inner_folder(folder: Path, file: Path, where: str, path: object, kind: str)
     )
 
 
-def _config(folder: Path, kind: str) -> dict[str, Any]:
+def _config(folder: Path, kind: str, faults: Faults) -> dict[str, Any]:
     """Return the content of the module's first config file that exists and is not empty."""
     if kind in ("Transformer", "CLIPModel"):
-        check_transformer(folder)
+        with faults.catch():
+            check_transformer(folder)
     stored = [read_object(folder / name) for name in _CONFIGS[kind] if (folder / name).is_file()]
     if not stored and kind not in _WORK_WITHOUT_CONFIG:
         raise ModelError(
@@ -169,55 +170,9 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
         )
     config = next(filter(None, stored), {})
     if kind == "Transformer":
-        _check_settings(folder / _CONFIGS[kind][0], config)
+        with faults.catch():
+            check_settings(folder / _CONFIGS[kind][0], config)
     for key in _ARGUMENTS:  # a checkpoint may not switch on its own code
         if isinstance(config.get(key), dict):
             config[key].pop("trust_remote_code", None)
     return config
-
-
-def check_transformer(folder: Path) -> None:
-    """Check that a transformers checkpoint has its files, and needs no code and no package that are not here.
-
-    Raises:
-        ModelError: config.json or weights are missing, the architecture is code in the checkpoint, or an adapter needs
-            the package peft.
-    """
-    adapter, file = (folder / ADAPTER).is_file(), folder / "config.json"
-    if not file.is_file():
-        raise ModelError(
-            f"'{folder}' has no config.json" + (", only a PEFT adapter." if adapter else ", so no transformer."),
-            "Merge the adapter into its base model and save that." if adapter else "Download or copy the model again.",
-        )
-    config = read_object(file)
-    code = config.get("auto_map")
-    if isinstance(code, dict) and "AutoModel" in code and config.get("model_type") not in _ADOPTED:
-        problem = f"{file}: the model is code of its own ({shown(code['AutoModel'])}), which is never run."
-        raise ModelError(problem, "Use a model whose architecture transformers has.")
-    for key, value in _NOMIC.items() if config.get("model_type") == "nomic_bert" else ():
-        if config.get(key, value) != value:
-            raise invalid(file, repr(key), config[key], f"{value!r}: transformers has no other nomic_bert")
-    check_weights(folder)
-    tokenizer = folder / "tokenizer_config.json"
-    slow = read_object(tokenizer).get("tokenizer_class") if tokenizer.is_file() else None
-    if slow in _SLOW_TOKENIZERS and not (folder / "tokenizer.json").is_file():
-        raise ModelError(f"'{folder}' has only the slow tokenizer {slow}.", "Use a model that has a tokenizer.json.")
-    if adapter and importlib.util.find_spec("peft") is None:
-        raise ModelError(
-            f"'{folder}' has a PEFT adapter ({ADAPTER}), and the package peft is not installed.",
-            "pip install peft, on the executors too; or merge the adapter into its base model and save that.",
-        )
-
-
-def _check_settings(file: Path, config: Mapping[str, Any]) -> None:
-    """Raise ModelError for settings of sentence-transformers 5 and 6 that change vectors and that we do not have."""
-    for key in ("query_length", "document_length", "query_expansion"):
-        if config.get(key) is not None:
-            raise invalid(file, repr(key), config[key], "null: lengths for each task are not supported")
-    modalities = config.get("modality_config") or {}
-    if "message" in modalities:
-        raise invalid(file, "'modality_config'", modalities, "without 'message': chat templates are not supported")
-    calls = config.get("processing_kwargs") or {}
-    text = calls.get("text", {}) if isinstance(calls, dict) else None
-    if not isinstance(text, dict) or set(calls) - {"text"} or set(text) - {"max_length", "padding", "truncation"}:
-        raise invalid(file, "'processing_kwargs'", calls, 'an object such as {"text": {"max_length": 128}}')

@@ -1,7 +1,8 @@
 """Read the tensors of a model folder by name: memory-mapped safetensors, or a pickle of tensors alone."""
 
+import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ BUFFERS = re.compile(
     r"(^|\.)(position_ids|token_type_ids|inv_freq|embed_tokens\.weight|(attn|attention)\.(masked_)?bias)$"
 )
 
+# Weights in the formats of other programs.
+_OTHER_FORMATS = (".gguf", ".onnx", ".xml", ".h5", ".msgpack", ".ot", ".mlmodel", ".tflite")
+
 
 class Weights:
     """The tensors of one folder, each read on access.
@@ -30,6 +34,7 @@ class Weights:
         self.folder = folder
         self._sources: dict[str, Any] = {}
         self._read: set[str] = set()
+        check_weights(folder)
         for file in _files(folder):
             source = _open_safetensors(file) if file.suffix == ".safetensors" else _load_pickle(file)
             self._sources.update(dict.fromkeys(source.keys(), source))
@@ -53,7 +58,17 @@ class Weights:
         self._read.add(name)
         source = self._sources[name]
         tensor: torch.Tensor = source[name] if isinstance(source, dict) else source.get_tensor(name)
+        check_finite(self.folder, name, tensor)
         return tensor
+
+    def count(self) -> int:
+        """Return how many numbers the tensors hold, without reading them."""
+        return sum(math.prod(self._shape(name)) for name in self)
+
+    def _shape(self, name: str) -> Sequence[int]:
+        source = self._sources[name]
+        shape: Sequence[int] = source[name].shape if isinstance(source, dict) else source.get_slice(name).get_shape()
+        return shape
 
     def check_all_read(self, prefix: str = "") -> None:
         """Check that the model has read all weights of its parts; ModelError if some are left.
@@ -67,6 +82,14 @@ class Weights:
         if left:
             problem = f"{self.folder} has weights that its config.json does not mention: {some(left)}."
             raise ModelError(problem, "its config.json belongs to another model: copy or download both again.")
+
+
+def check_finite(folder: Path, name: str, tensor: "torch.Tensor") -> None:
+    """Raise ModelError if a tensor holds NaN or infinity: the vectors of some or all texts would be NaN."""
+    # One number outside makes the sum NaN or infinite; a sum of large numbers can be infinite, too.
+    if tensor.is_floating_point() and not tensor.sum().isfinite() and not tensor.isfinite().all():
+        problem = f"{folder}: the tensor {name!r} holds NaN or infinity."
+        raise ModelError(problem, "copy or download it again; if it stays so, its training went wrong: choose another.")
 
 
 def some(names: Collection[str]) -> str:
@@ -91,8 +114,10 @@ def _files(folder: Path) -> list[Path]:
             if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
                 raise invalid(index, "'weight_map'", shards, "an object of tensor to file name")
             return [folder / Path(shard).name for shard in sorted(set(shards.values()))]
+    others = [file.relative_to(folder) for file in sorted(folder.rglob("*")) if file.suffix in _OTHER_FORMATS]
+    also = f"; {', '.join(map(str, others[:3]))} cannot be used" if others else ""
     raise ModelError(
-        f"{folder} has no weights (neither model.safetensors nor pytorch_model.bin).",
+        f"{folder} has no weights (neither model.safetensors nor pytorch_model.bin{also}).",
         "download the model again, or give the folder that sentence-transformers saved.",
     )
 
@@ -124,8 +149,10 @@ def _load_pickle(file: Path) -> dict[str, "torch.Tensor"]:
                 raise
             tensors = load(mmap=False)  # a file of torch before 1.6 cannot be mapped
     except Exception as error:  # torch raises many kinds for damaged files
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{file} is not a file of plain weights: {reason}", fix) from error
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to run the code
+            reason = "it holds more than tensors, or is damaged"
+        raise ModelError(f"{file} is not a file of plain weights: {reason}.", fix) from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ModelError(f"{file} is not a file of plain weights: it is no dict of tensors.", fix)
     return tensors

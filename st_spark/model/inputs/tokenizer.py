@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from st_spark.errors import InputError, ModelError
+from st_spark.model.checkpoint.transformer_files import check_tokenizer
 from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import without_surrogates
@@ -115,6 +116,13 @@ class Tokenizer:
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(ids, types, lengths, truncated)
 
+    def check_vocabulary(self, folder: Path, rows: int) -> None:
+        """Raise ModelError if the words of the tokenizer need more embeddings than these rows; added tokens may."""
+        words = self.backend.get_vocab_size(with_added_tokens=False)
+        if words > rows:
+            problem = f"The tokenizer of {folder} has {words:,} tokens, and its weights have {rows:,} embeddings."
+            raise ModelError(problem, "the files are of two models: copy or download all of them again.")
+
     def count_prompt(self, prompt: str) -> int:
         """Return how many tokens a prompt puts before a text: its tokens without a trailing special one."""
         ids = self([prompt]).ids
@@ -187,12 +195,13 @@ def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:  # noqa: ANN40
     """Return the checkpoint's fast tokenizer, loaded by transformers; ModelError if it has none."""
     from transformers import AutoTokenizer
 
+    check_tokenizer(folder)
     kept = {name: value for name, value in options.items() if name != "trust_remote_code"}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **kept)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # of any kind: the tokenizers library has only Exception for a broken file
         raise ModelError(
-            f"the tokenizer of {folder} cannot be loaded: {' '.join(str(error).split())}",
+            f"the tokenizer of {folder} cannot be loaded: {' '.join(str(error).split())[:200]}.",
             "the folder needs tokenizer.json, or the vocabulary files of its tokenizer class.",
         ) from error
     if not tokenizer.is_fast:

@@ -8,15 +8,15 @@ import torch
 from st_spark.errors import InputError, ModelError
 from st_spark.model.backbones.clip import ImageEncoder, TextEncoder
 from st_spark.model.backbones.layers import LayerLoader
+from st_spark.model.checkpoint.faults import Faults
 from st_spark.model.checkpoint.module_spec import ModuleSpec
-from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.image_processor import ImageProcessor
 from st_spark.model.inputs.images import ImageBatch, Images, is_image
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
 from st_spark.model.inputs.tokenizer import Tokenizer, Tokens
 from st_spark.model.modules.interfaces import InputModule
-from st_spark.model.modules.transformer import load_config, load_tokenizer
+from st_spark.model.modules.transformer import load_files
 
 
 class CLIPModel(InputModule):
@@ -25,14 +25,15 @@ class CLIPModel(InputModule):
     tokenizer: Tokenizer
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        weights = Weights(spec.path)
-        config = load_config(spec, weights)
+        faults = Faults()
+        weights, config, self.tokenizer = load_files(spec, faults)
+        faults.check()
         if config.model_type != "clip":
             raise ModelError(f"{spec.path} is a {config.model_type} model, not CLIP.", "choose a CLIP checkpoint.")
         self.dtype = dtype
-        self.tokenizer = load_tokenizer(spec, config)
         self.text = TextEncoder(LayerLoader(weights, "text_model.", dtype, device), config.text_config)
         self.vision = ImageEncoder(LayerLoader(weights, "vision_model.", dtype, device), config.vision_config)
+        self.tokenizer.check_vocabulary(spec.path, len(self.text.words))
         self.set_limits(self.tokenizer.specials, len(self.text.positions))
         for part in ("text_model.", "vision_model."):
             weights.check_all_read(part)

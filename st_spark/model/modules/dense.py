@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
-from st_spark.model.modules.interfaces import Module
+from st_spark.model.modules.interfaces import Module, check_width
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +44,18 @@ class LayerNorm(Module):
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         weights = Weights(spec.path)
-        self.weight, self.bias = (weights[f"norm.{part}"].float().to(device) for part in ("weight", "bias"))
+        self.folder = spec.path
+        self.weight, self.bias = (weights[f"norm.{part}"].to(device).float() for part in ("weight", "bias"))
 
     def __call__(self, batch: Packed) -> Packed:
         """Normalise [texts, dim]."""
         batch.vectors = F.layer_norm(batch.sentence_embeddings(), self.weight.shape, self.weight, self.bias)
         return batch
+
+    def dimension(self, width: int) -> int:
+        """Return the width, which the weights must have."""
+        check_width(self.folder, len(self.weight), width)
+        return width
 
 
 class Dense(Module):
@@ -57,14 +63,15 @@ class Dense(Module):
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         weights = Weights(spec.path)
-        self.weight = weights["linear.weight"].float().to(device)
+        self.folder = spec.path
+        self.weight = weights["linear.weight"].to(device).float()
         has_bias = bool(spec.config.get("bias", True))
-        self.bias = weights["linear.bias"].float().to(device) if has_bias else None
+        self.bias = weights["linear.bias"].to(device).float() if has_bias else None
         self.activation = activation(spec.config.get("activation_function"))
         self.tokens = _reads_tokens(spec)
         self.adds_input = bool(spec.config.get("use_residual"))
         projects = self.adds_input and self.weight.shape[0] != self.weight.shape[1]
-        self.residual = weights["residual.weight"].float().to(device) if projects else None
+        self.residual = weights["residual.weight"].to(device).float() if projects else None
         weights.check_all_read()
 
     def __call__(self, batch: Packed) -> Packed:
@@ -81,6 +88,7 @@ class Dense(Module):
 
     def dimension(self, width: int) -> int:
         """Return out_features."""
+        check_width(self.folder, self.weight.shape[1], width)
         return self.weight.shape[0]
 
 

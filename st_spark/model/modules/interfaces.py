@@ -7,6 +7,7 @@ st_spark.model.modules.registry lists all kinds.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from st_spark.choices import MAX_IMAGE_PIXELS
-from st_spark.errors import InputError, check_count
+from st_spark.errors import InputError, ModelError, check_count
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.packed import Packed
@@ -44,8 +45,19 @@ class Module(ABC):
         """Work on a micro-batch in place: token embeddings in batch.hidden, float32 vectors in batch.vectors."""
 
     def dimension(self, width: int) -> int:
-        """Return the width of the output, given the width of the input (0 for the first module)."""
+        """Return the width of the output, given the width of the input (0 for the first module).
+
+        Raises:
+            ModelError: The module cannot work on vectors of this width.
+        """
         return width
+
+
+def check_width(folder: Path, expected: int, width: int) -> None:
+    """Raise ModelError unless a module gets the width of vectors that its folder says."""
+    if expected != width:
+        problem = f"{folder} is for vectors of {expected} dimensions, and the module before it gives {width}."
+        raise ModelError(problem, "the folders are of two models: copy or download all of them again.")
 
 
 class Inputs(Protocol):

@@ -1,8 +1,5 @@
 """Pooling: the token embeddings of a text to one vector, in every mode of sentence-transformers."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,7 +8,7 @@ from st_spark.errors import ModelError
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Group, Lengths
 from st_spark.model.inputs.packed import Packed
-from st_spark.model.modules.interfaces import Module
+from st_spark.model.modules.interfaces import Module, check_width
 
 # The flags of old configs, in the order in which several modes are concatenated.
 _FLAGS = {
@@ -35,7 +32,9 @@ class Pooling(Module):
     """
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        self.modes = _modes(spec.config)
+        self.modes = _modes(spec)
+        self.folder = spec.path
+        self.expected = spec.config.get("embedding_dimension", spec.config.get("word_embedding_dimension"))
         self.include_prompt = bool(spec.config.get("include_prompt", True))
 
     def __call__(self, batch: Packed) -> Packed:
@@ -55,18 +54,24 @@ class Pooling(Module):
 
     def dimension(self, width: int) -> int:
         """Return the size of the vectors."""
+        if self.expected is not None:
+            check_width(self.folder, self.expected, width)
         return width * len(self.modes)
 
 
-def _modes(config: Mapping[str, Any]) -> tuple[str, ...]:
+def _modes(spec: ModuleSpec) -> tuple[str, ...]:
     """Read the modes from a new or an old config; mean if it names none."""
+    config = spec.config
     mode = config.get("pooling_mode")
     if mode is None:
         return tuple(name for flag, name in _FLAGS.items() if config.get(flag)) or ("mean",)
     modes = (mode,) if isinstance(mode, str) else tuple(mode)
     unknown = sorted(set(modes) - set(_FLAGS.values()))
     if unknown:
-        raise ModelError(f"pooling mode {unknown[0]!r} is unknown.", f"choose from {', '.join(_FLAGS.values())}.")
+        raise ModelError(
+            f"{spec.path}/config.json: pooling mode {unknown[0]!r} is unknown.",
+            f"choose from {', '.join(_FLAGS.values())}.",
+        )
     return modes
 
 

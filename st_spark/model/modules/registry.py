@@ -5,13 +5,17 @@ To add a kind of module, derive a class from Module or InputModule and add it to
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from st_spark.errors import ModelError
+from st_spark.errors import InputError, ModelError
+from st_spark.model.checkpoint.faults import Faults
 from st_spark.model.checkpoint.module_spec import ModuleSpec, submodules
 from st_spark.model.inputs.batching import Lengths, longest_first, micro_batches
 from st_spark.model.modules.clip import CLIPModel
@@ -83,6 +87,24 @@ class Pipeline:
             return _GPU_TOKENS
         return _PADDED_TOKENS if self.input.pads else _CPU_TOKENS
 
+    def check(self, folder: Path, device: torch.device) -> None:
+        """Encode a text, to see before work starts that the modules fit together.
+
+        Raises:
+            ModelError: They do not.
+        """
+        batch = self.input.prepare(["a text"], None).take(np.arange(1), device)
+        for module in self.modules:
+            try:
+                with torch.inference_mode():
+                    batch = module(batch)
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise ModelError(
+                    f"'{folder}': its {type(module).__name__} cannot compute with the sizes of its weights ({reason}).",
+                    "The files are of two models: copy or download all of them again.",
+                ) from error
+
     @property
     def _sums_rows(self) -> bool:
         """Whether texts become sums of table rows, so that nothing is ever stored for each token."""
@@ -106,10 +128,10 @@ class Assembly:
     """
 
     def __init__(self, specs: Sequence[ModuleSpec], name: str, dtype: torch.dtype, device: torch.device) -> None:
-        self.modules = [
-            _load_router(spec, dtype, device) if spec.kind in ("Router", "Asym") else _load(spec, dtype, device)
-            for spec in specs
-        ]
+        faults = Faults()
+        self.modules = load_modules(specs, dtype, device, faults)
+        faults.check()
+        self._check_fit(specs[0].path, device)
         first = self.modules[0]
         routes = first.routes.values() if isinstance(first, Router) else [[first]]
         self.inputs = [_input_of(route) for route in routes]
@@ -120,6 +142,13 @@ class Assembly:
                 "%s: instructor models want set_pooling_include_prompt(False), or include_prompt false in Pooling.",
                 name,
             )
+
+    def _check_fit(self, folder: Path, device: torch.device) -> None:
+        """Raise ModelError if a module cannot work on what the module before it gives, on any route."""
+        self.typical().check(folder, device)
+        for task in {route for module in self.modules if isinstance(module, Router) for route in module.routes}:
+            with suppress(InputError):  # another router has no route of this name
+                self.pipeline(task).check(folder, device)
 
     def pipeline(self, task: str | None) -> Pipeline:
         """Return the modules for a task, or for no task.
@@ -142,8 +171,22 @@ class Assembly:
         return [module for module in self.modules if isinstance(module, Pooling)]
 
 
+def load_modules(specs: Sequence[ModuleSpec], dtype: torch.dtype, device: torch.device, faults: Faults) -> list[Any]:
+    """Load modules, and collect what is wrong with each that cannot be loaded."""
+    modules: list[Any] = []
+    for spec in specs:
+        load = _load_router if spec.kind in ("Router", "Asym") else _load
+        with faults.catch():
+            modules.append(load(spec, dtype, device))
+    return modules
+
+
 def _load_router(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Router:
-    inner = {name: _load(each, dtype, device) for name, each in submodules(spec).items()}
+    inner, faults = {}, Faults()
+    for name, each in submodules(spec).items():
+        with faults.catch():
+            inner[name] = _load(each, dtype, device)
+    faults.check()
     routes = {route: [inner[i] for i in ids] for route, ids in spec.config["structure"].items()}
     return Router(routes, spec.config.get("parameters", {}))
 
@@ -151,15 +194,20 @@ def _load_router(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> 
 def _load(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Module:
     if spec.kind not in _KINDS:
         raise ModelError(f"{spec.path}: a {spec.kind} is not supported at this place.", "choose another model.")
-    return _KINDS[spec.kind](spec, dtype, device)
+    try:
+        return _KINDS[spec.kind](spec, dtype, device)
+    except ModelError as error:
+        if error.parts or str(spec.path) in error.problem:
+            raise
+        raise ModelError(f"{spec.path}: {error.problem}", error.fix) from error
 
 
 def _pipeline(parts: Sequence[Sequence[Module]]) -> Pipeline:
     modules = [module for part in parts for module in part]
-    width = 0
+    first, width = _input_of(modules), 0
     for module in modules:
         width = module.dimension(width)
-    return Pipeline(modules, _input_of(modules), width)
+    return Pipeline(modules, first, width)
 
 
 def _input_of(modules: Sequence[Module]) -> InputModule:

@@ -24,7 +24,7 @@ class StaticEmbedding(InputModule):
     """
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        self.table = _table(Weights(spec.path)).float().to(device)
+        self.table = _table(Weights(spec.path)).to(device).float()
         self.backend = _tokenizer(spec.path / "tokenizer.json")
 
     @property

@@ -24,7 +24,7 @@ class CNN(Module):
         self.kernels = list(spec.config.get("kernel_sizes", (1, 3, 5)))
         self.strides = list(spec.config.get("stride_sizes") or [1] * len(self.kernels))
         parts = [(f"convs.{i}.weight", f"convs.{i}.bias") for i in range(len(self.kernels))]
-        self.convs = [tuple(weights[name].float().to(device) for name in pair) for pair in parts]
+        self.convs = [tuple(weights[name].to(device).float() for name in pair) for pair in parts]
 
     def __call__(self, batch: Packed) -> Packed:
         """Convolve to [tokens, channels * kernels]; a stride above 1 or an even kernel leaves fewer tokens."""
@@ -102,7 +102,7 @@ class WeightedLayerPooling(Module):
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         self.start = spec.config.get("layer_start", 4)
-        self.weights = Weights(spec.path)["layer_weights"].float().to(device)
+        self.weights = Weights(spec.path)["layer_weights"].to(device).float()
 
     def __call__(self, batch: Packed) -> Packed:
         """Reduce [tokens, width] of each layer to one [tokens, width]."""

@@ -14,8 +14,10 @@ from st_spark.model.backbones.bert import BertBackbone
 from st_spark.model.backbones.rotary import RotaryBackbone
 from st_spark.model.backbones.t5 import T5Backbone
 from st_spark.model.backbones.transformers_model import TransformersBackbone
-from st_spark.model.checkpoint.json_files import invalid, read_object
-from st_spark.model.checkpoint.module_spec import ADAPTER, ModuleSpec
+from st_spark.model.checkpoint.faults import Faults
+from st_spark.model.checkpoint.json_files import invalid
+from st_spark.model.checkpoint.module_spec import ModuleSpec
+from st_spark.model.checkpoint.transformer_files import ADAPTER, check_config
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
@@ -37,11 +39,13 @@ class Transformer(InputModule):
     tokenizer: Tokenizer
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        weights = Weights(spec.path)
-        config = load_config(spec, weights)
-        self.tokenizer = load_tokenizer(spec, config)
-        self.backbone = _backbone(spec, weights, config, dtype, device)
+        faults = Faults()  # each part is tried, so that one error says all that is wrong
+        weights, config, self.tokenizer = load_files(spec, faults)
+        with faults.catch():
+            self.backbone = _backbone(spec, weights, config, dtype, device)
+        faults.check()
         self.dtype = self.backbone.dtype
+        self.tokenizer.check_vocabulary(spec.path, self.backbone.rows)
         self.pads = isinstance(self.backbone, TransformersBackbone) and self.backbone.pads_up_to > 0
         self.set_limits(self.tokenizer.specials, self.backbone.max_length)
 
@@ -72,7 +76,29 @@ class Transformer(InputModule):
         return self.backbone.dimension
 
 
-def load_tokenizer(spec: ModuleSpec, config: Any) -> Tokenizer:  # noqa: ANN401  (a transformers config of any class)
+def load_files(spec: ModuleSpec, faults: Faults) -> tuple[Weights, Any, Any]:
+    """Open the weights of a transformers checkpoint, and read its config and its tokenizer.
+
+    A tokenizer that cannot be used is a fault, so that the caller can look at the weights, too.
+
+    Raises:
+        ModelError: The weights or the config cannot be used.
+    """
+    if not (spec.path / "config.json").is_file():
+        check_config(spec.path)  # the one thing to say
+    tokenizer = weights = config = None
+    with faults.catch():
+        weights = Weights(spec.path)
+        config = load_config(spec, weights)
+    if weights is None or config is not None:  # transformers reads config.json for the tokenizer, too
+        with faults.catch():
+            tokenizer = load_tokenizer(spec, config)
+    if weights is None or config is None:
+        faults.check()
+    return weights, config, tokenizer
+
+
+def load_tokenizer(spec: ModuleSpec, config: Any) -> Tokenizer:  # noqa: ANN401  (a transformers config, or None)
     """Return the tokenizer of a transformers checkpoint, as the module's config wants it."""
     settings = spec.config
     options = dict(settings.get("tokenizer_args") or settings.get("processor_kwargs") or {})
@@ -81,7 +107,7 @@ def load_tokenizer(spec: ModuleSpec, config: Any) -> Tokenizer:  # noqa: ANN401 
     if stored is not None and (type(stored) is not int or stored < 1):
         raise invalid(spec.path, "'max_seq_length'", stored, "a whole number of tokens, 1 or more")
     tokenizer = Tokenizer(spec.path, stored, bool(settings.get("do_lower_case")), options)
-    most = getattr(config.get_text_config(), "max_position_embeddings", None)
+    most = getattr(config.get_text_config(), "max_position_embeddings", None) if config is not None else None
     if stored is None and isinstance(most, int) and most > 0:
         tokenizer.max_length = min(tokenizer.max_length, most)
     return tokenizer
@@ -95,7 +121,7 @@ def load_config(spec: ModuleSpec, weights: Weights) -> Any:  # noqa: ANN401  (a 
     """
     from transformers import AutoConfig
 
-    _check_depth(spec.path / "config.json", read_object(spec.path / "config.json"), len(weights))
+    _check_depth(spec.path / "config.json", check_config(spec.path), len(weights))
     options = dict(spec.config.get("config_args") or spec.config.get("config_kwargs") or {})
     options.pop("trust_remote_code", None)
     try:
@@ -127,11 +153,17 @@ def _backbone(
 ) -> BertBackbone | RotaryBackbone | T5Backbone | TransformersBackbone:
     """Return the packed forward of the architecture, or the transformers fallback."""
     if (spec.path / ADAPTER).is_file():
-        return TransformersBackbone(spec.path, config, dtype, device)
+        return _fallback(spec, config, dtype, device)
     if architecture := bert.find_architecture(config):
         return BertBackbone(weights, config, architecture, dtype, device)
     if settings := rotary.read_settings(config):
         return RotaryBackbone(weights, settings, dtype, device)
     if t5.covers(config):
         return T5Backbone(weights, config, dtype, device)
+    return _fallback(spec, config, dtype, device)
+
+
+def _fallback(spec: ModuleSpec, config: Any, dtype: torch.dtype, device: torch.device) -> TransformersBackbone:  # noqa: ANN401
+    if device.type == "meta":  # a check: its weights stay mapped from their files, in their own format
+        return TransformersBackbone(spec.path, config, "auto", torch.device("cpu"))
     return TransformersBackbone(spec.path, config, dtype, device)

@@ -17,7 +17,7 @@ class WordEmbeddings(InputModule):
     """Turns words into rows of a table. The table stays in its file, memory-mapped, if the file format allows it."""
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
-        self.table = Weights(spec.path)["emb_layer.weight"].float().to(device)
+        self.table = Weights(spec.path)["emb_layer.weight"].to(device).float()
         longest = spec.config.get("max_seq_length", 1_000_000)
         self.tokenizer = word_tokenizer.load(spec.path, spec.config.get("tokenizer_class"), longest)
 

@@ -11,6 +11,7 @@ import pytest
 from st_spark.cli import doctor, main
 from st_spark.errors import PlatformError
 from st_spark.spark import session
+from tests.support import broken_checkpoints, checkpoints
 
 
 def test_java_is_found_with_its_version() -> None:
@@ -72,11 +73,24 @@ def test_processor_line_names_the_dtype_of_auto() -> None:
 
 
 @pytest.mark.slow
-def test_model_is_checked(tiny_model: Path, tmp_path: Path) -> None:
-    assert "Transformer + Pooling + Normalize" in doctor.reachable(str(tiny_model), None)
-    found = {check.name: check for check in doctor.examine(str(tmp_path / "none"))}
-    assert not found["model"].ok
-    assert found["model"].fix
+def test_model_is_described(tiny_model: Path) -> None:
+    lines = {line.name: line.found for line in doctor.model_checks(str(tiny_model), None)}
+    assert lines["format"] == "Transformer + Pooling + Normalize"
+    assert lines["path"].startswith("packed") and lines["dimension"] == "32"
+
+
+def test_all_that_is_wrong_with_a_model_is_listed_with_its_fix(tmp_path: Path) -> None:
+    folder = checkpoints.write_bert(tmp_path / "model")
+    broken_checkpoints.without(broken_checkpoints.LAYER)(folder)
+    broken_checkpoints.set_in("1_Pooling/config.json", pooling_mode="attention")(folder)
+    wrong = [line for line in doctor.model_checks(str(folder), None) if not line.ok]
+    assert len(wrong) == 2 and all(line.fix for line in wrong)
+    assert "has no tensor" in wrong[0].found and "'attention'" in wrong[1].found
+
+
+def test_model_that_is_not_there_fails_the_doctor(tmp_path: Path) -> None:
+    (line,) = doctor.model_checks(str(tmp_path / "missing"), None)
+    assert not line.ok and "There is no folder" in line.found and line.fix
 
 
 @pytest.mark.slow

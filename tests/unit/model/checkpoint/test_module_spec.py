@@ -102,7 +102,8 @@ def test_adapter_without_base_model_says_what_to_do(folder: Path) -> None:
         ("sentence_transformers", "foreign class"),
         ("sentence_transformers.models..Pooling", "foreign class"),
         ("sentence_transformers.models.Pooling\n", "foreign class"),
-        ("sentence_transformers.sparse_encoder.models.SpladePooling", "Use a model of the known classes: Transformer,"),
+        ("sentence_transformers.sparse_encoder.models.SpladePooling", "this is a sparse encoder"),
+        ("sentence_transformers.models.Never", "Use a model of the known classes: Transformer,"),
     ],
 )
 def test_unknown_class_is_rejected_by_name(folder: Path, path: str, problem: str) -> None:
