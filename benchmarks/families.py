@@ -8,12 +8,14 @@ Checkpoints have the true layout of each public model, random weights, 4 layers 
 All contenders run in turn in one process with one thread, timed by processor time: other programs do not matter then.
 """
 
+import json
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,7 @@ def measure(name: str, folder: Path, rounds: int, spark: bool) -> list[str]:
     from sentence_transformers import SentenceTransformer as Peer
 
     from st_spark import SentenceTransformer
+    from st_spark.model.backbones.transformers_model import TransformersBackbone
     from st_spark.model.precision import choose
 
     sentences = texts()
@@ -72,17 +75,16 @@ def measure(name: str, folder: Path, rounds: int, spark: bool) -> list[str]:
     if _difference(vectors["float32"], expected) > 1e-5:  # some architectures read their padding
         expected = peer.encode(sentences, batch_size=1)
     runs: dict[str, Callable[[], Any]] = {"oracle": lambda: peer.encode(sentences)}
-    runs |= {dtype: lambda model=ours[dtype]: model.encode(sentences) for dtype in ("float32", "auto")}
+    runs |= {dtype: partial(ours[dtype].encode, sentences) for dtype in ("float32", "auto")}
     seconds = _turns(runs, rounds)
     backbone = getattr(ours["float32"].modules[0], "backbone", None)
-    kind = backbone.model.config.model_type if hasattr(backbone, "model") else _kind(folder)
     rates = [f"{len(sentences) / statistics.median(seconds[run]):.0f}" for run in ("float32", "auto", "oracle")]
     ratios = [f"{_ratio(seconds, dtype):.2f}" for dtype in ("float32", "auto")]
-    path = "transformers" if hasattr(backbone, "model") else "packed"
+    path = "transformers" if isinstance(backbone, TransformersBackbone) else "packed"
     difference = _difference(vectors["float32"], expected)
     cosine = _cosines(vectors["bfloat16"], expected).min()
     spark_difference = f"{_difference(_on_spark(sentences, folder), expected):.0e}" if spark else ""
-    return [name, kind, path, f"{difference:.0e}", spark_difference, f"{cosine:.5f}", *rates, *ratios]
+    return [name, _kind(folder), path, f"{difference:.0e}", spark_difference, f"{cosine:.5f}", *rates, *ratios]
 
 
 def _on_spark(sentences: list[str], folder: Path) -> npt.NDArray[np.float32]:
@@ -95,8 +97,7 @@ def _on_spark(sentences: list[str], folder: Path) -> npt.NDArray[np.float32]:
 
 
 def _kind(folder: Path) -> str:
-    import json
-
+    """Return the architecture of a checkpoint; a table of words has no config.json."""
     file = folder / "config.json"
     return str(json.loads(file.read_text(encoding="utf-8"))["model_type"]) if file.is_file() else "static"
 

@@ -188,10 +188,11 @@ def write(name: str, folder: Path, size: Size = Size(), words: Sequence[str] = W
         "num_attention_heads": size.heads,
         "intermediate_size": 2 * size.width,
     }
-    kept = {name: ids[name] for name in ("pad_token_id", "bos_token_id", "eos_token_id") if name in ids}
-    scaled = {key: value(size) if callable(value) else value for key, value in family.settings.items()}
+    kept: dict[str, Any] = {name: ids[name] for name in ("pad_token_id", "bos_token_id", "eos_token_id") if name in ids}
+    scaled: dict[str, Any] = {key: value(size) if callable(value) else value for key, value in family.settings.items()}
     names = transformers.CONFIG_MAPPING[family.kind].attribute_map
-    merged = {names.get(key, key): value for key, value in {**sizes, **kept, **scaled}.items() if value is not None}
+    stored = {**sizes, **kept, **scaled}
+    merged = {names.get(key, key): value for key, value in stored.items() if value is not None}
     config = transformers.AutoConfig.for_model(family.kind, **merged)
     torch.manual_seed(len(name))
     auto = getattr(transformers, family.model)

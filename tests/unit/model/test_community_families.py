@@ -14,15 +14,17 @@ TEXTS = [
     "!",
     "The sun and the moon are on the mat with a dog.",
     "How many people live in London, 東京 and Zürich?",
-    "river city " * 100,
+    "river city " * 80,
 ]
 
 
 @pytest.mark.parametrize("name", community_checkpoints.NAMES)
 def test_vectors_are_the_oracles(tmp_path: Path, name: str) -> None:
-    """With each stored prompt too. The oracle reads one text at a time: some architectures read its padding."""
+    """With a stored prompt too. The oracle reads one text at a time: some architectures read its padding."""
     folder = community_checkpoints.write(name, tmp_path / "model")
     ours, theirs = SentenceTransformer(folder, device="cpu", dtype="float32"), oracle(folder)
     assert ours.prompts == theirs.prompts
-    for prompt in (None, *(prompt for prompt, text in ours.prompts.items() if text)):
-        assert_close(ours.encode(TEXTS, prompt_name=prompt), theirs.encode(TEXTS, prompt_name=prompt, batch_size=1))
+    stored = [prompt for prompt, text in ours.prompts.items() if text]
+    for prompt in (None, *stored[:1]):
+        vectors = theirs.encode(TEXTS, batch_size=1, prompt_name=prompt)
+        assert_close(ours.encode(TEXTS, prompt_name=prompt), vectors)
