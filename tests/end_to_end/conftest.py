@@ -28,8 +28,8 @@ def spark() -> "Iterator[SparkSession]":
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").appName("st-spark end-to-end tests")
     # The default of 200 partitions is for clusters.
-    settings = {"spark.ui.enabled": False, "spark.driver.memory": "2g", "spark.sql.shuffle.partitions": 4}
-    session = builder.config(map=settings).getOrCreate()
+    builder = builder.config("spark.ui.enabled", "false").config("spark.driver.memory", "2g")
+    session = builder.config("spark.sql.shuffle.partitions", "4").getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

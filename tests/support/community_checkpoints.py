@@ -192,7 +192,7 @@ def write(name: str, folder: Path, size: Size = Size(), words: Sequence[str] = W
     scaled: dict[str, Any] = {key: value(size) if callable(value) else value for key, value in family.settings.items()}
     names = transformers.CONFIG_MAPPING[family.kind].attribute_map
     stored = {**sizes, **kept, **scaled}
-    merged = {names.get(key, key): value for key, value in stored.items() if value is not None}
+    merged: dict[str, Any] = {names.get(key, key): value for key, value in stored.items() if value is not None}
     config = transformers.AutoConfig.for_model(family.kind, **merged)
     torch.manual_seed(len(name))
     auto = getattr(transformers, family.model)
