@@ -179,6 +179,9 @@ bert-12x768           5.3   18.9
 bert-24x1024          1.4    3.8
 mpnet-12x768          4.5   21.2
 albert-6x768          9.3   21.9
+t5-12x768             4.6   20.5
+clip-12x512          18.5   54.1
+modernbert-12x384    13.6   34.2
 modernbert-22x768     3.8   10.8
 static               3860   3630
 words                8000   8700
