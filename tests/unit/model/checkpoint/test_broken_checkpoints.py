@@ -8,6 +8,7 @@ import pytest
 from st_spark import SentenceTransformer
 from st_spark.errors import ModelError
 from st_spark.model import check
+from st_spark.model.backbones.transformers_model import TransformersBackbone
 from tests.support import broken_checkpoints as broken
 from tests.support.broken_checkpoints import CASES, LAYER, WRITERS, Case
 
@@ -57,7 +58,8 @@ def test_a_whole_checkpoint_passes_and_is_described(tmp_path: Path, family: str)
     assert report.found["dimension"] == str(loaded.get_sentence_embedding_dimension())
     limit = loaded.max_seq_length
     assert ("no limit" if limit is None else f"{limit:,}") in report.found["max tokens"].split(" | ")
-    assert ("transformers' code" in report.found["path"]) == (family == "convbert")
+    padded = isinstance(getattr(loaded.modules[0], "backbone", None), TransformersBackbone)
+    assert ("transformers' code" in report.found["path"]) == padded
 
 
 def test_a_check_reads_no_weights_of_a_packed_model_into_memory(minilm: Path) -> None:
