@@ -53,7 +53,7 @@ def test_help_lists_every_command_and_option(capsys: Capture) -> None:
         (["embd"], "invalid choice: 'embd'"),
         (["embed"], "embed needs input. Fix: give --input"),
         (["embed", "--imput", "x"], "did you mean '--input'?"),
-        (["embed", "--mode", "merge"], "invalid choice: 'merge'"),
+        (["embed", "--mode", "replace"], "invalid choice: 'replace'"),
         (["embed", "--spec", "/no/such.json"], "Cannot read the spec /no/such.json"),
         (["search", "q"], "search needs table"),
         (["search", "q", "--table", "t", "-k", "0"], "k is 0"),
