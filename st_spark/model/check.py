@@ -5,6 +5,7 @@ the check exactly if it loads. The weights stay mapped from their files, and are
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def _load(description: Checkpoint, faults: Faults) -> Assembly | None:
     """Load a model without its numbers; None if that fails."""
     device = torch.device("meta")
     if faults.found or not description.modules:  # some modules may be missing, so the others need not fit together
-        load_modules(description.modules, torch.float32, device, faults)
+        with suppress(AttributeError, KeyError, TypeError, ValueError):  # they follow from what is already found
+            load_modules(description.modules, torch.float32, device, faults)
         return None
     loaded: list[Assembly] = []
     with faults.catch():
