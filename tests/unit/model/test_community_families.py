@@ -8,6 +8,7 @@ from st_spark import SentenceTransformer
 from tests.support import community_checkpoints
 from tests.support.oracle import assert_close, oracle
 
+pytestmark = pytest.mark.slow
 # Of many lengths. None is empty: the oracle cannot read an empty text of a tokenizer without special tokens.
 TEXTS = [
     "a cat",

@@ -294,7 +294,8 @@ def test_model_can_be_copied(tmp_path: Path, write: Callable[[Path], Path]) -> N
 
 
 def test_progress_bar_is_shown_where_the_log_level_is_info(model: Any, capfd: Any, caplog: Any) -> None:
-    model.encode(["cat"])
+    with caplog.at_level("WARNING", logger="st_spark"):
+        model.encode(["cat"])
     assert "texts" not in capfd.readouterr().err
     with caplog.at_level("INFO", logger="st_spark"):
         model.encode(["cat"])

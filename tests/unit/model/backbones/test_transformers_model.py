@@ -80,7 +80,7 @@ def test_architectures_without_bfloat16_compute_in_float32(tmp_path: Path) -> No
     assert np.array_equal(model.encode(TEXTS), SentenceTransformer(folder, device="cpu", dtype="float32").encode(TEXTS))
 
 
-@pytest.mark.parametrize(("family", "pads"), [("mobilebert", False), ("electra", True)])
+@pytest.mark.parametrize(("family", "pads"), [("mobilebert", False), ("ernie", True)])
 def test_only_architectures_that_read_padding_get_texts_of_one_length(tmp_path: Path, family: str, pads: bool) -> None:
     """The last token of MobileBERT reads the embedding of the padding after it."""
     sizes = (
