@@ -65,7 +65,7 @@ def check_config(folder: Path) -> dict[str, Any]:
     if quantised:
         method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
         problem = f"{file}: the weights are quantised ({shown(method)}), which needs packages and devices of its own."
-        raise ModelError(problem, "Use the model that it was quantised from; dtype='int8' is ours.")
+        raise ModelError(problem, "Use the model that it was quantised from.")
     return config
 
 
