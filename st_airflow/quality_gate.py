@@ -130,7 +130,7 @@ _TABLE |= {"duplicates": Metric("duplicates", "rows.in"), "rows_per_second": Met
 _RECALL = {"recall": Metric("recall", absent=1.0), "recall_low": Metric("recall_low", absent=1.0)}
 
 METRICS: Mapping[str, Mapping[str, Metric]] = {
-    "embed": _TABLE | _counts("zero nan", "rows", "rows.in"),
+    "embed": _TABLE | _counts("zero nan new changed updated unchanged missing deleted", "rows", "rows.in"),
     "classify": _TABLE | _counts("undecided", "rows", "rows.in"),
     "join": {
         "pairs": Metric("pairs"),

@@ -16,6 +16,7 @@ from st_spark.specs.base import Parser
 
 SUMMARY = "check Java, PySpark, the workers' Python, the processor, GPUs, memory, disk, Delta and a model"
 _LEAST = 2  # GB of memory, and of disk space
+_CAUSE = "find the cause of this error."
 # Run by the workers' Python, which may not have st_spark.
 _WORKER = """
 import importlib, json, sys
@@ -88,7 +89,7 @@ def check(name: str, look: Callable[[], str]) -> Check:
     except StSparkError as error:
         return Check(name, False, error.problem, error.fix)
     except Exception as error:  # noqa: BLE001  (the other checks should still run)
-        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], "find the cause of this error.")
+        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], _CAUSE)
 
 
 def java() -> str:
@@ -211,6 +212,8 @@ def model_checks(model: str, revision: str | None) -> list[Check]:
         report = model_check.examine(snapshot.folder)
     except StSparkError as error:
         return [Check("model", False, error.problem, error.fix)]
+    except Exception as error:  # noqa: BLE001  (the other checks should still be shown)
+        return [Check("model", False, f"{type(error).__name__}: {error}".splitlines()[0], _CAUSE)]
     commit = f" at {snapshot.revision}" if snapshot.revision else ""
     found = {"model": f"{snapshot.name}{commit}, {snapshot.folder}", **report.found}
     lines = [Check(name, True, value) for name, value in found.items()]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from st_spark.cli.text_table import table
-from st_spark.errors import InputError
+from st_spark.errors import InputError, SpecError
 from st_spark.model.catalog import MEASURES, MODELS, TASKS, CatalogModel, close_matches, find
 from st_spark.model.catalog_table import MEASURED_ON
 from st_spark.specs.base import Parser
@@ -24,6 +24,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--max-size", metavar="MB", type=float, help="only models whose float32 weights fit in it")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     given = parser.parse(argv)
+    filters = [name for name in ("task", "language", "max_size") if given[name] is not None]
+    if given["name"] is not None and filters:
+        raise SpecError(f"Both a model and {filters[0]} are given.", "remove one of them.")
     found = _chosen(given) if given["name"] is None else (_find(given["name"]),)
     if given["json"]:
         sys.stdout.write(json.dumps([model.to_dict() for model in found], indent=2) + "\n")

@@ -12,6 +12,7 @@ from pyspark.sql.types import BinaryType, StructType
 from st_spark.embedding import model_info, udf
 from st_spark.jobs import output_table
 from st_spark.jobs.merge import Merge
+from st_spark.jobs.timings import Timings
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.append_check import RecipeError
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql._typing import UserDefinedFunctionLike
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import ClassifyJob
     from st_spark.tables.writers import Writer
 
@@ -98,9 +98,10 @@ def run(
             path = io.reader_path(spark, job.input)
             totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
     tokens, duplicates = totals.pop("tokens"), totals.pop("duplicates")
+    encoded_rows = totals["new"] + totals["changed"] if "new" in totals else totals["out"]
     return {
         "rows": totals | id_counts,
-        "rows_per_second": timings.rate(totals["out"], "encode_and_write"),
+        "rows_per_second": timings.rate(encoded_rows, "encode_and_write"),
         "duplicates": duplicates,
         "tokens": tokens,
         "model": model,
@@ -125,7 +126,8 @@ def _prepare(
     except RecipeError:
         if not isinstance(job, EmbedJob) or job.on_new_recipe != "rebuild":
             raise
-        output.writer = replace(output.writer, mode="overwrite")
+        Merge(job, df, size.rows, output, Timings()).check_rebuild()
+        output.writer = replace(output.writer, mode="rebuild")
         return _prepare(df, job, output, model, size, build)
     return builder, encoded
 

@@ -1,6 +1,6 @@
 """Bring an embedded table up to date: embed only the texts that are new or have changed.
 
-The table keeps its texts, so these say which vectors are still right. docs/how_to/merge.md explains the mode.
+The table keeps its texts, so these say which vectors are still right. docs/how_to/update.md explains the mode.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,6 +30,7 @@ from st_spark.tables.changes import (
     text_hash,
 )
 from st_spark.tables.columns import CORRUPT, RESERVED, quoted_column, readable
+from st_spark.tables.decoding import is_undecodable
 from st_spark.tables.row_counts import count_rows
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class Merge:
 
     def __init__(self, job: "EmbedJob", df: DataFrame, rows: int, output: "OutputTable", timings: "Timings") -> None:
         self._job, self._read, self._output, self._timings = job, rows, output, timings
-        self._df, self._table = df.where(readable(df)).drop(CORRUPT), output.writer.read()
-        self._id = str(job.id_column)
+        self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
+        self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
 
     def run(self, builder: "ColumnBuilder", result: str, conditions: Mapping[str, "Column"]) -> dict[str, int]:
         """Compare both tables, embed what is needed, and write if anything has changed.
@@ -93,6 +94,8 @@ class Merge:
                 if wanted:
                     rows = self._rows(keys, NEW, CHANGED)
                     vectors, totals = self._vectors(stack, builder, result, conditions, rows)
+                    if self._texts_of_file:
+                        totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
                     parts.append(rows.join(vectors, TEXT_HASH, "left"))
                 if counts[UPDATED]:
                     parts.append(self._updated(keys))
@@ -103,10 +106,27 @@ class Merge:
         return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
 
     def _check_all_readable(self, corrupt: int) -> None:
+        if self._job.delete_missing and corrupt == self._read:
+            raise InputError(
+                f"{self._job.input} has no row that can be read, so --delete-missing would delete all rows.",
+                "check the input, or leave out --delete-missing.",
+            )
         if corrupt and self._job.delete_missing:
             raise InputError(
                 f"{corrupt:,} rows of {self._job.input} cannot be read, so --delete-missing could delete them.",
                 "mend these rows, or leave out --delete-missing.",
+            )
+
+    def check_rebuild(self) -> None:
+        """Check that a table that is made anew loses no rows; InputError if it would."""
+        if self._job.delete_missing:
+            return
+        ids = self._df.select(quoted_column(self._id).alias(ID))
+        lost = self._table.join(ids, quoted_column(self._id) == sf.col(ID), "left_anti").count()
+        if lost:
+            raise InputError(
+                f"{lost:,} rows of {self._job.output} are not in {self._job.input}. A rebuild would delete them.",
+                "give all rows, or add --delete-missing.",
             )
 
     def _rows(self, keys: DataFrame, *statuses: str) -> DataFrame:

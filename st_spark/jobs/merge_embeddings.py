@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
 
+from st_spark.errors import InputError
 from st_spark.jobs import runner
+from st_spark.spark.hold import check_batch
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables.columns import RESERVED
 
@@ -35,21 +37,29 @@ def merge_embeddings(
         model: Hub name, folder, or package:NAME.
         text_column: The text column, or two for text pairs.
         id_column: The column that identifies a row.
-        options: Other options of `st-spark embed`, such as output_format, prompt, precision or delete_missing.
+        options: Other options of `st-spark embed`, such as output_format, prompt or precision; not delete_missing.
 
     Returns:
         The result of the job; see jobs.runner.run(). rows has new, changed, updated, unchanged and missing.
 
     Raises:
-        StSparkError: The merge failed, and the table is as it was; the message has the reason and a fix.
+        InputError: df is a stream and not one of its micro-batches, or delete_missing is given.
+        StSparkError: The rows do not fit the table; the message has the reason and a fix. The table is as it was, here
+            and if Spark itself fails.
     """
-    spark, view = df.sparkSession, f"{RESERVED}{uuid.uuid4().hex}"
+    check_batch(df, "df")
+    if options.get("delete_missing"):
+        fix = "merge the whole table with `st-spark embed --mode merge --delete-missing`."
+        raise InputError("delete_missing would delete all rows that are not in this DataFrame.", fix)
+    spark, view = df.sparkSession, f"{RESERVED}rows_{uuid.uuid4().hex[:8]}"
     fields = {"model": model, "text_column": text_column, "id_column": id_column, "mode": "merge", **options}
     job = EmbedJob.from_fields({"input": view, "input_format": "table", "output": output, **fields})
-    held = df.persist(StorageLevel.DISK_ONLY)  # a merge reads its input several times
+    held = df.storageLevel != StorageLevel.NONE
+    rows = df if held else df.persist(StorageLevel.DISK_ONLY)  # a merge reads its input several times
     try:
-        held.createOrReplaceTempView(view)
+        rows.createOrReplaceTempView(view)
         return runner.run(job, spark)
     finally:
         spark.catalog.dropTempView(view)
-        held.unpersist()
+        if not held:
+            rows.unpersist()

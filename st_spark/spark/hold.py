@@ -31,11 +31,7 @@ def hold(df: "DataFrame", where: str) -> "DataFrame":
     Raises:
         InputError: The rows are a stream, which cannot be read several times.
     """
-    if df.isStreaming:
-        raise InputError(
-            f"{where} is a stream. Joins, groups and mining need a whole table.",
-            "call the function for each micro-batch: stream.writeStream.foreachBatch(...).",
-        )
+    check_batch(df, where)
     if not computed_by_python(df):
         return df
     _held.append(df.persist(StorageLevel.DISK_ONLY))
@@ -43,6 +39,15 @@ def hold(df: "DataFrame", where: str) -> "DataFrame":
         with suppress(Exception):  # its session may have ended
             _held.popleft().unpersist()
     return df
+
+
+def check_batch(df: "DataFrame", where: str) -> None:
+    """Check that rows are no stream; InputError if they are."""
+    if df.isStreaming:
+        raise InputError(
+            f"{where} is a stream, and the function needs all rows.",
+            "call it for each micro-batch: stream.writeStream.foreachBatch(...).",
+        )
 
 
 @contextmanager

@@ -23,7 +23,13 @@ class RecipeError(TableError):
 
 
 def check_append(
-    table: "StructType", new: "StructType", where: str, column: str, partitions: Iterable[str] = ()
+    table: "StructType",
+    new: "StructType",
+    where: str,
+    column: str,
+    partitions: Iterable[str] = (),
+    *,
+    known: bool = False,
 ) -> None:
     """Check that new rows fit a table; TableError (RecipeError) with the differences if not.
 
@@ -33,6 +39,7 @@ def check_append(
         where: The name of the table, for the error.
         column: The column that the job makes, with the metadata.
         partitions: Columns whose values are names of folders. Spark guesses their types, so these may differ.
+        known: Whether the table must say how its column was made.
     """
     ours, theirs = ({field.name: field.dataType.simpleString() for field in schema.fields} for schema in (new, table))
     guessed = {name for name in partitions if name in ours and name in theirs}
@@ -40,11 +47,17 @@ def check_append(
     if names:
         missing = "missing"
         kinds = (f"{name} ({theirs.get(name, missing)} there, {ours.get(name, missing)} here)" for name in names)
-        raise TableError(
+        raise (RecipeError if names == [column] and column in theirs else TableError)(
             f"Cannot add to {where}: the columns differ: {', '.join(kinds)}.",
             "use the same columns, or overwrite the table.",
         )
-    _check_same_recipe(vector_column(table, where, column)[1], vector_column(new, where, column)[1], where, column)
+    made = vector_column(table, where, column)[1]
+    if known and not made:
+        raise RecipeError(
+            f"Cannot add to {where}: it does not say which model made its column {column!r}.",
+            "embed all rows anew: --on-new-recipe rebuild.",
+        )
+    _check_same_recipe(made, vector_column(new, where, column)[1], where, column)
 
 
 def _check_same_recipe(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str, column: str) -> None:

@@ -18,6 +18,8 @@ NEW, CHANGED, UPDATED, UNCHANGED, MISSING = "new", "changed", "updated", "unchan
 STATUSES = (NEW, CHANGED, UPDATED, UNCHANGED, MISSING)
 # Of the rows to take out of a table: whether they have no new version.
 DELETED = f"{RESERVED}deleted"
+# Spark writes times in milliseconds by default.
+_EXACT = {f"timestamp{kind}Format": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS" for kind in ("", "NTZ")}
 _ROW_HASH, _HERE, _THERE = f"{RESERVED}row_hash", f"{RESERVED}here", f"{RESERVED}there"
 
 
@@ -59,7 +61,7 @@ def _hashes(df: "DataFrame", like: "DataFrame", id_column: str, texts: Sequence[
     others = [name for name in like.columns if name not in (id_column, *texts)]
     # Spark's hash skips nulls, also inside of structs, and knows no maps.
     nested = {name for name in others if "<" in like.schema[name].dataType.simpleString()}
-    values = [sf.to_json(sf.struct(columns[name])) if name in nested else columns[name] for name in others]
+    values = [sf.to_json(sf.struct(columns[name]), _EXACT) if name in nested else columns[name] for name in others]
     row_hash = sf.xxhash64(*values, *(value.isNull() for value in values)) if values else sf.lit(0)
     return df.select(columns[id_column].alias(ID), text_hash(texts).alias(TEXT_HASH), row_hash.alias(_ROW_HASH))
 

@@ -79,6 +79,8 @@ def _open_catalog(spark: "SparkSession", stack: ExitStack, where: str, name: Tab
     found = describe(spark, name)
     provider = (found or new).provider
     if provider in TRANSACTIONAL:
+        if provider != "delta" and found and mode == "merge":
+            raise TableError(f"{where} is a table in {provider}, and merge cannot write those.", "append or overwrite.")
         partitions = found.partitions if found else ()
         return TransactionalWriter(spark, where, "table", mode, found is not None, partitions, str(name), provider)
     if found and found.kind == "VIEW":

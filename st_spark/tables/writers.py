@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
+from pyspark.sql.types import StructType
 
 from st_spark.errors import PlatformError, TableError
 from st_spark.tables import io
@@ -17,7 +18,6 @@ from st_spark.tables.columns import RESERVED, quoted_column, quoted_name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
 
     from st_spark.tables.atomic_write import Folder
     from st_spark.tables.catalog import CatalogTable, Description
@@ -31,7 +31,7 @@ class Writer(ABC):
     Attributes:
         where: Path or name of the table, as the user spells it.
         format: One of choices.FORMATS_OUT.
-        mode: One of choices.EMBED_MODES.
+        mode: One of choices.EMBED_MODES; or "rebuild", a merge that replaces all rows.
         exists: Whether there is a table.
         partitions: The partition columns of the table.
     """
@@ -57,11 +57,15 @@ class Writer(ABC):
         """Return the table that exists."""
         return io.read(self.spark, self.where, self.format)
 
-    def check(self, schema: "StructType", column: str) -> None:
+    def read_as(self, schema: StructType) -> "DataFrame":
+        """Return the table, with the types of other rows where Spark can only guess them."""
+        return self.read()
+
+    def check(self, schema: StructType, column: str) -> None:
         """Check before the work that the new rows fit the table; `column` is the one that the job makes."""
         if self.appends or self.merges:
             guessed = self.partitions if self.format == "parquet" else ()
-            check_append(self.read().schema, schema, self.where, column, guessed)
+            check_append(self.read().schema, schema, self.where, column, guessed, known=self.merges)
 
     @abstractmethod
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
@@ -87,11 +91,10 @@ class Writer(ABC):
         Returns:
             The version of a Delta table, None for other formats.
         """
-        table = self.read()
+        table = self.read_as(added.schema)
         merged = table.join(old, quoted_column(id_column) == sf.col(ID), "left_anti").unionByName(added)
-        for field in table.schema.fields:
-            merged = merged.withMetadata(field.name, field.metadata)
-        return self.write(merged, lambda: rows)
+        columns = [quoted_column(each.name).alias(each.name, metadata=each.metadata) for each in table.schema.fields]
+        return self.write(merged.select(*columns), lambda: rows)
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,18 @@ class FolderWriter(Writer):
     folder: "Folder"
     lock: "Lock"
 
+    def read_as(self, schema: StructType) -> "DataFrame":
+        """See Writer. Spark guesses the types of partition columns: it would read the zip code 01067 as 1067."""
+        fields = [
+            schema[each.name] if each.name in self.partitions and each.name in schema.names else each
+            for each in self.read().schema.fields
+        ]
+        path = io.reader_path(self.spark, self.where)
+        return self.spark.read.schema(StructType(fields)).parquet(path)
+
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""
-        kept = [name for name in self.partitions if name in df.columns]
+        kept = [] if self.mode == "overwrite" else [name for name in self.partitions if name in df.columns]
         writer = df.write.partitionBy(*kept) if kept else df.write
         writer.parquet(self.folder.new)
         staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
@@ -125,7 +137,7 @@ class CatalogWriter(Writer):
     table: "CatalogTable"
     lock: "Lock"
 
-    def check(self, schema: "StructType", column: str) -> None:
+    def check(self, schema: StructType, column: str) -> None:
         """See Writer. A table that is overwritten keeps its partitions and buckets, so it needs their columns."""
         super().check(schema, column)
         for name in (*self.partitions, *self.description.bucket_columns, *self.description.sort_columns):
@@ -155,7 +167,7 @@ class TransactionalWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
         """See Writer."""
-        replaces = self.mode == "overwrite" or self.merges
+        replaces = self.mode in ("overwrite", "rebuild")
         save_mode = "overwrite" if replaces else "append" if self.appends else "errorifexists"
         writer = df.write.format(self.provider).mode(save_mode)
         if replaces:
@@ -170,8 +182,6 @@ class TransactionalWriter(Writer):
 
     def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int) -> int | None:
         """See Writer. Delta rewrites only the files that have a row to change."""
-        if self.provider != "delta":
-            return super().merge(added, old, id_column, rows)
         deleted = old.where(DELETED).withColumnRenamed(ID, id_column)
         source = added.withColumn(DELETED, sf.lit(False)).unionByName(deleted, allowMissingColumns=True)
         names = [quoted_name(name) for name in added.columns]

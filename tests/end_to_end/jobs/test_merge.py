@@ -94,6 +94,8 @@ def test_rows_that_have_left_the_input_go_with_delete_missing(
     rows = merge(OLD[:2], delete_missing=True)["rows"]
     assert (rows["deleted"], rows["unchanged"], rows["out"]) == (3, 2, 2)
     assert stored(spark, str(tmp_path / "out")).keys() == {1, 2}
+    with pytest.raises(InputError, match="has no row that can be read, so --delete-missing would delete all rows"):
+        merge([], delete_missing=True)
 
 
 def test_an_unchanged_input_writes_nothing(merge: Run, tmp_path: Path) -> None:
@@ -108,10 +110,80 @@ def test_vectors_of_another_recipe_are_refused_or_made_anew(spark: "SparkSession
     merge(OLD)
     with pytest.raises(TableError, match="was made with prompt None; this job uses prompt 'q: '"):
         merge(NEW, prompt="q: ")
-    rows = merge(NEW, prompt="q: ", on_new_recipe="rebuild")["rows"]
-    assert rows["out"] == 7
-    merge(NEW, prompt="q: ", output=str(tmp_path / "anew"))
+    with pytest.raises(InputError, match=r"1 rows of .*out are not in .*in\. A rebuild would delete them"):
+        merge(NEW, prompt="q: ", on_new_recipe="rebuild")
+    rows = [*NEW, (3, "cow", 7)]
+    assert merge(rows, prompt="q: ", on_new_recipe="rebuild")["output"]["mode"] == "rebuild"
+    merge(rows, prompt="q: ", output=str(tmp_path / "anew"))
     assert same(stored(spark, str(tmp_path / "out")), stored(spark, str(tmp_path / "anew")))
+
+
+def test_another_precision_and_a_table_that_names_no_model_need_a_rebuild(
+    spark: "SparkSession", merge: Run, tmp_path: Path
+) -> None:
+    merge(OLD)
+    with pytest.raises(TableError, match="the columns differ: embedding"):
+        merge(OLD, precision="binary")
+    merge(OLD, precision="binary", on_new_recipe="rebuild")
+    assert io.read(spark, str(tmp_path / "out")).schema["embedding"].dataType.simpleString() == "array<tinyint>"
+    plain = io.read(spark, str(tmp_path / "out")).withMetadata("embedding", {})
+    plain.write.parquet(str(tmp_path / "plain"))
+    with pytest.raises(TableError, match="it does not say which model made its column 'embedding'"):
+        merge(OLD, output=str(tmp_path / "plain"))
+
+
+def test_int8_vectors_are_merged_with_the_ranges_of_the_table(
+    spark: "SparkSession", merge: Run, tmp_path: Path
+) -> None:
+    rows = [(key, f"text {key} {'x' * key}", 1) for key in range(20)]
+    merge(rows, precision="int8")
+    before = stored(spark, str(tmp_path / "out"))
+    assert merge([*rows[:-1], (19, rows[0][1], 1)], precision="int8")["rows"]["changed"] == 1
+    after = stored(spark, str(tmp_path / "out"))
+    assert after[19][2] == before[0][2]
+    assert {key: after[key] for key in range(19)} == {key: before[key] for key in range(19)}
+
+
+def test_strange_names_and_folders_that_look_like_numbers_stay_what_they_are(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    schema = "`i.d` string, `te``xt` string, `meta.lang` string, zip string"
+    where, source = str(tmp_path / "out"), str(tmp_path / "in")
+    job: dict[str, Any] = {"input": source, "output": where, "model": str(tiny_model), "text_column": "te`xt"}
+    job |= {"id_column": "i.d", "mode": "merge"}
+
+    def run(*rows: Row) -> dict[str, Any]:
+        spark.createDataFrame(list(rows), schema).write.mode("overwrite").parquet(source)
+        return runner.run(EmbedJob(**job), spark)["rows"]
+
+    first, second, third = ("1", "a", "en", "01067"), ("2", "b", "de", "00001"), ("3", "c", "de", "unknown")
+    run(first, second)
+    io.read(spark, where).write.partitionBy("zip").parquet(f"{where}_by_zip")
+    (tmp_path / "out").rename(tmp_path / "plain")
+    (tmp_path / "out_by_zip").rename(where)
+    assert run(first, second)["unchanged"] == 2
+    assert run(first, ("2", "b", "fr", "00001"), third)["updated"] == 1
+    assert sorted(path.name for path in Path(where).glob("zip=*")) == ["zip=00001", "zip=01067", "zip=unknown"]
+    assert {row["i.d"]: row["meta.lang"] for row in io.read(spark, where).collect()} == {
+        "1": "en",
+        "2": "fr",
+        "3": "de",
+    }
+
+
+def test_a_merge_of_a_dataframe_deletes_nothing_and_keeps_its_cache(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = spark.createDataFrame(OLD, SCHEMA).persist()
+    with pytest.raises(InputError, match="delete_missing would delete all rows that are not in this DataFrame"):
+        merge_embeddings(rows, str(tmp_path / "out"), model=str(tiny_model), delete_missing=True)
+    merge_embeddings(rows, str(tmp_path / "out"), model=str(tiny_model))
+    assert rows.is_cached
+    assert rows.storageLevel.useMemory
+    rows.unpersist()
+    stream = spark.readStream.schema(SCHEMA).parquet(str(tmp_path / "out"))
+    with pytest.raises(InputError, match="df is a stream"):
+        merge_embeddings(stream, str(tmp_path / "out"), model=str(tiny_model))
 
 
 @pytest.mark.parametrize(
