@@ -28,9 +28,9 @@ def test_unwritable_result_does_not_hide_the_error(capsys: pytest.CaptureFixture
 
 @pytest.mark.slow
 def test_failure_of_spark_is_in_the_result(
-    spark: "SparkSession", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = tmp_path / "r.json"
-    argv = [f"--input={tmp_path}/none", "--text-column=t", "--model=m", f"--output={tmp_path}/out"]
+    argv = [f"--input={tmp_path}/none", "--text-column=t", f"--model={tiny_model}", f"--output={tmp_path}/out"]
     assert spark_submit.main(["embed", *argv, f"--result=file://{result}"]) == 2
     assert json.loads(result.read_text(encoding="utf-8"))["error"]["kind"] == "TableError"
