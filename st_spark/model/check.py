@@ -1,11 +1,11 @@
 """Check a model before work starts: say all that is wrong with its files at once, or describe the model.
 
 The check runs the loaders themselves on torch's meta device, which has shapes and no numbers. So a checkpoint passes
-the check exactly if it loads. The weights stay mapped from their files, and are read once, for NaN.
+the check exactly if it loads. The weights stay mapped from their files, and are read once, for NaN. Models that run
+through transformers are loaded on the CPU, and encode two short texts.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +69,7 @@ def _load(description: Checkpoint, faults: Faults) -> Assembly | None:
     """Load a model without its numbers; None if that fails."""
     device = torch.device("meta")
     if faults.found or not description.modules:  # some modules may be missing, so the others need not fit together
-        with suppress(AttributeError, KeyError, TypeError, ValueError):  # they follow from what is already found
-            load_modules(description.modules, torch.float32, device, faults)
+        load_modules(description.modules, torch.float32, device, faults)
         return None
     loaded: list[Assembly] = []
     with faults.catch():
@@ -89,10 +88,10 @@ def _weights(description: Checkpoint) -> str:
     size, numbers, ignored = 0, 0, Faults()
     with ignored.catch():
         size = sum((description.folder / name).stat().st_size for name in model_files(description.folder))
-    for spec in _leaves(description.modules):
-        if any(spec.path.glob("*.safetensors")) or any(spec.path.glob("*.bin*")):
+    for folder in {spec.path for spec in _leaves(description.modules)}:
+        if any(folder.glob("*.safetensors")) or any(folder.glob("*.bin*")):
             with ignored.catch():
-                numbers += Weights(spec.path).count()
+                numbers += Weights(folder).count()
     adapters = " and an adapter" if any((spec.path / ADAPTER).is_file() for spec in description.modules) else ""
     return f"{numbers / 1e6:,.1f} million parameters{adapters}, {size / 1e6:,.1f} MB of files"
 

@@ -14,7 +14,7 @@ def find(name: str | torch.device | None) -> torch.device:
         InputError: torch does not know it, or this machine does not have it.
     """
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name is None else name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         reason = str(error).split("\n", 1)[0]

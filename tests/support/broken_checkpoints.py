@@ -239,6 +239,7 @@ CASES: list[Case] = [
     Case("weights of an adapter among the others", "bert", with_also("encoder.layer.0.lora_A.weight")),
     Case("weights that the architecture does not have", "convbert", with_also("encoder.layer.1.q_norm.weight")),
     Case("weights of another shape", "bert", reshaped("encoder.layer.0.intermediate.dense.weight", 64, 31)),
+    Case("attention weights of another shape", "bert", reshaped("encoder.layer.0.attention.self.key.weight", 32, 31)),
     Case("weights of another shape, through transformers", "convbert", reshaped(LAYER, 32, 63)),
     Case("NaN among the weights", "bert", filled(LAYER, float("nan"))),
     Case("infinity among the weights", "convbert", filled(LAYER, float("inf"))),
@@ -267,6 +268,8 @@ CASES: list[Case] = [
     ),
     Case("a tokenizer of another model", "bert", reshaped("embeddings.word_embeddings.weight", 200, 32)),
     Case("a static model without tokenizer", "model2vec", lost("tokenizer.json")),
+    Case("a static model with another tokenizer", "model2vec", both(reshaped("mapping", 40), reshaped("weights", 40))),
+    Case("settings of the tokenizer that are no object", "bert", set_in("sentence_bert_config.json", tokenizer_args=5)),
     Case(
         "an unknown tokenizer of words",
         "words",
@@ -294,7 +297,7 @@ CASES: list[Case] = [
         "a sparse encoder (SPLADE)", "bert", module(1, type="sentence_transformers.sparse_encoder.models.SpladePooling")
     ),
     Case("an unknown pooling mode", "bert", set_in("1_Pooling/config.json", pooling_mode="attention")),
-    Case("a pooling of another model", "bert", set_in("1_Pooling/config.json", word_embedding_dimension=48)),
+    Case("a pooling mode that is no name", "bert", set_in("1_Pooling/config.json", pooling_mode=5)),
     Case("a Dense of another model", "xlm-roberta", lambda folder: checkpoints.write_dense(folder / "2_Dense", 48, 16)),
     Case("a Dense that comes first", "xlm-roberta", module(0, path="2_Dense", type=f"{OLD}.Dense")),
     Case("a router without routes", "router", set_in("router_config.json", structure={})),
@@ -337,6 +340,7 @@ _FOREIGN = re.compile(
     r"(?<=deserializing header: )[^.]+|(?<=never-heard-of` ).+?(?=[.] Fix)|(?<=plain weights: )Py.+?(?=[.] Fix)"
     r"|(?<=cannot be used: )Validation.+?(?=[.] Fix)|(?<=sizes of its weights [(]).+?(?=[)][.] Fix)"
     r"|(?<=text alone [(]).+?(?=[)][.] Fix)|(?<=cannot be loaded: )Expecting.+?(?=[.] Fix)"
+    r"|(?<=of its files [(]).+?(?=[)][.] Fix)"
     r"|(?<=as JSON [(]).+?(?=[)][.] Fix)|(?<=is a link to ').+?(?=')|(?<=tokenizer.json cannot be read: ).+?(?=[.] Fix)"
 )
 _INTRO = """# What is refused

@@ -314,7 +314,9 @@ FAMILIES: dict[str, Family] = {
     "Snowflake/snowflake-arctic-embed-m-long": Family(
         "nomic_bert", wordpiece(), {"max_position_embeddings": 2048}, "cls_token", ("Normalize",), {"query": _QUERY}
     ),
-    "Alibaba-NLP/gte-multilingual-base": Family("gte", _XLMR, {}, "cls_token", ("Normalize",), max_length=8192),
+    "alibaba-nlp-community/gte-multilingual-base": Family(
+        "gte", _XLMR, {}, "cls_token", ("Normalize",), max_length=8192
+    ),
     "EuroBERT/EuroBERT-210m": Family(
         "eurobert",
         byte_bpe(

@@ -55,8 +55,9 @@ def attend(
         for start in range(0, n, _STRIP if n > 2 * _STRIP else n):
             stop = min(start + _STRIP, n) if n > 2 * _STRIP else n
             first, last = max(start - window, 0), stop if causal else min(stop + window, n)
-            band = _band(start - first, _rounded(stop - start), _rounded(last - first), causal, window, q.dtype)
-            mask = band[: stop - start, : last - first].to(q.device)
+            band = _band(_STRIP if n > 2 * _STRIP else _rounded(n), causal, window, q.dtype, q.device)
+            seen = window - (start - first)  # the band begins with the first key that a query can reach
+            mask = band[: stop - start, seen : seen + last - first]
             target[:, :, start:stop] = _mix(q[:, :, start:stop], k[:, :, first:last], v[:, :, first:last], mask)
     return out
 
@@ -72,7 +73,7 @@ def _mix(
     if n >= _BLOCKED_FROM or q.device.type == "cuda":
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=1.0, enable_gqa=True)
     if causal and n > 1:
-        mask = _band(0, _rounded(n), _rounded(n), True, None, q.dtype)[:n, :n]
+        mask = _band(_rounded(n), True, None, q.dtype, q.device)[:n, :n]
     return _products(q, k, v, mask)
 
 
@@ -89,13 +90,14 @@ def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
 
 
 @lru_cache(maxsize=32)
-def _band(offset: int, rows: int, columns: int, causal: bool, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-    """Return [rows, columns], 0 where query i + offset sees key j, and -inf elsewhere."""
-    distance = torch.arange(columns)[None, :] - torch.arange(offset, offset + rows)[:, None]
+def _band(rows: int, causal: bool, window: int | None, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return [rows, rows + 2 * window], 0 where query i sees key j - window, and -inf elsewhere."""
+    reach = window or 0
+    distance = torch.arange(-reach, rows + reach)[None, :] - torch.arange(rows)[:, None]
     hidden = distance > 0 if causal else torch.zeros_like(distance, dtype=torch.bool)
     if window is not None:
         hidden |= distance.abs() > window
-    return torch.zeros(rows, columns, dtype=dtype).masked_fill_(hidden, float("-inf"))
+    return torch.zeros(hidden.shape, dtype=dtype).masked_fill_(hidden, float("-inf")).to(device)
 
 
 def _rounded(n: int) -> int:

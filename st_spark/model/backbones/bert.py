@@ -129,6 +129,7 @@ def find_architecture(config: Any) -> Architecture | None:  # noqa: ANN401  (a t
         getattr(config, architecture.sizes[2]) in ACTIVATIONS
         and getattr(config, "position_embedding_type", None) in (None, "absolute")
         and not getattr(config, "is_decoder", False)
+        and not getattr(config, "is_causal", False)
         and not getattr(config, "add_cross_attention", False)
         and getattr(config, "inner_group_num", 1) == 1
     )

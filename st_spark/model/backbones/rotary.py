@@ -88,6 +88,8 @@ class RotaryBackbone:
     max_length = None  # rotary positions have no end
 
     def __init__(self, weights: Weights, settings: Settings, dtype: torch.dtype, device: torch.device) -> None:
+        if dtype == torch.float16 and settings.family.scales_embeddings:
+            dtype = torch.float32  # Gemma's values are too large for float16
         names, prefix = _layout(weights, settings)
         load = LayerLoader(weights, prefix, dtype, device)
         self.settings, self.dtype, self.device = settings, dtype, device

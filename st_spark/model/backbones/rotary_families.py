@@ -73,7 +73,9 @@ class Family:
         layouts: The names under which its weights are stored; transformers and the hub may differ.
         biases: The parts of a layer that have a bias: qkv, out, feed (up and gate), down.
         causal: Whether a token sees only the tokens before it, unless the config says otherwise.
-        slides: Whether all layers have the window of the config, as opposed to the layers that its layer_types name.
+        slides: Whether all layers have the window of the config.
+        has_layer_types: Whether the config's layer_types name the layers that have it.
+        can_turn: Whether use_bidirectional_attention lets tokens see the ones after them. Other families ignore it.
         window_includes_end: Whether a token sees the token that is exactly the window away.
         rms: Whether the norms are RMS norms.
         norm_offset: What is added to the weights of the norms.
@@ -85,6 +87,8 @@ class Family:
     biases: Mapping[str, bool | str]
     causal: bool = True
     slides: bool = False
+    has_layer_types: bool = False
+    can_turn: bool = False
     window_includes_end: bool = False
     rms: bool = True
     norm_offset: float = 0.0
@@ -173,9 +177,9 @@ _FAMILIES = {
     "llama": _LLAMA,
     "eurobert": replace(_LLAMA, causal=False),
     "mistral": Family((_NAMES,), {}, slides=True),
-    "ministral": Family((_NAMES,), {}),
-    "qwen2": Family((_NAMES,), {"qkv": True}),
-    "qwen3": Family((_QWEN3,), _ATTENTION),
+    "ministral": Family((_NAMES,), {}, has_layer_types=True),
+    "qwen2": Family((_NAMES,), {"qkv": True}, has_layer_types=True),
+    "qwen3": Family((_QWEN3,), _ATTENTION, has_layer_types=True),
     "gemma3_text": Family(
         (_GEMMA,),
         _ATTENTION,
@@ -183,11 +187,14 @@ _FAMILIES = {
         activation="hidden_activation",
         head_scale="query_pre_attn_scalar",
         scales_embeddings=True,
+        has_layer_types=True,
+        can_turn=True,
     ),
     "modernbert": Family(
         (_MODERNBERT,),
         {**_ATTENTION, "feed": "mlp_bias", "down": "mlp_bias"},
         causal=False,
+        has_layer_types=True,
         window_includes_end=True,
         rms=False,
         norm_bias="norm_bias",
@@ -244,7 +251,8 @@ def read_settings(config: Any) -> Settings | None:  # noqa: ANN401  (a transform
     if family is None or not _is_covered(config, family):
         return None
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    both_ways = getattr(config, "is_causal", None) is False or getattr(config, "use_bidirectional_attention", False)
+    turned = family.can_turn and config.use_bidirectional_attention
+    both_ways = getattr(config, "is_causal", None) is False or turned
     default = SLIDING if family.slides and config.sliding_window else FULL
     names = getattr(config, "layer_types", None) or [default] * config.num_hidden_layers
     kinds = {name: _kind(config, family, name, size) for name in set(names)}
@@ -274,9 +282,12 @@ def _is_covered(config: Any, family: Family) -> bool:  # noqa: ANN401
         getattr(config, family.activation) in ACTIVATIONS
         and getattr(config, "quantization_config", None) is None
         and getattr(config, "attn_logit_softcapping", None) is None
-        # transformers' attention would depend on the padding, or count the window in another way.
+        # transformers' attention would depend on the padding.
         and not (getattr(config, "is_causal", None) and not family.causal)
+        # transformers would count the window in another way.
         and not (getattr(config, "is_causal", None) is False and getattr(config, "sliding_window", None))
+        # transformers ignores layer_types here.
+        and (family.has_layer_types or set(getattr(config, "layer_types", None) or ()) <= {FULL})
         and not (family.slides and getattr(config, "layer_types", None))
     )
 
@@ -286,7 +297,7 @@ def _kind(config: Any, family: Family, name: str, size: int) -> Kind | None:  # 
     ropes = config.rope_parameters or {}
     rope = ropes.get(name, ropes)
     turns = _frequencies(config, rope, name if name in ropes else None, size)
-    if name not in (FULL, SLIDING) or turns is None:
+    if name not in (FULL, SLIDING) or turns is None or (name == SLIDING and not config.sliding_window):
         return None
     window = None
     if name == SLIDING:

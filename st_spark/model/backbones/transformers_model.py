@@ -2,7 +2,9 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ _WRONG = {
     "mra": "its attention needs code for GPUs, and transformers leaves it out without that",
     "reformer": "it draws random numbers, and gives other vectors each time",
 }
+# A model whose forward changes it, as BigBird's, computes one micro-batch at a time.
+_ALONE = threading.Lock()
 _CHOOSE = "choose a text encoder, or a CLIP model for images."
 _POSITIONS = re.compile(r"(^|\.)(position_embeddings?|positions_embed|embed_positions|wpe)$")
 
@@ -66,6 +70,12 @@ class TransformersBackbone:
             problem = f"{folder}: {type(self.model).__name__} cannot encode a text alone ({failure})."
             raise ModelError(problem, _CHOOSE)
         self.dtype: torch.dtype = self.model.dtype
+        changing = _rope_types(config) & {"dynamic", "longrope"}  # their angles depend on the longest text of a batch
+        self._changes = hasattr(self.model, "set_attention_type") or bool(changing)
+        if changing:
+            self.pads_up_to = 0
+        if "dynamic" in changing:  # beyond, a long text would change the vectors of later ones
+            self.max_length = min(self.max_length or NO_LIMIT, int(config.get_text_config().max_position_embeddings))
         self._takes_types = "token_type_ids" in inspect.signature(self.model.forward).parameters
 
     def __call__(self, batch: Packed) -> Packed:
@@ -92,9 +102,10 @@ class TransformersBackbone:
         inputs = {"input_ids": _pad(batch.ids[tokens], mask, self.padding_id), "attention_mask": mask.long()}
         if batch.types is not None and self._takes_types:
             inputs["token_type_ids"] = _pad(batch.types[tokens], mask, 0)
-        if hasattr(self.model, "set_attention_type"):  # at a short text BigBird switches to full attention for good
-            self.model.set_attention_type(self.model.config.attention_type)
-        output = self.model(**inputs)
+        with _ALONE if self._changes else nullcontext():
+            if hasattr(self.model, "set_attention_type"):  # at a short text BigBird switches to full attention for good
+                self.model.set_attention_type(self.model.config.attention_type)
+            output = self.model(**inputs)
         kept = output.hidden_states if self.model.config.output_hidden_states else ()
         return [states[mask] for states in (output.last_hidden_state, *kept)]
 
@@ -113,6 +124,8 @@ class TransformersBackbone:
                 ids = torch.where(mask, tokens, padding)
                 with torch.inference_mode():
                     outputs.append(self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state[mask])
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise
         except Exception as error:  # noqa: BLE001  (of any kind: each architecture has its own code)
             return _reason(error)
         self.dimension = int(outputs[0].shape[1])
@@ -127,6 +140,7 @@ def _pad(packed: torch.Tensor, mask: torch.Tensor, value: int) -> torch.Tensor:
 
 
 def _load(folder: Path, config: Any, dtype: torch.dtype | str) -> Any:  # noqa: ANN401
+    import transformers
     from transformers import AutoModel, AutoModelForTextEncoding
 
     # T5 and similar models keep a decoder in the same file; transformers' text-encoding class leaves it out.
@@ -135,6 +149,8 @@ def _load(folder: Path, config: Any, dtype: torch.dtype | str) -> Any:  # noqa: 
         from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder as auto  # noqa: N813
     if config.model_type == "t5gemma":
         config.is_encoder_decoder = False  # without it the class refuses to leave the decoder out
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()  # _check_complete says what matters of its reports
     try:
         model, report = auto.from_pretrained(
             folder,
@@ -151,6 +167,8 @@ def _load(folder: Path, config: Any, dtype: torch.dtype | str) -> Any:  # noqa: 
             f"the weights of {folder} cannot be loaded as {config.model_type}: {_reason(error)}.",
             "copy or download the checkpoint again; transformers must know its architecture.",
         ) from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
     _check_complete(folder, model, report)
     positions = getattr(config, "position_embedding_type", None)
     code = inspect.getsource(inspect.getmodule(type(model)))  # type: ignore[arg-type]
@@ -198,6 +216,12 @@ def position_limit(model: Any, config: Any) -> int | None:  # noqa: ANN401
     limits += [len(table) for name, table in model.named_buffers() if name.endswith("embed_positions")]  # GPT-J
     limits += [config.max_seq_len] if config.model_type == "mpt" else []  # the length of its ALiBi table
     return min(limits, default=None)
+
+
+def _rope_types(config: Any) -> set[object]:  # noqa: ANN401
+    """Return the kinds of rotary positions of a config, of all of its layers."""
+    ropes = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    return {rope.get("rope_type") for rope in (ropes, *ropes.values()) if isinstance(rope, Mapping)}
 
 
 def _full_attention(config: Any) -> int:  # noqa: ANN401

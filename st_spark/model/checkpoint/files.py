@@ -18,6 +18,8 @@ _OTHER_NAMES = {"README", "LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt", "REA
 _SAFE_WEIGHTS = {"model.safetensors", "model.safetensors.index.json"}
 _PICKLED_WEIGHTS = re.compile(r"pytorch_model.*\.bin(\.index\.json)?")
 # What git writes in place of a large file that it has not fetched.
+# Other files can lie beside them, such as the heads of bge-m3.
+_READ = (".safetensors", ".bin", ".json", ".txt", ".model")
 _POINTER = b"version https://git-lfs"
 _UNLINK = "Copy the model with its links resolved (cp -rL), if you trust their targets."
 
@@ -78,8 +80,8 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def check_pointers(folder: Path, names: Iterable[Path]) -> None:
-    """Raise ModelError if files of a model are git's pointers to files that were not fetched."""
-    small = [name for name in names if (folder / name).stat().st_size < 1024]
+    """Raise ModelError if files that are read are git's pointers to files that were not fetched."""
+    small = [name for name in names if name.suffix in _READ and (folder / name).stat().st_size < 1024]
     pointers = [str(name) for name in small if (folder / name).read_bytes().startswith(_POINTER)]
     if pointers:
         problem = f"In '{folder}' git has left pointers in place of files: {', '.join(pointers)}."

@@ -75,6 +75,13 @@ class PairEncoding:
         return len(self.ids)
 
 
+def check_vocabulary(folder: Path, words: int, rows: int) -> None:
+    """Raise ModelError if a tokenizer has more words than the weights have rows."""
+    if words > rows:
+        problem = f"The tokenizer of {folder} has {words:,} tokens, and its weights have {rows:,} embeddings."
+        raise ModelError(problem, "the files are of two models: copy or download all of them again.")
+
+
 class Tokenizer:
     """The fast tokenizer of a checkpoint, without the truncation and padding that its file may contain.
 
@@ -118,10 +125,7 @@ class Tokenizer:
 
     def check_vocabulary(self, folder: Path, rows: int) -> None:
         """Raise ModelError if the words of the tokenizer need more embeddings than these rows; added tokens may."""
-        words = self.backend.get_vocab_size(with_added_tokens=False)
-        if words > rows:
-            problem = f"The tokenizer of {folder} has {words:,} tokens, and its weights have {rows:,} embeddings."
-            raise ModelError(problem, "the files are of two models: copy or download all of them again.")
+        check_vocabulary(folder, self.backend.get_vocab_size(with_added_tokens=False), rows)
 
     def count_prompt(self, prompt: str) -> int:
         """Return how many tokens a prompt puts before a text: its tokens without a trailing special one."""

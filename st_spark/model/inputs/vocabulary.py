@@ -125,12 +125,18 @@ class Vocabulary:
         spellings: Sequence[Spelling],
         max_remembered: int = 1_000_000,
     ) -> None:
-        ids = {word: place for place, word in enumerate(words)} | dict.fromkeys(stop_words, UNKNOWN)
+        ids = {word: place for place, word in enumerate(words)}
+        self._size = max(ids.values(), default=-1) + 1
+        ids |= dict.fromkeys(stop_words, UNKNOWN)
         self._table = WordTable(ids)
         self._remembered = WordTable({"": UNKNOWN})
         self._spellings = spellings
         self._max_remembered = max_remembered
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return self._size
 
     def __deepcopy__(self, _memo: object) -> "Vocabulary":
         """Return the vocabulary itself for a copy of its model: it gives a word the same id for ever."""

@@ -56,6 +56,10 @@ class WordTokenizer:
         self.split = split
         self.max_length = max_length
 
+    def __len__(self) -> int:
+        """Return how many words have an id."""
+        return len(self.vocabulary)
+
     def __call__(self, texts: Sequence[Any]) -> Tokens:
         """Tokenize texts; InputError, with the position, for an input that is not a str."""
         _check(texts)
@@ -91,6 +95,10 @@ class SubwordTokenizer:
         self.backend.no_padding()
         self.backend.no_truncation()
         self.max_length = max_length
+
+    def __len__(self) -> int:
+        """Return how many tokens have an id, without added ones."""
+        return int(self.backend.get_vocab_size(with_added_tokens=False))
 
     def __call__(self, texts: Sequence[Any]) -> Tokens:
         """Tokenize texts; InputError, with the position, for an input that is not a str."""

@@ -8,7 +8,7 @@ from st_spark.errors import ModelError
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.batching import Group, Lengths
 from st_spark.model.inputs.packed import Packed
-from st_spark.model.modules.interfaces import Module, check_width
+from st_spark.model.modules.interfaces import Module
 
 # The flags of old configs, in the order in which several modes are concatenated.
 _FLAGS = {
@@ -33,8 +33,6 @@ class Pooling(Module):
 
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         self.modes = _modes(spec)
-        self.folder = spec.path
-        self.expected = spec.config.get("embedding_dimension", spec.config.get("word_embedding_dimension"))
         self.include_prompt = bool(spec.config.get("include_prompt", True))
 
     def __call__(self, batch: Packed) -> Packed:
@@ -54,8 +52,6 @@ class Pooling(Module):
 
     def dimension(self, width: int) -> int:
         """Return the size of the vectors."""
-        if self.expected is not None:
-            check_width(self.folder, self.expected, width)
         return width * len(self.modes)
 
 
@@ -65,8 +61,8 @@ def _modes(spec: ModuleSpec) -> tuple[str, ...]:
     mode = config.get("pooling_mode")
     if mode is None:
         return tuple(name for flag, name in _FLAGS.items() if config.get(flag)) or ("mean",)
-    modes = (mode,) if isinstance(mode, str) else tuple(mode)
-    unknown = sorted(set(modes) - set(_FLAGS.values()))
+    modes = tuple(mode) if isinstance(mode, list) else (mode,)
+    unknown = [name for name in modes if name not in _FLAGS.values()]
     if unknown:
         raise ModelError(
             f"{spec.path}/config.json: pooling mode {unknown[0]!r} is unknown.",

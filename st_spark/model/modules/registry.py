@@ -28,6 +28,10 @@ from st_spark.model.modules.token_layers import CNN, LSTM, WeightedLayerPooling
 from st_spark.model.modules.transformer import Transformer
 from st_spark.model.modules.word_embeddings import BoW, WordEmbeddings, WordWeights
 
+# What files that do not fit together make torch and Python say; and what has other causes.
+_ERRORS = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError)
+_DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
+_TWO_MODELS = "The files are damaged, or of two models: copy or download all of them again."
 _log = logging.getLogger(__name__)
 
 _INPUTS = (Transformer, CLIPModel, StaticEmbedding, WordEmbeddings, BoW)
@@ -98,12 +102,12 @@ class Pipeline:
             try:
                 with torch.inference_mode():
                     batch = module(batch)
-            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            except _DEVICE_ERRORS:
+                raise
+            except _ERRORS as error:
                 reason = " ".join(str(error).split())[:200]
-                raise ModelError(
-                    f"'{folder}': its {type(module).__name__} cannot compute with the sizes of its weights ({reason}).",
-                    "The files are of two models: copy or download all of them again.",
-                ) from error
+                problem = f"'{folder}': its {type(module).__name__} cannot compute with the sizes of its weights"
+                raise ModelError(f"{problem} ({reason}).", _TWO_MODELS) from error
 
     @property
     def _sums_rows(self) -> bool:
@@ -177,7 +181,14 @@ def load_modules(specs: Sequence[ModuleSpec], dtype: torch.dtype, device: torch.
     for spec in specs:
         load = _load_router if spec.kind in ("Router", "Asym") else _load
         with faults.catch():
-            modules.append(load(spec, dtype, device))
+            try:
+                modules.append(load(spec, dtype, device))
+            except _DEVICE_ERRORS:
+                raise
+            except _ERRORS as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                problem = f"'{spec.path}': a {spec.kind} cannot be made of its files ({reason})."
+                raise ModelError(problem, _TWO_MODELS) from error
     return modules
 
 

@@ -13,7 +13,7 @@ from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
-from st_spark.model.inputs.tokenizer import Tokens, checked, encode_batch, flat
+from st_spark.model.inputs.tokenizer import Tokens, check_vocabulary, checked, encode_batch, flat
 from st_spark.model.modules.interfaces import InputModule
 
 
@@ -26,6 +26,7 @@ class StaticEmbedding(InputModule):
     def __init__(self, spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> None:
         self.table = _table(Weights(spec.path)).to(device).float()
         self.backend = _tokenizer(spec.path / "tokenizer.json")
+        check_vocabulary(spec.path, self.backend.get_vocab_size(with_added_tokens=False), len(self.table))
 
     @property
     def max_length(self) -> int | None:

@@ -10,6 +10,7 @@ from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs import word_tokenizer
 from st_spark.model.inputs.packed import Packed
+from st_spark.model.inputs.tokenizer import check_vocabulary
 from st_spark.model.modules.interfaces import InputModule, Module
 
 
@@ -20,6 +21,7 @@ class WordEmbeddings(InputModule):
         self.table = Weights(spec.path)["emb_layer.weight"].to(device).float()
         longest = spec.config.get("max_seq_length", 1_000_000)
         self.tokenizer = word_tokenizer.load(spec.path, spec.config.get("tokenizer_class"), longest)
+        check_vocabulary(spec.path, len(self.tokenizer), len(self.table))
 
     def __call__(self, batch: Packed) -> Packed:
         """Put the table into the micro-batch: a mean pooling sums its rows."""

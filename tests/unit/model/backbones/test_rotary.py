@@ -63,11 +63,22 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
         ("qwen3", {"attention_bias": True, "hidden_act": "gelu_new"}),
         ("llama", {"is_causal": False}),
         ("gemma3", {"use_bidirectional_attention": False}),
+        ("qwen3", {"use_bidirectional_attention": True}),
         ("mistral", {"sliding_window": None}),
         ("modernbert", {"norm_bias": True, "attention_bias": True, "mlp_bias": True, "local_attention": 8}),
         ("modernbert", {"global_attn_every_n_layers": 1, "hidden_activation": "silu"}),
     ],
-    ids=["linear", "yarn", "biases", "both ways", "causal gemma", "no window", "modernbert's biases", "all global"],
+    ids=[
+        "linear",
+        "yarn",
+        "biases",
+        "both ways",
+        "causal gemma",
+        "only gemma turns",
+        "no window",
+        "modernbert's biases",
+        "all global",
+    ],
 )
 def test_settings_of_a_config_are_honoured(tmp_path: Path, family: str, settings: dict[str, Any]) -> None:
     folder = rotary_checkpoints.WRITERS[family](tmp_path / "model", **settings)
@@ -84,6 +95,8 @@ def test_settings_of_a_config_are_honoured(tmp_path: Path, family: str, settings
         ("qwen3", {"layer_types": ["full_attention", "chunked_attention"], "num_hidden_layers": 2}),
         ("qwen2", {"is_causal": False, "use_sliding_window": True, "max_window_layers": 0}),
         ("eurobert", {"is_causal": True}),
+        ("llama", {"layer_types": ["sliding_attention"] * 32, "sliding_window": 8}),
+        ("qwen3", {"layer_types": ["sliding_attention"] * 32, "use_sliding_window": False}),
         ("mistral", {"layer_types": ["full_attention"] * 32}),
         ("gemma3_text", {"attn_logit_softcapping": 50.0}),
         ("gemma2", {}),

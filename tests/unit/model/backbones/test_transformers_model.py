@@ -80,6 +80,26 @@ def test_architectures_without_bfloat16_compute_in_float32(tmp_path: Path) -> No
     assert np.array_equal(model.encode(TEXTS), SentenceTransformer(folder, device="cpu", dtype="float32").encode(TEXTS))
 
 
+def test_a_model_whose_forward_changes_it_gives_the_same_vectors_with_two_threads(tmp_path: Path) -> None:
+    """BigBird switches between sparse and full attention, and Qwen3's dynamic positions follow the longest text."""
+    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    cases: dict[str, dict[str, Any]] = {
+        "big_bird": {"max_position_embeddings": 512, "block_size": 16, "num_random_blocks": 1},
+        "qwen3": {"rope_parameters": dynamic, "max_position_embeddings": 40, "head_dim": 8, **GROUPED},
+    }
+    texts = ["river city " * 120, *(f"cat {'dog ' * (i % 60)}" for i in range(67))]
+    threads = torch.get_num_threads()
+    for family, settings in cases.items():
+        model = SentenceTransformer(write(tmp_path / family, family, settings), device="cpu", dtype="float32")
+        alone = np.stack([model.encode(text) for text in texts])
+        try:
+            torch.set_num_threads(2)
+            for _ in range(5):
+                np.testing.assert_allclose(model.encode(texts), alone, atol=1e-5)
+        finally:
+            torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize(("family", "pads"), [("mobilebert", False), ("ernie", True)])
 def test_only_architectures_that_read_padding_get_texts_of_one_length(tmp_path: Path, family: str, pads: bool) -> None:
     """The last token of MobileBERT reads the embedding of the padding after it."""
