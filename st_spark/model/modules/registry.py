@@ -186,6 +186,8 @@ def load_modules(specs: Sequence[ModuleSpec], dtype: torch.dtype, device: torch.
             except _DEVICE_ERRORS:
                 raise
             except _ERRORS as error:
+                if faults.found:  # it can follow from that
+                    continue
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                 problem = f"'{spec.path}': a {spec.kind} cannot be made of its files ({reason})."
                 raise ModelError(problem, _TWO_MODELS) from error
