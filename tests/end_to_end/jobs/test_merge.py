@@ -129,7 +129,7 @@ def test_another_precision_and_a_table_that_names_no_model_need_a_rebuild(
     plain = io.read(spark, str(tmp_path / "out")).withMetadata("embedding", {})
     plain.write.parquet(str(tmp_path / "plain"))
     with pytest.raises(TableError, match="it does not say which model made its column 'embedding'"):
-        merge(OLD, output=str(tmp_path / "plain"))
+        merge(OLD, output=str(tmp_path / "plain"), precision="binary")
 
 
 def test_int8_vectors_are_merged_with_the_ranges_of_the_table(
