@@ -57,7 +57,8 @@ def merge_embeddings(
     held = df.storageLevel != StorageLevel.NONE
     rows = df if held else df.persist(StorageLevel.DISK_ONLY)  # a merge reads its input several times
     try:
-        rows.select("*").createOrReplaceTempView(view)  # to drop a view of `rows` itself would drop their cache
+        # To drop a view of `rows` itself would drop their cache.
+        rows.where("true").createOrReplaceTempView(view)
         return runner.run(job, spark)
     finally:
         spark.catalog.dropTempView(view)
