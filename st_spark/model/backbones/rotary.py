@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
 from st_spark.model.backbones.layers import LayerLoader, LayerNorm, Linear, RmsNorm, check_width
-from st_spark.model.backbones.rotary_families import Kind, Names, Settings, read_settings
+from st_spark.model.backbones.rotary_families import Kind, Settings, read_settings
+from st_spark.model.backbones.rotary_names import Names
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
 

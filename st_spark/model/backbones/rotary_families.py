@@ -1,4 +1,4 @@
-"""The model families with rotary positions: names of their weights, and what their configs say.
+"""The model families with rotary positions, and what their configs say.
 
 To add a family, add a row to _FAMILIES. For a setting that the packed forward does not know, read_settings must return
 None: transformers then computes the model.
@@ -9,60 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from st_spark.model.backbones.layers import ACTIVATIONS
+from st_spark.model.backbones.rotary_names import AFTER, GEMMA, GTE, JINA, MODERNBERT, NAMES, NOMIC, QWEN3, Names
 
 if TYPE_CHECKING:
     import torch
 
 FULL, SLIDING = "full_attention", "sliding_attention"
-
-
-@dataclass(frozen=True)
-class Names:
-    """Names of the weights in a checkpoint; {i} is the layer's number, "" stands for what the family lacks.
-
-    Attributes:
-        words: Word embeddings.
-        layer: Prefix of a layer; the names below it follow it.
-        qkv: Query, key and value projection, or one name if they are stored as one.
-        out: Output projection of the attention.
-        down: Last projection of the feed-forward.
-        up: First projection of the feed-forward.
-        gate: Projection whose activation multiplies `up`. With the name of `up` both are stored as one.
-        gate_first: If they are stored as one, whether the gate is the first half.
-        q_norm: Norm of each query head.
-        k_norm: Norm of each key head.
-        attention_norm: Norm before the attention.
-        attention_after: Norm of the attention's output, before the residual sum.
-        attention_sum: Norm of the residual sum.
-        feed_norm: Norm before the feed-forward.
-        feed_after: Norm of its output.
-        feed_sum: Norm of the residual sum.
-        first_attention_norm: Whether the first layer has a norm before the attention.
-        segments: Embeddings of the segments.
-        embedding_norm: Norm of the embeddings.
-        final_norm: Norm after the last layer.
-    """
-
-    words: str
-    layer: str
-    qkv: tuple[str, ...]
-    out: str
-    down: str
-    up: str
-    gate: str = ""
-    gate_first: bool = True
-    q_norm: str = ""
-    k_norm: str = ""
-    attention_norm: str = ""
-    attention_after: str = ""
-    attention_sum: str = ""
-    feed_norm: str = ""
-    feed_after: str = ""
-    feed_sum: str = ""
-    first_attention_norm: bool = True
-    segments: str = ""
-    embedding_norm: str = ""
-    final_norm: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,89 +51,19 @@ class Family:
     scales_embeddings: bool = False
 
 
-_NAMES = Names(
-    words="embed_tokens",
-    layer="layers.{i}.",
-    qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    out="self_attn.o_proj",
-    down="mlp.down_proj",
-    up="mlp.up_proj",
-    gate="mlp.gate_proj",
-    attention_norm="input_layernorm",
-    feed_norm="post_attention_layernorm",
-    final_norm="norm",
-)
-_QWEN3 = replace(_NAMES, q_norm="self_attn.q_norm", k_norm="self_attn.k_norm")
-# Encoders that normalise after each part, as BERT does; the names in transformers.
-_AFTER = replace(
-    _NAMES,
-    words="embeddings.word_embeddings",
-    segments="embeddings.token_type_embeddings",
-    embedding_norm="embeddings.LayerNorm",
-    attention_norm="",
-    attention_sum="post_attention_layernorm",
-    feed_norm="",
-    feed_sum="post_mlp_layernorm",
-    final_norm="",
-)
-_MODERNBERT = Names(
-    words="embeddings.tok_embeddings",
-    layer="layers.{i}.",
-    qkv=("attn.Wqkv",),
-    out="attn.Wo",
-    down="mlp.Wo",
-    up="mlp.Wi",
-    gate="mlp.Wi",
-    attention_norm="attn_norm",
-    feed_norm="mlp_norm",
-    first_attention_norm=False,
-    embedding_norm="embeddings.norm",
-    final_norm="final_norm",
-)
-_NOMIC = replace(
-    _AFTER,
-    layer="encoder.layers.{i}.",
-    qkv=("attn.Wqkv",),
-    out="attn.out_proj",
-    down="mlp.fc2",
-    up="mlp.fc11",
-    gate="mlp.fc12",
-    attention_sum="norm1",
-    feed_sum="norm2",
-    embedding_norm="emb_ln",
-)
-_GTE = replace(
-    _AFTER,
-    layer="encoder.layer.{i}.",
-    qkv=("attention.qkv_proj",),
-    out="attention.o_proj",
-    up="mlp.up_gate_proj",
-    gate="mlp.up_gate_proj",
-    gate_first=False,
-    attention_sum="attn_ln",
-    feed_sum="mlp_ln",
-)
-_JINA = replace(_NOMIC, qkv=("mixer.Wqkv",), out="mixer.out_proj", up="mlp.fc1", gate="")
-_GEMMA = replace(
-    _QWEN3,
-    attention_after="post_attention_layernorm",
-    feed_norm="pre_feedforward_layernorm",
-    feed_after="post_feedforward_layernorm",
-)
-
 _ATTENTION = {"qkv": "attention_bias", "out": "attention_bias"}
 _ALL = {"qkv": True, "out": True, "feed": True, "down": True}
-_LLAMA = Family((_NAMES,), {**_ATTENTION, "feed": "mlp_bias", "down": "mlp_bias"})
-_ENCODER = Family((_AFTER,), {}, causal=False, rms=False, eps="layer_norm_eps")
+_LLAMA = Family((NAMES,), {**_ATTENTION, "feed": "mlp_bias", "down": "mlp_bias"})
+_ENCODER = Family((AFTER,), {}, causal=False, rms=False, eps="layer_norm_eps")
 _FAMILIES = {
     "llama": _LLAMA,
     "eurobert": replace(_LLAMA, causal=False),
-    "mistral": Family((_NAMES,), {}, slides=True),
-    "ministral": Family((_NAMES,), {}, has_layer_types=True),
-    "qwen2": Family((_NAMES,), {"qkv": True}, has_layer_types=True),
-    "qwen3": Family((_QWEN3,), _ATTENTION, has_layer_types=True),
+    "mistral": Family((NAMES,), {}, slides=True),
+    "ministral": Family((NAMES,), {}, has_layer_types=True),
+    "qwen2": Family((NAMES,), {"qkv": True}, has_layer_types=True),
+    "qwen3": Family((QWEN3,), _ATTENTION, has_layer_types=True),
     "gemma3_text": Family(
-        (_GEMMA,),
+        (GEMMA,),
         _ATTENTION,
         norm_offset=1.0,
         activation="hidden_activation",
@@ -191,7 +73,7 @@ _FAMILIES = {
         can_turn=True,
     ),
     "modernbert": Family(
-        (_MODERNBERT,),
+        (MODERNBERT,),
         {**_ATTENTION, "feed": "mlp_bias", "down": "mlp_bias"},
         causal=False,
         has_layer_types=True,
@@ -201,10 +83,10 @@ _FAMILIES = {
         eps="norm_eps",
         activation="hidden_activation",
     ),
-    "nomic_bert": replace(_ENCODER, layouts=(_NOMIC, _AFTER)),
-    "gte": replace(_ENCODER, layouts=(_GTE, _AFTER), biases={"qkv": True, "out": True, "down": True}),
+    "nomic_bert": replace(_ENCODER, layouts=(NOMIC, AFTER)),
+    "gte": replace(_ENCODER, layouts=(GTE, AFTER), biases={"qkv": True, "out": True, "down": True}),
     "jina_embeddings_v3": replace(
-        _ENCODER, layouts=(_JINA, replace(_AFTER, up="mlp.fc1", gate="", down="mlp.fc2")), biases=_ALL
+        _ENCODER, layouts=(JINA, replace(AFTER, up="mlp.fc1", gate="", down="mlp.fc2")), biases=_ALL
     ),
 }
 
