@@ -17,6 +17,7 @@ from tests.support import rotary_checkpoints
 from tests.support.nasty import NASTY, PAIRS
 from tests.support.oracle import assert_close, assert_same_vectors, oracle
 
+pytestmark = pytest.mark.slow  # all families together
 # No token, one, some, one window, several windows, and more than the limit of 600.
 LENGTHS = ["", "x", "the cat", "the sun and the moon on the mat " * 2, "river " * 40, "city table " * 60, "a b " * 700]
 TEXTS = [*LENGTHS, *NASTY[3:]]

@@ -12,6 +12,8 @@ from st_spark.model.backbones.transformers_model import TransformersBackbone
 from tests.support import broken_checkpoints as broken
 from tests.support.broken_checkpoints import CASES, LAYER, WRITERS, Case
 
+pytestmark = pytest.mark.slow  # all cases together
+
 
 @pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
 def test_a_broken_checkpoint_is_refused_with_the_message_of_the_docs(tmp_path: Path, case: Case) -> None:
