@@ -78,7 +78,7 @@ def run(
             table_format = job.input_format or io.find_format(spark, job.input)
             df = _read(spark, job, table_format)
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
-            if job.mode == "merge":
+            if job.mode == "merge" and any(id_counts.values()):  # it names some of them
                 check_unique(df.where(readable(df)), job.input, str(job.id_column))
         with timings("load", f"Loading {job.model}"):
             model = model_info.describe(spark, job, size.first_tasks)
