@@ -10,73 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from st_spark import SentenceTransformer
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint import checkpoint
 from tests.support import checkpoints, clip_checkpoints, text_checkpoints
+from tests.support.broken_checkpoints import Change, config, lost, pickled, sharded, tensors, with_also, without, write
 from tests.support.oracle import assert_same_vectors, oracle
-
-Change = Callable[[Path], None]
-
-
-def tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
-    """Return a change of the tensors of a folder."""
-
-    def apply(folder: Path) -> None:
-        stored = load_file(folder / "model.safetensors")
-        change(stored)
-        save_file(stored, folder / "model.safetensors", {"format": "pt"})
-
-    return apply
-
-
-def without(*names: str) -> Change:
-    return tensors(lambda stored: [stored.pop(name) for name in names])
-
-
-def with_also(*names: str) -> Change:
-    return tensors(lambda stored: stored.update({name: torch.zeros(2) for name in names}))
-
-
-def config(**values: object) -> Change:
-    def apply(folder: Path) -> None:
-        file = folder / "config.json"
-        file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
-
-    return apply
-
-
-def write(name: str, content: str | bytes) -> Change:
-    def apply(folder: Path) -> None:
-        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
-
-    return apply
-
-
-def lost(*names: str) -> Change:
-    def apply(folder: Path) -> None:
-        for name in names:
-            (folder / name).unlink()
-
-    return apply
-
-
-def sharded(index: object) -> Change:
-    def apply(folder: Path) -> None:
-        (folder / "model.safetensors").unlink()
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-    return apply
-
-
-def pickled(content: object) -> Change:
-    def apply(folder: Path) -> None:
-        (folder / "model.safetensors").unlink()
-        torch.save(content, folder / "pytorch_model.bin")
-
-    return apply
 
 
 def remote(**auto_map: str) -> Change:
