@@ -217,4 +217,20 @@ def model_checks(model: str, revision: str | None) -> list[Check]:
     commit = f" at {snapshot.revision}" if snapshot.revision else ""
     found = {"model": f"{snapshot.name}{commit}, {snapshot.folder}", **report.found}
     lines = [Check(name, True, value) for name, value in found.items()]
-    return lines + [Check("model", False, fault.problem, fault.fix) for fault in report.faults]
+    if report.faults:
+        return lines + [Check("model", False, fault.problem, fault.fix) for fault in report.faults]
+    return [*lines, *trial_checks(snapshot.folder)]
+
+
+def trial_checks(folder: Path) -> list[Check]:
+    """Encode some texts, to say how fast the model is here and how exact its fast format is."""
+    from st_spark.model import trial
+
+    done = trial.run(folder)
+    rates = ", ".join(f"{rate:,.0f} in {dtype}" for dtype, rate in done.rates.items())
+    exact = f"cosine to float32 at least {done.cosine:.5f}"
+    fix = f"use dtype='float32' (--dtype float32): this model loses more than {1 - trial.CLOSE:.4f} in the fast format."
+    return [
+        Check("speed", True, f"short texts per second: {rates}"),
+        Check("dtype auto", done.cosine >= trial.CLOSE, exact, fix),
+    ]

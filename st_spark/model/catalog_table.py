@@ -32,12 +32,12 @@ paraphrase-MiniLM-L6-v2          paraphrase BERT    384 128 cosine no en apache-
 paraphrase-MiniLM-L3-v2          paraphrase BERT    384 128 cosine no en apache-2.0  17.4 bert-3x384
 multi-qa-mpnet-base-cos-v1 search MPNet      768 512 cosine yes en none 109.5 mpnet-12x768
 multi-qa-distilbert-cos-v1 search DistilBERT 768 512 cosine yes en ?     66.4 bert-6x768
-multi-qa-MiniLM-L6-cos-v1  search BERT       384 512 cosine yes en ?     22.7 bert-6x384
+multi-qa-MiniLM-L6-cos-v1  search BERT       384 512 cosine yes en apache-2.0 22.7 bert-6x384
 multi-qa-mpnet-base-dot-v1 search MPNet      768 512 dot    no  en none 109.5 mpnet-12x768
-multi-qa-distilbert-dot-v1 search DistilBERT 768 512 dot    no  en ?     66.4 bert-6x768
+multi-qa-distilbert-dot-v1 search DistilBERT 768 512 dot    no  en none  66.4 bert-6x768
 multi-qa-MiniLM-L6-dot-v1  search BERT       384 512 dot    no  en none  22.7 bert-6x384
 msmarco-distilbert-cos-v5     search DistilBERT 768 512 cosine yes en none        66.4 bert-6x768
-msmarco-MiniLM-L12-cos-v5     search BERT       384 512 cosine yes en ?           33.4 bert-12x384
+msmarco-MiniLM-L12-cos-v5     search BERT       384 512 cosine yes en none        33.4 bert-12x384
 msmarco-MiniLM-L6-cos-v5      search BERT       384 512 cosine yes en none        22.7 bert-6x384
 msmarco-bert-base-dot-v5      search BERT       768 512 dot    no  en none       109.5 bert-12x768
 msmarco-distilbert-dot-v5     search DistilBERT 768 512 dot    no  en apache-2.0  66.4 bert-6x768
