@@ -17,6 +17,7 @@ from st_spark.model import precision as precisions
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.model.embedder import Embedder, Encoded, is_one
 from st_spark.model.inputs import images
+from st_spark.model.inputs.prompts import of_task
 from st_spark.model.modules.registry import Assembly
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ class SentenceTransformer(Embedder):
         *args: Any,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Call encode() with the task "document" and, unless a prompt or its name is given, the prompt "document"."""
+        """Call encode() with the task "document" and, by default, the prompt "document", "passage" or "corpus"."""
         return self._encode_for("document", inputs, prompt_name, prompt, args, options)
 
     def _encode_for(
@@ -254,8 +255,8 @@ class SentenceTransformer(Embedder):
         args: "Sequence[Any]",
         options: dict[str, Any],
     ) -> Any:  # noqa: ANN401
-        if prompt is None and prompt_name is None and task in self.prompts:
-            prompt_name = task
+        if prompt is None and prompt_name is None:
+            prompt_name = of_task(self.prompts, task)
         options = {"task": task, **arguments.by_name(SentenceTransformer.encode, args, 4), **options}
         return self.encode(inputs=inputs, prompt_name=prompt_name, prompt=prompt, **options)
 

@@ -1,11 +1,15 @@
 """Choose the prompt, the text that a model expects before every input, and prepend it."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from st_spark.errors import InputError, check_text
 
+_log = logging.getLogger(__name__)
+# The names of the prompts that a task uses: the first that the model has.
+_OF_TASK = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,6 +29,8 @@ def resolve(
     """
     if prompt is not None:
         check_characters("prompt", prompt)
+        if prompt_name is not None:
+            _log.warning("Both prompt and prompt_name=%r are given: the prompt is used.", prompt_name)
         return prompt
     if prompt_name is None:
         return prompts.get(default_name) if default_name is not None else None
@@ -34,6 +40,11 @@ def resolve(
             "use one of these, or give the text itself as prompt=.",
         )
     return prompts[prompt_name]
+
+
+def of_task(prompts: Mapping[str, str], task: str) -> str | None:
+    """Return the name of the prompt for the task "query" or "document", or None if the model has none."""
+    return next((name for name in _OF_TASK[task] if name in prompts), None)
 
 
 def check_characters(name: str, text: object) -> None:

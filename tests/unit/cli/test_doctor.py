@@ -10,6 +10,7 @@ import pytest
 
 from st_spark.cli import doctor, main
 from st_spark.errors import PlatformError
+from st_spark.model import trial
 from st_spark.spark import session
 from tests.support import broken_checkpoints, checkpoints
 
@@ -77,6 +78,13 @@ def test_model_is_described(tiny_model: Path) -> None:
     lines = {line.name: line.found for line in doctor.model_checks(str(tiny_model), None)}
     assert lines["format"] == "Transformer + Pooling + Normalize"
     assert lines["path"].startswith("packed") and lines["dimension"] == "32"
+    assert "in float32" in lines["speed"] and float(lines["dtype auto"].split()[-1]) >= 0.9999
+
+
+def test_model_that_loses_too_much_in_the_fast_format_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "run", lambda _: trial.Trial({"float32": 10.0, "bfloat16": 30.0}, 0.9995))
+    speed, exact = doctor.trial_checks(Path("model"))
+    assert speed.ok and not exact.ok and "--dtype float32" in exact.fix
 
 
 def test_all_that_is_wrong_with_a_model_is_listed_with_its_fix(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError, StSparkError
 from st_spark.util import semantic_search
 from tests.support.nasty import NASTY
+from tests.support.oracle import assert_close, oracle
 from tests.support.paths import SHARED
 
 
@@ -76,6 +77,23 @@ def test_every_model_has_query_and_document_prompts(model: SentenceTransformer) 
     assert np.array_equal(model.encode_query("cat"), model.encode("cat"))
     with pytest.raises(InputError, match=r"prompt_name='passage' is not one of .* Fix"):
         model.encode("cat", prompt_name="passage")
+
+
+@pytest.mark.parametrize("names", [("passage", "corpus"), ("corpus",), ("corpus", "document", "passage"), ("other",)])
+def test_documents_get_the_first_prompt_for_documents(tiny_model: Path, names: tuple[str, ...]) -> None:
+    """A model whose only prompt is "passage" expects it."""
+    model = SentenceTransformer(tiny_model, device="cpu", dtype="float32")
+    theirs = oracle(tiny_model)
+    model.prompts = theirs.prompts = {name: f"{name} cat " for name in names}
+    assert_close(model.encode_document(["dog"]), theirs.encode_document(["dog"]))
+    assert_close(model.encode_query(["dog"]), theirs.encode_query(["dog"]))
+
+
+def test_prompt_replaces_a_prompt_name_with_a_warning(
+    model: SentenceTransformer, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert np.array_equal(model.encode("dog", prompt="cat ", prompt_name="query"), model.encode("cat dog"))
+    assert "prompt_name='query'" in caplog.text
 
 
 def test_max_seq_length_can_be_reduced(tiny_model: Path) -> None:
