@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Temporary columns: the struct that the function of a job returns, and whether an earlier run has made it.
 RESULT, RESUMED = f"{RESERVED}result", f"{RESERVED}resumed"
 _KNOWN = f"{RESERVED}known"
+_HASH = StructField(TEXT_HASH, StringType())
 _SLICE_SECONDS = 60
 _SAMPLE = 16
 # With fewer rows it takes longer to find out whether slices pay than they could save.
@@ -87,7 +88,8 @@ class Resume:
             return None
         result = df.select(udf.call(function, texts, struct=True).alias(RESULT)).schema[RESULT]
         start, found = homes(self._spark, self._writer.where, self._writer.format)
-        home = start + self._key([df.schema[name].dataType.simpleString() for name in self._job.text_columns], result)
+        types = [df.schema[name].dataType.simpleString() for name in self._job.text_columns]
+        home = start + key(self._job, self._recipe, types, result.dataType.simpleString())
         most = self._rows_of_slice(df, size, texts, kept=home in found)
         slices = self._open(home) if most else None
         if slices is None:
@@ -112,10 +114,7 @@ class Resume:
         seconds = seconds_per_row(self._spark, self._job, sample, size.first_tasks)
         text_bytes = sum(len(text) for row in sample for text in row) / len(sample)
         cost = self._recipe["dim"] * _NUMBER_SECONDS + text_bytes * _BYTE_SECONDS
-        long = size.rows * seconds > 2 * _SLICE_SECONDS * size.cores
-        if not (asked or kept or (long and cost <= _LARGEST_SHARE * seconds)):
-            return 0
-        return max(1, min(size.most, int((asked or _SLICE_SECONDS) / seconds)))
+        return slice_rows(size, seconds, cost, asked, kept)
 
     def _open(self, home: str) -> Slices | None:
         slices = Slices(self._spark, self._writer.where, home)
@@ -125,15 +124,35 @@ class Resume:
             _log.warning("If this job is killed, its work is lost: %s", error.problem)
             return None
 
-    def _key(self, types: Sequence[str], result: StructField) -> str:
-        """Return a hash of all that decides a vector and the layout of slices, and of the input."""
-        job = self._job
-        source = "" if job.input.startswith(RESERVED) else job.input  # the name of a view is another one in each run
-        values = [__version__, source, types, result.dataType.simpleString(), job.max_image_pixels, self._recipe]
-        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+def slice_rows(size: RowCounts, seconds: float, cost: float, asked: int | None, kept: bool) -> int:
+    """Return how many rows a slice should have, 0 if slices cost too much.
+
+    Args:
+        size: All rows.
+        seconds: Seconds in which a task encodes a row.
+        cost: Seconds in which it writes a row to a slice and reads it again.
+        asked: The seconds of a slice, if the job gives them.
+        kept: Whether there are slices of an earlier run.
+    """
+    long = size.rows * seconds > 2 * _SLICE_SECONDS * size.cores
+    if not (asked or kept or (long and cost <= _LARGEST_SHARE * seconds)):
+        return 0
+    return max(1, min(size.most, int((asked or _SLICE_SECONDS) / seconds)))
 
 
-_HASH = StructField(TEXT_HASH, StringType())
+def key(job: "EmbedJob", recipe: Mapping[str, Any], types: Sequence[str], result: str) -> str:
+    """Return a hash of all that decides a vector and the layout of slices, and of the name of the input.
+
+    Args:
+        job: The job.
+        recipe: What the table says of its vectors.
+        types: The types of the text columns.
+        result: The type of RESULT.
+    """
+    source = "" if job.input.startswith(RESERVED) else job.input  # the name of a view is another one in each run
+    values = [__version__, source, types, result, job.max_image_pixels, recipe]
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _encoded(
@@ -148,7 +167,7 @@ def _encoded(
         parts = size.repartition(df) if max(size.partitions, default=0) <= size.most else df.repartition(size.wanted)
         call = udf.call(function, texts, struct=True)
         return parts.withColumn(RESULT, call).withColumn(RESUMED, sf.lit(False))
-    by_text = known.groupBy(TEXT_HASH).agg(sf.first(RESULT).alias(_KNOWN))
+    by_text = known.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH).agg(sf.first(RESULT).alias(_KNOWN))
     found = df.join(by_text, TEXT_HASH, "left").repartition(size.wanted)
     resumed = sf.col(_KNOWN).isNotNull()
     call = udf.call(function, [sf.when(~resumed, text) for text in texts], struct=True)
