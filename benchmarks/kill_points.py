@@ -110,7 +110,7 @@ def _undisturbed(spark: "SparkSession", folder: Path, table_format: str, mode: s
     from st_spark.specs.jobs import EmbedJob
 
     calm, old = folder / f"{table_format}-{mode}", folder / f"{table_format}-old"
-    job = {"input": str(folder / "new.parquet"), "model": str(folder / "model"), "text_column": "text"}
+    job: dict[str, Any] = {"input": str(folder / "new.parquet"), "model": str(folder / "model"), "text_column": "text"}
     job |= {"id_column": "id", "output_format": table_format, "dtype": "float32"}
     if not old.exists():
         runner.run(EmbedJob.from_fields(job | {"input": str(folder / "old.parquet"), "output": str(old)}), spark)

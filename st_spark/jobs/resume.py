@@ -87,7 +87,11 @@ class Resume:
         if self._job.slice_seconds == 0:
             return None
         result = df.select(udf.call(function, texts, struct=True).alias(RESULT)).schema[RESULT]
-        start, found = homes(self._spark, self._writer.where, self._writer.format)
+        try:
+            start, found = homes(self._spark, self._writer.where, self._writer.format)
+        except Exception as error:  # noqa: BLE001  (a catalog need not have folders)
+            _log.info("There is no place for the finished rows of this job: %s", str(error).partition("\n")[0])
+            return None
         types = [df.schema[name].dataType.simpleString() for name in self._job.text_columns]
         home = start + key(self._job, self._recipe, types, result.dataType.simpleString())
         most = self._rows_of_slice(df, size, texts, kept=home in found)
