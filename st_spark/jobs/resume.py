@@ -98,8 +98,10 @@ class Resume:
         slices = self._open(home) if most else None
         if slices is None:
             return None
-        size = replace(size, most=most)
-        encoded = _encoded(df, size, texts, function, slices.known(StructType([_HASH, result])))
+        known = slices.known(StructType([_HASH, result]))
+        fits = known is None and max(size.partitions, default=0) <= most
+        size = replace(size, most=most, partitions=size.partitions if fits else ())
+        encoded = _encoded(df, size, texts, function, known)
         with (
             self._timings("encode_and_write", f"Encoding {size.rows:,} rows. Finished ones are kept in {home}"),
             follow(self._spark, size.rows, size.tasks),
@@ -168,11 +170,10 @@ def _encoded(
 ) -> "DataFrame":
     """Return the rows with RESULT and RESUMED, in partitions of slices. Only what is not known is encoded."""
     if known is None:
-        parts = size.repartition(df) if max(size.partitions, default=0) <= size.most else df.repartition(size.wanted)
         call = udf.call(function, texts, struct=True)
-        return parts.withColumn(RESULT, call).withColumn(RESUMED, sf.lit(False))
+        return size.repartition(df).withColumn(RESULT, call).withColumn(RESUMED, sf.lit(False))
     by_text = known.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH).agg(sf.first(RESULT).alias(_KNOWN))
-    found = df.join(by_text, TEXT_HASH, "left").repartition(size.wanted)
+    found = size.repartition(df.join(by_text, TEXT_HASH, "left"))
     resumed = sf.col(_KNOWN).isNotNull()
     call = udf.call(function, [sf.when(~resumed, text) for text in texts], struct=True)
     return found.withColumn(RESULT, sf.coalesce(_KNOWN, call)).withColumn(RESUMED, resumed).drop(_KNOWN)
