@@ -63,3 +63,10 @@ def test_a_run_that_has_finished_nothing_keeps_nothing(spark: "SparkSession", tm
     with pytest.raises(KeyboardInterrupt), slices.locked():
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["`odd name`", "default.`odd name`", "`default`.`odd name`"])
+def test_slices_of_a_catalog_table_lie_in_the_folder_of_its_schema(spark: "SparkSession", where: str) -> None:
+    warehouse = str(spark.conf.get("spark.sql.warehouse.dir"))
+    start, found = homes(spark, where, "table")
+    assert (start, found) == (f"{warehouse.rstrip('/')}/.odd name.st-spark-resume-", [])
