@@ -130,8 +130,6 @@ def _victim() -> "subprocess.Popen[bytes]":
 
 
 def _run_as_victim() -> None:
-    import pyspark.daemon  # noqa: F401
-
     from st_spark.jobs import runner
     from st_spark.specs.jobs import EmbedJob
 
