@@ -174,6 +174,7 @@ def _check(spark: "SparkSession", case: Case) -> None:
     case.seen["runs"] += 1
     state = _state(output, case)
     case.seen[state] += 1
+    case.seconds *= 0.7 if state == "new" else 1.05  # so that most kills come while a job runs, on any machine
     kept = [pq.ParquetFile(path).metadata.num_rows for path in output.parent.glob(".*resume*/*/part-*.parquet")]
     if state == "new" and case.job["mode"] == "append":
         return  # it is complete: a rerun would add its rows again
