@@ -1,14 +1,15 @@
-"""The command line: st-spark embed | classify | search | join | dedup | mine | models | doctor."""
+"""The command line: st-spark embed | classify | search | join | dedup | mine | clean | models | doctor."""
 
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from st_spark._version import __version__
-from st_spark.cli import doctor, models
+from st_spark.cli import clean, doctor, models
 from st_spark.cli.summaries import SUMMARIES
 from st_spark.errors import SpecError, StSparkError, check_no_secret
 from st_spark.jobs import result_file
@@ -16,6 +17,7 @@ from st_spark.specs.base import Job, Parser
 from st_spark.specs.jobs import JOBS
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
+_OTHERS: Mapping[str, Any] = {"clean": clean, "models": models, "doctor": doctor}
 
 
 def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], None] | None = None) -> int:
@@ -41,10 +43,8 @@ def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], Non
 
 def _command(argv: list[str]) -> int:
     name = argv[0] if argv else "--help"
-    if name == "doctor":
-        return doctor.main(argv[1:])
-    if name == "models":
-        return models.main(argv[1:])
+    if name in _OTHERS:
+        return _OTHERS[name].main(argv[1:])
     if name in JOBS:
         return _job(JOBS[name], argv[1:])
     parser = Parser(prog="st-spark", description="Sentence embeddings of tables on Spark.", allow_abbrev=False)
@@ -52,8 +52,8 @@ def _command(argv: list[str]) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for job in JOBS.values():
         commands.add_parser(job.kind, help=job.summary())
-    commands.add_parser("models", help=models.SUMMARY)
-    commands.add_parser("doctor", help=doctor.SUMMARY)
+    for other, module in _OTHERS.items():
+        commands.add_parser(other, help=module.SUMMARY)
     parser.parse(argv or ["--help"])
     return _WRONG  # not reached: every command was handled above
 

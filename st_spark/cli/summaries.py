@@ -20,6 +20,7 @@ _ROW_COUNTS = {
     "undecided": "without a similar label",
     "null_id": "without an ID",
     "duplicate_id": "with a duplicate ID",
+    "resumed": "with the vector of an earlier, killed run",
     "new": "new",
     "changed": "with another text",
     "updated": "with other values in other columns",

@@ -4,8 +4,13 @@ A model that cannot be loaded then fails the job in its first seconds, and the r
 used, not only the one that was requested. The workers keep the model for the work, so it is loaded once.
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from st_spark.embedding.arrow_encode import EncodeOptions
+from st_spark.embedding.encode import prepare
 from st_spark.embedding.send_model import send
 from st_spark.embedding.udf import worker_function
 from st_spark.model.checkpoint import checkpoint, hub
@@ -52,6 +57,23 @@ def describe(
         "prompt": prompts.resolve(stored, default, job.prompt, options.get("prompt_name")) or "",
         **({} if job.max_seq_length is None else {"max_seq_length": job.max_seq_length}),
     }
+
+
+def seconds_per_row(spark: "SparkSession", job: "EmbedJob", sample: Sequence[Sequence[Any]], tasks: int) -> float:
+    """Return the seconds in which a task encodes a row of a job, while as many tasks run.
+
+    Args:
+        spark: The session.
+        job: The job.
+        sample: Some rows: the values of the text columns.
+        tasks: Number of tasks that run at once.
+    """
+    snapshot, options = prepare(str(job.model), EncodeOptions(**job.encoding), job.revision, job.dtype)
+    payload = {"model": vars(send(spark, snapshot)), "options": asdict(options), "dtype": job.dtype}
+    columns = [list(column) for column in zip(*sample, strict=True)]
+    measure = worker_function("measure_speed", payload | {"sample": columns})
+    measured = spark.range(tasks, numPartitions=tasks).mapInArrow(measure, "seconds double").collect()
+    return fmean(row["seconds"] for row in measured)
 
 
 def _one_or_all(values: list[str]) -> str | list[str]:

@@ -1,5 +1,6 @@
 """What Spark workers run: load a model, encode or classify batches with it."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from st_spark.embedding.send_model import ModelBundle
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MEASURED_SECONDS = 0.2
 
 
 def encode_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator[pa.Array]:
@@ -61,3 +64,20 @@ def load_model(payload: Mapping[str, Any], batches: Iterator[pa.RecordBatch]) ->
         row = {"dim": vectors.shape[1], "dtype": model.dtype, "device": str(model.device).partition(":")[0]}
         schema = pa.schema([("dim", pa.int32()), ("dtype", pa.string()), ("device", pa.string())])
         yield pa.RecordBatch.from_pylist([row], schema=schema)
+
+
+def measure_speed(payload: Mapping[str, Any], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Return the seconds in which this worker encodes a row, one value for each batch.
+
+    Args:
+        payload: As for encode_arrow(), and `sample`: a list of texts for each column.
+        batches: Any batches.
+    """
+    columns = [pa.array(texts) for texts in payload["sample"]]
+    for _ in batches:
+        rows, seconds = 1, 0.0
+        while seconds < _MEASURED_SECONDS and rows <= len(columns[0]):  # a large model needs seconds for a row
+            start = time.perf_counter()
+            list(encode_arrow(payload, iter([tuple(column[:rows] for column in columns)])))
+            rows, seconds = 2 * rows, time.perf_counter() - start
+        yield pa.RecordBatch.from_pylist([{"seconds": 2 * seconds / rows}])

@@ -1,7 +1,7 @@
 """What the embed and classify jobs share: read a table, add a column that a model makes, write the table."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from pyspark.sql.types import BinaryType, StructType
 from st_spark.embedding import model_info, udf
 from st_spark.jobs import output_table
 from st_spark.jobs.merge import Merge
+from st_spark.jobs.resume import RESULT, RESUMED, Resume
 from st_spark.jobs.timings import Timings
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.append_check import RecipeError
-from st_spark.tables.changes import check_unique
+from st_spark.tables.changes import TEXT_HASH, check_unique, text_hash
 from st_spark.tables.columns import (
     CORRUPT,
     NOT_BLANK,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import ClassifyJob
     from st_spark.tables.writers import Writer
 
-# A temporary column: the struct that the function returns. It is not written.
-RESULT = f"{RESERVED}result"
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt", "max_seq_length")
 
 
@@ -73,7 +72,7 @@ def run(
         timings: Measures the phases.
         build: Sends the model to the workers, and returns the column builder for the input and the output.
     """
-    with output_table.opened(spark, job) as output:
+    with output_table.opened(spark, job) as output, ExitStack() as stack:
         with timings("read", f"Reading {job.input}"):
             table_format = job.input_format or io.find_format(spark, job.input)
             df = _read(spark, job, table_format)
@@ -83,15 +82,22 @@ def run(
         with timings("load", f"Loading {job.model}"):
             model = model_info.describe(spark, job, size.first_tasks)
             builder, encoded = _prepare(df, job, output, model, size, build)
-        if isinstance(job, EmbedJob) and output.writer.merges:
+        resume = None
+        if isinstance(job, EmbedJob):
+            resume = Resume(spark, job, output.writer, _metadata(job, builder, model), timings, stack)
+        if isinstance(job, EmbedJob) and resume and output.writer.merges:
             of_texts = _conditions(encoded.drop(CORRUPT), job) | dict(builder.conditions)
-            totals = Merge(job, df, size.rows, output, timings).run(builder, RESULT, of_texts)
+            totals = Merge(job, df, size.rows, output, timings).run(builder, of_texts, resume)
         else:
+            text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
+            rows = df.withColumn(TEXT_HASH, sf.when(readable(df), text_hash(job.text_columns)))
+            kept = resume.encode(rows, size, _texts(df, job), builder.function) if resume else None
+            if kept is not None:
+                encoded, text = kept, f"Writing {job.output}"
             conditions = _conditions(encoded, job) | dict(builder.conditions)
             conditions |= {"undecodable": is_undecodable(df, df.columns)} if CORRUPT in df.columns else {}
             counts = Observation("st_spark")
             out = _output(_observed(encoded, counts, conditions), job, builder, model)
-            text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
             totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
     if "undecodable" in totals:
         with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
@@ -99,6 +105,7 @@ def run(
             totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
     tokens, duplicates = totals.pop("tokens"), totals.pop("duplicates")
     encoded_rows = totals["new"] + totals["changed"] if "new" in totals else totals["out"]
+    encoded_rows -= totals.get("resumed", 0)
     return {
         "rows": totals | id_counts,
         "rows_per_second": timings.rate(encoded_rows, "encode_and_write"),
@@ -141,10 +148,13 @@ def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: st
 
 def _encode(df: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, size: RowCounts) -> "DataFrame":
     """Return the input with the column RESULT, in partitions that keep every core busy."""
-    texts = [sf.when(readable(df), quoted_column(name)) for name in job.text_columns]
-    encoded = size.repartition(df).withColumn(RESULT, udf.call(builder.function, texts, struct=True))
+    encoded = size.repartition(df).withColumn(RESULT, udf.call(builder.function, _texts(df, job), struct=True))
     check_columns(df.schema, job.input, job.text_columns, images=_reads_images(encoded))
     return encoded
+
+
+def _texts(df: "DataFrame", job: "EmbedJob | ClassifyJob") -> "list[Column]":
+    return [sf.when(readable(df), quoted_column(name)) for name in job.text_columns]
 
 
 def _reads_images(encoded: "DataFrame") -> bool:
@@ -164,25 +174,36 @@ def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> "dict[st
         "empty": readable(encoded) & empty,
         "truncated": sf.col(f"{RESULT}.truncated"),
         "corrupt": ~readable(encoded),
-        "duplicates": sf.col(f"{RESULT}.duplicate"),
+        "duplicates": sf.col(f"{RESULT}.duplicate") & ~_resumed(encoded),
     }
+    if isinstance(job, EmbedJob):
+        conditions["resumed"] = _resumed(encoded)
     unreadable = {"unreadable": sf.col(f"{RESULT}.problem").isNotNull()} if _reads_images(encoded) else {}
     return conditions | unreadable
+
+
+def _resumed(encoded: "DataFrame") -> "Column":
+    return sf.col(RESUMED) if RESUMED in encoded.columns else sf.lit(False)
 
 
 def _observed(encoded: "DataFrame", counts: Observation, conditions: Mapping[str, "Column"]) -> "DataFrame":
     """Count rows, tokens and conditions in the stage that writes. So a task that runs twice counts once."""
     aggregates = [sf.count_if(condition).alias(name) for name, condition in conditions.items()]
     rows = (sf.count(sf.lit(1)).alias("in"), sf.count_if(readable(encoded)).alias("out"))
-    return encoded.observe(counts, *rows, sf.sum(f"{RESULT}.n_tokens").alias("tokens"), *aggregates)
+    tokens = sf.sum(sf.when(~_resumed(encoded), sf.col(f"{RESULT}.n_tokens"))).alias("tokens")
+    return encoded.observe(counts, *rows, tokens, *aggregates)
 
 
 def _output(
     encoded: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, model: Mapping[str, Any]
 ) -> "DataFrame":
     """Return the table to write: the readable rows, the columns of the input, and the new column."""
-    kept = [quoted_column(name) for name in encoded.columns if name not in (RESULT, CORRUPT)]
+    kept = [quoted_column(name) for name in encoded.columns if not name.startswith(RESERVED)]
+    metadata = column_metadata(_metadata(job, builder, model))
+    return encoded.where(readable(encoded)).select(*kept, builder.value.alias(job.output_column, metadata=metadata))
+
+
+def _metadata(job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table says of the new column: the model, and the options that decide the values."""
     metadata = {**{name: model.get(name) for name in _MODEL_METADATA}, **builder.metadata, "model": job.model}
-    metadata |= {"text_columns": list(job.text_columns), "id_column": job.id_column}
-    value = builder.value.alias(job.output_column, metadata=column_metadata(metadata))
-    return encoded.where(readable(encoded)).select(*kept, value)
+    return metadata | {"text_columns": list(job.text_columns), "id_column": job.id_column}

@@ -9,7 +9,8 @@ from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.calibrate import SAMPLE, calibrate
 from st_spark.embedding.encode import encoder
 from st_spark.jobs import add_column
-from st_spark.jobs.add_column import RESULT, ColumnBuilder
+from st_spark.jobs.add_column import ColumnBuilder
+from st_spark.jobs.resume import RESULT
 from st_spark.tables.append_check import RecipeError
 from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column
 
@@ -28,7 +29,7 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
         rows: counts of rows: in; out; null (no text, so no vector); empty (only spaces); truncated; corrupt (not
             readable, so not written); zero and nan (vectors of zeros or with NaN); of CSV and JSON lines undecodable
             (with U+FFFD for bytes that are not in the encoding); with a model of images unreadable (no image, so no
-            vector); with an id column null_id and duplicate_id;
+            vector); with an id column null_id and duplicate_id; resumed (with the vector of an earlier run);
         rows_per_second;
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;

@@ -14,6 +14,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.embedding import udf
 from st_spark.errors import InputError
+from st_spark.jobs.resume import RESULT, RESUMED
 from st_spark.spark.progress import follow
 from st_spark.tables.changes import (
     CHANGED,
@@ -38,11 +39,12 @@ if TYPE_CHECKING:
 
     from st_spark.jobs.add_column import ColumnBuilder
     from st_spark.jobs.output_table import OutputTable
+    from st_spark.jobs.resume import Resume
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import EmbedJob
 
 # Conditions that a merge counts for all rows.
-_OF_ROWS = ("null", "corrupt", "duplicates")
+_OF_ROWS = ("null", "corrupt", "duplicates", "resumed")
 # Temporary columns: a vector, and how many rows have a text.
 _VECTOR, _ROWS = f"{RESERVED}vector", f"{RESERVED}rows"
 
@@ -63,17 +65,17 @@ class Merge:
         self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
         self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
 
-    def run(self, builder: "ColumnBuilder", result: str, conditions: Mapping[str, "Column"]) -> dict[str, int]:
+    def run(self, builder: "ColumnBuilder", conditions: Mapping[str, "Column"], resume: "Resume") -> dict[str, int]:
         """Compare both tables, embed what is needed, and write if anything has changed.
 
         Args:
             builder: Makes the vectors.
-            result: The column with the result of the builder's function.
             conditions: The conditions by which rows with a new vector are counted.
+            resume: Finds and keeps the vectors of killed runs.
 
         Returns:
             in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
-            null; a count for each condition; tokens; duplicates: rows whose text was embedded for another row.
+            null; a count for each condition; tokens; resumed; duplicates: rows whose text was embedded for another row.
 
         Raises:
             InputError: An id of the table is null or not unique; or rows are to be deleted, and some cannot be read.
@@ -90,10 +92,10 @@ class Merge:
             deleted = counts[MISSING] if job.delete_missing else 0
             out = sum(counts.values()) - deleted
             with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
-                parts, totals = [], dict.fromkeys(("texts", "tokens", *conditions), 0)
+                parts, totals = [], dict.fromkeys(("texts", "tokens", "resumed", *conditions), 0)
                 if wanted:
                     rows = self._rows(keys, NEW, CHANGED)
-                    vectors, totals = self._vectors(stack, builder, result, conditions, rows)
+                    vectors, totals = self._vectors(stack, builder, conditions, rows, resume)
                     if self._texts_of_file:
                         totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
                     parts.append(rows.join(vectors, TEXT_HASH, "left"))
@@ -138,9 +140,9 @@ class Merge:
         self,
         stack: ExitStack,
         builder: "ColumnBuilder",
-        result: str,
         conditions: Mapping[str, "Column"],
         rows: DataFrame,
+        resume: "Resume",
     ) -> tuple[DataFrame, dict[str, int]]:
         """Return TEXT_HASH and the vector of each text of the rows, and the counts. Each text is embedded once."""
         names = self._job.text_columns
@@ -149,11 +151,14 @@ class Merge:
         texts = _held(stack, by_text.agg(*firsts, sf.count(sf.lit(1)).alias(_ROWS)))
         known = _held(stack, self._known(texts))
         fresh = _held(stack, texts.join(known, TEXT_HASH, "left_anti"))
-        size = count_rows(fresh)
-        call = udf.call(builder.function, [quoted_column(name) for name in names], struct=True)
-        encoded = _held(stack, size.repartition(fresh).withColumn(result, call))
+        size, columns = count_rows(fresh), [quoted_column(name) for name in names]
+        encoded = resume.encode(fresh, size, columns, builder.function)
+        if encoded is None:
+            call = udf.call(builder.function, columns, struct=True)
+            encoded = _held(stack, size.repartition(fresh).withColumns({RESULT: call, RESUMED: sf.lit(False)}))
+        conditions = {**conditions, "resumed": sf.col(RESUMED)}
         counted = [sf.sum(sf.when(condition, sf.col(_ROWS))).alias(name) for name, condition in conditions.items()]
-        tokens = sf.sum(f"{result}.n_tokens").alias("tokens")
+        tokens = sf.sum(sf.when(~sf.col(RESUMED), sf.col(f"{RESULT}.n_tokens"))).alias("tokens")
         with follow(self._df.sparkSession, size.rows, size.tasks):
             totals = encoded.agg(sf.count(sf.lit(1)).alias("texts"), tokens, *counted).collect()[0].asDict()
         made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR))

@@ -53,7 +53,7 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
             prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)
     if spark is None:
         with timings("start", "Starting Spark"):
-            spark = session.start(delta=any(_is_delta(*table) for table in job.tables()))
+            spark = session.start(delta=any(is_delta(*table) for table in job.tables()))
     use_this_python(spark)
     result = RUNS[type(job)](spark, job, timings)
     timings.seconds["total"] = round(time.perf_counter() - begin, 3)
@@ -61,7 +61,7 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
     return {"job": job.kind, "st_spark": __version__, "spark": about, **result, "seconds": timings.seconds}
 
 
-def _is_delta(where: str, table_format: str | None) -> bool:
+def is_delta(where: str, table_format: str | None) -> bool:
     """Return whether a local session needs Delta for this table. A remote table needs its format given."""
     local = Path(where.removeprefix("file:"), "_delta_log")
     return table_format == "delta" or (table_format is None and local.is_dir())

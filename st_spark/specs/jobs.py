@@ -47,6 +47,12 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
     on_new_recipe: str = option(
         "with --mode merge, if another model or other options made the table", "error", choices=ON_NEW_RECIPE
     )
+    slice_seconds: int | None = option(
+        "keep finished rows about every N seconds, for a rerun if the job is killed; 0 keeps none "
+        "(default: 60 in long jobs)",
+        None,
+        least=0,
+    )
 
     def __post_init__(self) -> None:
         """Check the fields."""

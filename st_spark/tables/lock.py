@@ -21,7 +21,7 @@ from st_spark.spark.background import repeated
 BEAT_SECONDS = 20.0
 STALE_SECONDS = 300.0
 _MINUTES = f"{STALE_SECONDS / 60:.0f} minutes"
-_LOCK, _GUARD = "lock", "guard"
+LOCK, _GUARD = "lock", "guard"
 # Faults of a storage that pass.
 _PASSING = re.compile(
     r"SlowDown|[Tt]hrottl|[Tt]imed? ?out|Connection (reset|refused)|TTransport|SafeMode|StandbyException|\b50[0234]\b"
@@ -62,7 +62,7 @@ class Lock:
         for _ in range(3):  # the lock of another job can end, or be taken over by a third one
             if self._create():
                 return
-            held = self._place.read(_LOCK)
+            held = self._place.read(LOCK)
             if held and not _is_dead(*held):
                 break
             if held:
@@ -71,7 +71,7 @@ class Lock:
 
     def _create(self) -> bool:
         try:
-            return self._place.create(_LOCK, self._text)
+            return self._place.create(LOCK, self._text)
         except Exception as error:
             raise not_writable(self._where, error) from error
 
@@ -83,16 +83,16 @@ class Lock:
         if not self._place.create(_GUARD, self._text):
             return
         try:
-            held = self._place.read(_LOCK)
+            held = self._place.read(LOCK)
             if held and held[0] == text:
                 _log.info("Taking over the lock of a job that was killed while it wrote %s", self._where)
-                self._place.remove(_LOCK)
+                self._place.remove(LOCK)
         finally:
             self._place.remove(_GUARD)
 
     def check(self) -> None:
         """Check that this job still holds the lock. BusyError if another job has taken it over."""
-        held = self._place.read(_LOCK)
+        held = self._place.read(LOCK)
         if held is None or held[0] != self._text:
             raise BusyError(
                 f"Another job has taken over the lock of {self._where}: this one did not refresh it for {_MINUTES}.",
@@ -102,7 +102,7 @@ class Lock:
     def release(self) -> None:
         """Remove the lock, unless another job has taken it over."""
         self.check()
-        self._place.remove(_LOCK)
+        self._place.remove(LOCK)
 
     @contextmanager
     def refreshed(self) -> Iterator[None]:
@@ -111,7 +111,7 @@ class Lock:
         def beat() -> None:
             with suppress(Exception):  # the next beat tries again; check() finds a lock that is lost
                 self.check()
-                self._place.refresh(_LOCK, self._text)
+                self._place.refresh(LOCK, self._text)
 
         with repeated(beat, BEAT_SECONDS, "st-spark-lock"):
             yield
@@ -141,6 +141,12 @@ def locked(place: LockPlace, where: str, run: str, application: str) -> Iterator
     finally:
         with suppress(Exception):
             lock.release()
+
+
+def is_held(place: LockPlace) -> bool:
+    """Return whether a job that lives holds the lock."""
+    held = place.read(LOCK)
+    return held is not None and not _is_dead(*held)
 
 
 def not_writable(where: str, error: Exception) -> StSparkError:

@@ -27,17 +27,19 @@ class RowCounts:
         rows: All rows.
         partitions: Rows of each partition that has any.
         cores: Tasks that run at once.
+        most: About the most rows of a task.
     """
 
     rows: int
     partitions: tuple[int, ...]
     cores: int
+    most: int = ROWS_PER_TASK
 
     @property
     def wanted(self) -> int:
         """The number of tasks of equal size that suits the rows, 1 or more."""
         waves = min(self.cores * WAVES, self.rows // MIN_ROWS_PER_TASK)
-        return max(1, min(MAX_TASKS, max(waves, self.rows // ROWS_PER_TASK)))
+        return max(1, min(MAX_TASKS, max(waves, self.rows // self.most)))
 
     @property
     def balanced(self) -> bool:

@@ -119,7 +119,7 @@ class FolderWriter(Writer):
         writer = df.write.partitionBy(*kept) if kept else df.write
         writer.parquet(self.folder.new)
         staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
-        _check_rows(self.where, staged, rows())
+        check_rows(self.where, staged, rows())
         self.lock.check()
         if not self.exists:
             self.folder.check_absent(self.where)
@@ -153,7 +153,7 @@ class CatalogWriter(Writer):
             self.table.append(df)
             return
         self.table.stage(df, self.description)
-        _check_rows(self.where, self.spark.table(str(self.table.new)), rows())
+        check_rows(self.where, self.spark.table(str(self.table.new)), rows())
         self.lock.check()
         self.table.replace()
 
@@ -210,7 +210,7 @@ class TransactionalWriter(Writer):
         return None
 
 
-def _check_rows(where: str, staged: "DataFrame", rows: int) -> None:
+def check_rows(where: str, staged: "DataFrame", rows: int) -> None:
     """Check that all rows are in the staged table. Spark counts them in the footers of the files."""
     count = staged.count()
     if count != rows:

@@ -68,6 +68,7 @@ def test_the_result_counts_every_kind_of_row(spark: "SparkSession", embed: Embed
         "undecodable": 0,
         "zero": 0,
         "nan": 0,
+        "resumed": 0,
         "null_id": 1,
         "duplicate_id": 1,
     }

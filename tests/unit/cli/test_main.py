@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_help_lists_every_command_and_option(capsys: Capture) -> None:
     main.main([])
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("embed", "search", "doctor", "--version"))
+    assert all(name in shown for name in ("embed", "search", "clean", "doctor", "--version"))
     main.main(["embed", "--help"])
     shown = capsys.readouterr().out
     flags = ("--input", "--text-column", "--mode", "--spec", "--result", "--truncate-dim")
@@ -56,6 +56,8 @@ def test_help_lists_every_command_and_option(capsys: Capture) -> None:
         (["embed", "--mode", "replace"], "invalid choice: 'replace'"),
         (["embed", "--spec", "/no/such.json"], "Cannot read the spec /no/such.json"),
         (["search", "q"], "search needs table"),
+        (["clean"], "the following arguments are required: OUTPUT"),
+        (["clean", "docs", "--older-than", "7"], "older_than is '7'. Fix: give a number and a unit: 30m, 12h or 7d."),
         (["search", "q", "--table", "t", "-k", "0"], "k is 0"),
         (["search", "q", "--table", "t", "--result", "/no/such/r.json"], "There is no folder for the result"),
     ],
