@@ -41,6 +41,7 @@ def summary_of_embed(result: Result) -> str:
         f"{rows['out']:,} rows in {result['seconds']['encode_and_write']:.1f} s: {speed}",
         f"  of them {', '.join(counts)}" if counts else "",
         f"  model {model['name']}, {model['dim']} dimensions, {model['dtype']} on {model['device']}{stored}",
+        _rejected(result),
         f"{_place(output)}, column {output['column']}",
     )
 
@@ -57,8 +58,9 @@ def summary_of_search(result: Result) -> str:
         text = " | ".join(" ".join(str(row[column]).split()) for column in shown)
         lines.append([str(hit["rank"]), f"{hit['score']:.4f}", *key, text])
     head = ["rank", "score", *([name] if lines and len(lines[0]) == 4 else []), " | ".join(texts or ["row"])]
-    reasons = {"null": "without a vector", "nan": "with NaN"}
-    counts = [f"{rows['in']:,} rows searched"] + [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows[key]]
+    reasons = {"null": "without a vector", "nan": "with NaN", "dimension": "with a vector of another size"}
+    counts = [f"{rows['in']:,} rows searched"]
+    counts += [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows.get(key)]
     model = result["model"]
     return table(head, lines, width) + f"{', '.join(counts)}; {model['similarity']} by {model['name']}\n"
 
@@ -78,6 +80,7 @@ def summary_of_join(result: Result) -> str:
         if "best_per_row" in result
         else "",
         *map(_set_aside_of, sides),
+        _rejected(result),
         _place(result["output"]),
     )
 
@@ -93,6 +96,7 @@ def summary_of_dedup(result: Result) -> str:
         _recall(result),
         f"  single rows with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
         _set_aside(source),
+        _rejected(result),
         _place(result["output"]),
     )
 
@@ -108,6 +112,7 @@ def summary_of_mine(result: Result) -> str:
         *(_recall(result, direction) for direction in ("forward", "backward")),
         *map(_set_aside_of, sides),
         f"  rejected pairs: {_counts(result['refused'])}" if result["refused"] else "",
+        _rejected(result),
         _place(result["output"]),
         *(f"  file {each}" for each in result.get("files", ())),
         f"  report {result['report']['path']}" if "report" in result else "",
@@ -148,6 +153,11 @@ def _recall(result: Result, direction: str = "") -> str:
         return ""
     value, low, high = (result[f"recall{middle}{end}"] for middle in ("", "_low", "_high"))
     return f"  recall {direction + ' ' if direction else ''}{value:.3f} (95% interval {low:.3f} to {high:.3f})"
+
+
+def _rejected(result: Result) -> str:
+    found = result.get("rejected")
+    return f"  rejected: {found['rows']:,} rows, in {found['path']}" if found else ""
 
 
 def _place(output: Result) -> str:

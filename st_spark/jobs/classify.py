@@ -9,7 +9,8 @@ from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.classify import classifier
 from st_spark.errors import InputError
 from st_spark.jobs import add_column
-from st_spark.jobs.add_column import RESULT, ColumnBuilder
+from st_spark.jobs.add_column import ColumnBuilder
+from st_spark.jobs.merge import RESULT
 from st_spark.model.checkpoint import hub
 from st_spark.model.checkpoint.files import fingerprint
 from st_spark.tables import io
@@ -69,6 +70,7 @@ def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels) -> Colum
         ),
         value=sf.when(sf.col(RESULT).isNotNull(), value),
         conditions={"undecided": label.isNull() & score.isNotNull()},
+        not_finite=sf.isnan(score),
         metadata={"labels": list(labels.names), "template": job.template, **_label_model(job)},
     )
 

@@ -3,18 +3,20 @@
 The table keeps its texts, so these say which vectors are still right. docs/how_to/update.md explains the mode.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from st_spark.embedding import udf
 from st_spark.errors import InputError
+from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.spark.progress import follow
+from st_spark.tables import bad_rows
+from st_spark.tables.bad_rows import CORRUPT_ROW, PROBLEM, PROBLEM_TYPE
 from st_spark.tables.changes import (
     CHANGED,
     DELETED,
@@ -36,13 +38,14 @@ from st_spark.tables.row_counts import count_rows
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-    from st_spark.jobs.add_column import ColumnBuilder
     from st_spark.jobs.output_table import OutputTable
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import EmbedJob
 
 # Conditions that a merge counts for all rows.
 _OF_ROWS = ("null", "corrupt", "duplicates")
+# The column with what the model returns.
+RESULT = f"{RESERVED}result"
 # Temporary columns: a vector, and how many rows have a text.
 _VECTOR, _ROWS = f"{RESERVED}vector", f"{RESERVED}rows"
 
@@ -61,24 +64,30 @@ class Merge:
     def __init__(self, job: "EmbedJob", df: DataFrame, rows: int, output: "OutputTable", timings: "Timings") -> None:
         self._job, self._read, self._output, self._timings = job, rows, output, timings
         self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
+        self._corrupt = df.where(~readable(df)).withColumn(PROBLEM, bad_rows.problem(CORRUPT_ROW, None))
         self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
 
-    def run(self, builder: "ColumnBuilder", result: str, conditions: Mapping[str, "Column"]) -> dict[str, int]:
+    def run(
+        self, encode: Callable[[DataFrame], DataFrame], value: "Column", conditions: Mapping[str, "Column"]
+    ) -> tuple[dict[str, int], dict[str, Any]]:
         """Compare both tables, embed what is needed, and write if anything has changed.
 
         Args:
-            builder: Makes the vectors.
-            result: The column with the result of the builder's function.
+            encode: Adds the columns RESULT and PROBLEM to rows with texts.
+            value: The vector, made from these.
             conditions: The conditions by which rows with a new vector are counted.
 
         Returns:
             in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
-            null; a count for each condition; tokens; duplicates: rows whose text was embedded for another row.
+            null; a count for each condition; bad; tokens; duplicates: rows whose text was embedded for another row.
+            And what the result says of rejected rows.
 
         Raises:
-            InputError: An id of the table is null or not unique; or rows are to be deleted, and some cannot be read.
+            InputError: An id of the table is null or not unique; rows are to be deleted, and some cannot be read; or
+                there are too many bad rows.
         """
         job, conditions = self._job, {name: conditions[name] for name in conditions if name not in _OF_ROWS}
+        quarantine = self._output.rejected is not None
         with ExitStack() as stack:
             with self._timings("compare", f"Comparing {job.input} with {job.output}"):
                 check_unique(self._table, job.output, self._id)
@@ -88,22 +97,58 @@ class Merge:
                 self._check_all_readable(corrupt)
             wanted = counts[NEW] + counts[CHANGED]
             deleted = counts[MISSING] if job.delete_missing else 0
-            out = sum(counts.values()) - deleted
             with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
-                parts, totals = [], dict.fromkeys(("texts", "tokens", *conditions), 0)
+                rows, totals = self._rows(keys, NEW, CHANGED), dict.fromkeys(("texts", "tokens", *conditions), 0)
                 if wanted:
-                    rows = self._rows(keys, NEW, CHANGED)
-                    vectors, totals = self._vectors(stack, builder, result, conditions, rows)
-                    if self._texts_of_file:
-                        totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
-                    parts.append(rows.join(vectors, TEXT_HASH, "left"))
-                if counts[UPDATED]:
-                    parts.append(self._updated(keys))
+                    rows, totals = self._embed(stack, encode, value, conditions, rows)
+                bad, rejected = self._find_bad(rows if wanted else None, corrupt)
+                out = sum(counts.values()) - deleted
+                if quarantine:
+                    rejected = _held(stack, self._with_earlier(rejected))
+                    keys, rows = self._without_bad(keys, rows, bad)
+                    out -= bad[NEW]
+                    counts |= {name: counts[name] - bad[name] for name in bad}
+                parts = [rows] if counts[NEW] + counts[CHANGED] else []
+                parts += [self._updated(keys)] if counts[UPDATED] else []
+                kept = rejected.count() if quarantine else 0
                 if parts or deleted:
                     self._write(keys, parts, out)
+                more = self._output.write_rejected(rejected, kept)
         counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
         totals["duplicates"] = wanted - nulls - totals.pop("texts")
-        return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
+        totals |= {"bad": corrupt + sum(bad.values())} if job.finds_bad_rows else {}
+        return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}, more
+
+    def _find_bad(self, rows: DataFrame | None, corrupt: int) -> tuple[dict[str, int], DataFrame]:
+        """Return how many of the rows with a new vector are bad, by STATUS; and all bad rows of the input."""
+        job, names = self._job, self._df.columns
+        bad, rejected = dict.fromkeys((NEW, CHANGED), 0), bad_rows.rejected(self._corrupt, names)
+        if rows is not None and job.finds_bad_rows:
+            found = rows.where(sf.col(PROBLEM).isNotNull())
+            bad |= {row[0]: row[1] for row in found.groupBy(STATUS).count().collect()}
+            rejected = _union(rejected, bad_rows.rejected(found, names))
+        counts = {CORRUPT_ROW: corrupt, "without a valid vector": sum(bad.values())}
+        bad_row_limit.check(job, job.input, self._read, counts, lambda: bad_rows.name_some(rejected, self._id))
+        return bad, rejected
+
+    def _without_bad(self, keys: DataFrame, rows: DataFrame, bad: Mapping[str, int]) -> tuple[DataFrame, DataFrame]:
+        """Return the keys and the rows without bad rows. If the table has old versions of them, these stay."""
+        if not any(bad.values()):
+            return keys, rows
+        ids = rows.where(sf.col(PROBLEM).isNotNull()).select(quoted_column(self._id).alias(ID))
+        return keys.join(ids, ID, "left_anti"), rows.where(sf.col(PROBLEM).isNull())
+
+    def _with_earlier(self, rejected: DataFrame) -> DataFrame:
+        """Return the rejected rows, and the ones of earlier runs whose ids are not in this input.
+
+        The id of a corrupt row cannot be trusted, so of these only the ones of this run stay.
+        """
+        writer = self._output.rejected
+        if writer is None or not writer.exists:
+            return rejected
+        ids = self._df.select(quoted_column(self._id).alias(ID))
+        earlier = writer.read().where(sf.col(bad_rows.REASON) != CORRUPT_ROW)
+        return _union(rejected, earlier.join(ids, quoted_column(self._id) == sf.col(ID), "left_anti"))
 
     def _check_all_readable(self, corrupt: int) -> None:
         if self._job.delete_missing and corrupt == self._read:
@@ -130,19 +175,19 @@ class Merge:
             )
 
     def _rows(self, keys: DataFrame, *statuses: str) -> DataFrame:
-        """Return the rows of the input with one of the statuses, and TEXT_HASH."""
-        chosen = keys.where(sf.col(STATUS).isin(*statuses)).select(ID, TEXT_HASH)
+        """Return the rows of the input with one of the statuses, with TEXT_HASH and STATUS."""
+        chosen = keys.where(sf.col(STATUS).isin(*statuses)).select(ID, TEXT_HASH, STATUS)
         return self._df.join(chosen, quoted_column(self._id) == sf.col(ID)).drop(ID)
 
-    def _vectors(
+    def _embed(
         self,
         stack: ExitStack,
-        builder: "ColumnBuilder",
-        result: str,
+        encode: Callable[[DataFrame], DataFrame],
+        value: "Column",
         conditions: Mapping[str, "Column"],
         rows: DataFrame,
     ) -> tuple[DataFrame, dict[str, int]]:
-        """Return TEXT_HASH and the vector of each text of the rows, and the counts. Each text is embedded once."""
+        """Return the rows with their vectors and PROBLEM, and the counts. Each text is embedded once."""
         names = self._job.text_columns
         firsts = [sf.first(quoted_column(name)).alias(name) for name in names]
         by_text = rows.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH)
@@ -150,14 +195,17 @@ class Merge:
         known = _held(stack, self._known(texts))
         fresh = _held(stack, texts.join(known, TEXT_HASH, "left_anti"))
         size = count_rows(fresh)
-        call = udf.call(builder.function, [quoted_column(name) for name in names], struct=True)
-        encoded = _held(stack, size.repartition(fresh).withColumn(result, call))
+        encoded = _held(stack, encode(size.repartition(fresh)))
         counted = [sf.sum(sf.when(condition, sf.col(_ROWS))).alias(name) for name, condition in conditions.items()]
-        tokens = sf.sum(f"{result}.n_tokens").alias("tokens")
+        tokens = sf.sum(f"{RESULT}.n_tokens").alias("tokens")
         with follow(self._df.sparkSession, size.rows, size.tasks):
             totals = encoded.agg(sf.count(sf.lit(1)).alias("texts"), tokens, *counted).collect()[0].asDict()
-        made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR))
-        return made.unionAll(known), {name: value or 0 for name, value in totals.items()}
+        totals = {name: value or 0 for name, value in totals.items()}
+        if self._texts_of_file:
+            totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
+        made = encoded.select(TEXT_HASH, value.alias(_VECTOR), PROBLEM)
+        known = known.withColumn(PROBLEM, sf.lit(None).cast(PROBLEM_TYPE))
+        return rows.join(made.unionAll(known), TEXT_HASH, "left"), totals
 
     def _known(self, texts: DataFrame) -> DataFrame:
         """Return TEXT_HASH and the vector of the texts that another row of the table has."""
@@ -187,6 +235,10 @@ def _held(stack: ExitStack, df: DataFrame) -> DataFrame:
     """Return the rows, which the executors keep on their disks as long as the stack is open."""
     stack.callback(df.unpersist)
     return df.persist(StorageLevel.DISK_ONLY)
+
+
+def _union(one: DataFrame, other: DataFrame) -> DataFrame:
+    return one.unionByName(other, allowMissingColumns=True)
 
 
 def _count(keys: DataFrame) -> tuple[dict[str, int], int]:

@@ -1,11 +1,13 @@
 """The table that a job writes: open it before the work, write it with its counts, describe it in the result."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from st_spark.errors import TableError
 from st_spark.spark.progress import follow
+from st_spark.tables.bad_rows import REASON, rejected_name
 from st_spark.tables.output import open_output
 
 if TYPE_CHECKING:
@@ -22,10 +24,12 @@ class OutputTable:
 
     Attributes:
         writer: Writes it.
+        rejected: Writes the rejected rows, if the job keeps them.
         version: After write(), the version of a Delta table; else None.
     """
 
     writer: "Writer"
+    rejected: "Writer | None" = None
     version: int | None = None
 
     def write(
@@ -58,6 +62,31 @@ class OutputTable:
             self.version = self.writer.write(df, lambda: counts.get[written] or 0)
         return {name: value or 0 for name, value in counts.get.items()}
 
+    def check_rejected(self, rows: "DataFrame") -> None:
+        """Check before the work that rejected rows fit the table of an earlier run that they are appended to."""
+        if self.rejected is not None:
+            self.rejected.check(rows.schema, REASON)
+
+    def write_rejected(self, rows: "DataFrame", count: int | None = None) -> dict[str, Any]:
+        """Write the table of rejected rows, after the output, and return what the result says of it.
+
+        Args:
+            rows: The rows.
+            count: How many there are; by default they are counted.
+        """
+        writer = self.rejected
+        if writer is None:
+            return {}
+        try:
+            count = rows.count() if count is None else count
+            version = writer.write(rows, lambda: count)
+        except Exception as error:
+            raise TableError(
+                f"{self.writer.where} is written, but its rejected rows are not in {writer.where}: {error}",
+                "do not append the same rows again.",
+            ) from error
+        return {"rejected": {"path": writer.where, "format": writer.format, "rows": count, "version": version}}
+
     def describe(self, **more: str) -> dict[str, Any]:
         """Return what the result says of the table."""
         writer = self.writer
@@ -68,8 +97,17 @@ class OutputTable:
 def opened(
     spark: "SparkSession", job: "EmbedJob | ClassifyJob | JoinJob | DedupJob | MineJob"
 ) -> Iterator[OutputTable]:
-    """Open the output of a job, and clean up at the end if the job fails; see open_output()."""
+    """Open the output of a job, and the table of its rejected rows. Clean up if the job fails; see open_output().
+
+    An append adds to the rejected rows. Other modes replace them.
+    """
     inputs = job.tables()
     inputs.remove((job.output, job.output_format))
-    with open_output(spark, job.output, job.output_format, job.mode, inputs) as writer:
-        yield OutputTable(writer)
+    with ExitStack() as stack:
+        writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs))
+        rejected = None
+        if job.on_error == "quarantine":
+            mode = "append" if job.mode == "append" else "overwrite"
+            where = rejected_name(job.output)
+            rejected = stack.enter_context(open_output(spark, where, writer.format, mode, inputs))
+        yield OutputTable(writer, rejected)

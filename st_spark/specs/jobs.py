@@ -10,6 +10,7 @@ from st_spark.choices import (
     EMBED_MODES,
     LINKAGES,
     MARGINS,
+    ON_BAD_VECTOR,
     ON_NEW_RECIPE,
     OVERFLOWS,
     PRECISIONS,
@@ -18,6 +19,7 @@ from st_spark.choices import (
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 from st_spark.specs.fields import (
+    BadRows,
     InputTable,
     NewColumn,
     OutputTable,
@@ -93,7 +95,7 @@ class ClassifyJob(InputTable, OutputTable, NewColumn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchJob(Job):
+class SearchJob(BadRows):
     """Find the rows of an embedded table that are most similar to a query."""
 
     kind: ClassVar[str] = "search"
@@ -103,6 +105,9 @@ class SearchJob(Job):
     k: int = option("number of rows to show", 5, short="-k", least=1)
     model: str | None = option("model for the query (default: the one that embedded the table)", None, path=True)
     column: str | None = option("vector column (default: the only one)", None)
+    on_error: str | None = option(
+        "rows without a valid vector: stop (default: leave them out and count them)", None, choices=ON_BAD_VECTOR[:1]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
