@@ -8,11 +8,11 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
+from st_spark.jobs.vector_input import VectorTable, open_vectors
 from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
-from st_spark.tables.metadata import add_metadata, vector_metadata
+from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -85,7 +85,7 @@ def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> simil
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
         columns["right"] = (job.right_id_column or job.id_column, right.vector)
-        check_same_model(left, right)
+        check_comparable(left.metadata, right.metadata, (left.where, right.where))
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)

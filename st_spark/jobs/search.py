@@ -13,11 +13,13 @@ from pyspark.sql import types as st
 from st_spark.choices import RANGED
 from st_spark.errors import InputError, ModelError
 from st_spark.jobs import bad_rows, bad_vectors
+from st_spark.model.checkpoint import hub
+from st_spark.model.checkpoint.files import fingerprint
 from st_spark.model.quantization import Form
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import quoted_column
-from st_spark.tables.metadata import ranges_from_metadata, vector_column
+from st_spark.tables.metadata import check_comparable, ranges_from_metadata, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -56,7 +58,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
     if name is None:
         raise InputError(f"{job.table} does not say which model made its vectors.", "name it: --model.")
     with timings("load", f"Loading {name}"):
-        query, similarity = encode_query(job.query, name, metadata, chosen=job.model is not None)
+        query, similarity = encode_query(job.query, name, metadata, job.table, chosen=job.model is not None)
         form = Form(precision, len(query), ranges_from_metadata(metadata))
         check_size(df, job.table, column, name, form.width)
     similarity = similarity if precision in ("float32", *RANGED) else "cosine"
@@ -98,12 +100,20 @@ def check_size(df: "DataFrame", where: str, column: str, model: str, size: int) 
         )
 
 
-def encode_query(text: str, model: str, metadata: dict[str, Any], *, chosen: bool) -> tuple[Floats, str]:
-    """Encode the query with the options of the table; return its vector and the similarity function of the model."""
+def encode_query(text: str, model: str, metadata: dict[str, Any], where: str, *, chosen: bool) -> tuple[Floats, str]:
+    """Encode the query with the options of the table; return its vector and the similarity function of the model.
+
+    Raises:
+        InputError: The model is not the one that made the table, or its files have changed.
+    """
     from st_spark.model.encoder import SentenceTransformer
 
+    revision = None if chosen else metadata.get("revision")
     try:
-        loaded = SentenceTransformer(model, revision=None if chosen else metadata.get("revision"))
+        content = fingerprint(hub.resolve(model, revision).folder)
+        ours = {"model": model, "content": content, "precision": metadata.get("precision", "float32")}
+        check_comparable(metadata, ours, (where, "the query"))
+        loaded = SentenceTransformer(model, revision=revision)
     except ModelError as error:
         fix = error.fix if chosen else f"{error.fix.rstrip('.')}; or name where the model is now: --model."
         raise ModelError(error.problem, fix) from error

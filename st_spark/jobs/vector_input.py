@@ -82,17 +82,6 @@ class VectorTable:
         return {"name": self.metadata["model"], **{name: value for name, value in values.items() if value is not None}}
 
 
-def check_same_model(one: VectorTable, other: VectorTable) -> None:
-    """Check that the vectors of two tables come from one model; InputError if not."""
-    keys = [one.metadata.get("content"), other.metadata.get("content")]
-    if None not in keys and keys[0] != keys[1]:
-        raise InputError(
-            f"{one.where} was embedded with {one.metadata.get('model')}, "
-            f"{other.where} with {other.metadata.get('model')}.",
-            "embed both tables with one model.",
-        )
-
-
 @contextmanager
 def open_vectors(
     spark: "SparkSession",
