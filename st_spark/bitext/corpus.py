@@ -65,8 +65,8 @@ def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePai
             )
     keys = () if document is None else (key_name(0),)
     one, other = source.select("the source table", document), target.select("the target table", document)
-    recipes = (field_metadata(each.df.schema, each.vector) for each in (source, target))
-    check_comparable(*recipes, names=("the source table", "the target table"))
+    recipes = [field_metadata(each.df.schema, each.vector) for each in (source, target)]
+    check_comparable(recipes[0], recipes[1], ("the source table", "the target table"))
     types = [side.schema[key].dataType.simpleString() for key in keys for side in (one, other)]
     if len(set(types)) > 1:
         raise InputError(

@@ -119,6 +119,46 @@ def summary_of_mine(result: Result) -> str:
     )
 
 
+def summary_of_describe(result: Result) -> str:
+    """Return the description of a table, a fact a line."""
+    lines = [
+        f"table {result['table']} ({result['format']})",
+        f"  {result['rows']:,} rows in {result['files']:,} files, {_bytes(result['bytes'])}",
+    ]
+    for name, column in result["columns"].items():
+        size = f", {column['dimension']} dimensions" if column.get("dimension") else ""
+        lines.append(f"  column {name}: {column['type']}{size}")
+        recipe = [f"{key} {_value(value)}" for key, value in column["recipe"].items() if key not in ("dim", "ranges")]
+        lines += [f"    {fact}" for fact in recipe] or ["    the table does not say how it was made"]
+    run = result["last_run"]
+    if run is None:
+        lines.append("  last run: unknown")
+    else:
+        lines.append(f"  last run: {run['job']} --mode {run['mode']} at {run['time']}, st-spark {run['st_spark']}")
+        lines.append(f"    job {run['job_id']}, application {run['application']}")
+        lines.append(f"    {_counts_of_run(run['rows'])}")
+    return _lines(*lines, *(f"  warning: {each}" for each in result["warnings"]))
+
+
+def _counts_of_run(rows: Mapping[str, int]) -> str:
+    """Return the counts of a run, and the share of the rows whose vector was there already."""
+    text = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in rows.items() if count)
+    stored = rows.get("unchanged", 0) + rows.get("updated", 0)
+    return text + (f"; {stored / max(rows['out'], 1):.1%} kept their vector" if "unchanged" in rows else "")
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else repr(value) if value == "" else str(value)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            break
+        size /= 1024
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+
+
 SUMMARIES: Mapping[str, Callable[[Result], str]] = {
     "embed": summary_of_embed,
     "classify": summary_of_embed,
@@ -126,6 +166,7 @@ SUMMARIES: Mapping[str, Callable[[Result], str]] = {
     "join": summary_of_join,
     "dedup": summary_of_dedup,
     "mine": summary_of_mine,
+    "describe": summary_of_describe,
 }
 
 

@@ -13,7 +13,7 @@ from pyspark.sql.types import BinaryType, StructType
 from st_spark.embedding import model_info, udf
 from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.jobs import output_table
-from st_spark.jobs.merge import RESULT, Merge
+from st_spark.jobs.merge import Merge
 from st_spark.jobs.timings import Timings
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
@@ -25,6 +25,7 @@ from st_spark.tables.changes import check_unique
 from st_spark.tables.columns import (
     CORRUPT,
     NOT_BLANK,
+    RESERVED,
     check_columns,
     check_new_column,
     quoted_column,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import ClassifyJob
     from st_spark.tables.writers import Writer
 
+# A temporary column: the struct that the function returns. It is not written.
+RESULT = f"{RESERVED}result"
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt", "max_seq_length")
 
 
@@ -87,14 +90,16 @@ def run(
             lossy = job.finds_bad_rows and _check_texts(df, job, size.rows)
         with timings("load", f"Loading {job.model}"):
             model = model_info.describe(spark, job, size.first_tasks)
-            builder, encoded = _prepare(df, job, output, model, size, build, lossy=lossy)
+            builder, encoded = _prepare(df, job, output, model, size, build)
         if isinstance(job, EmbedJob) and output.writer.merges:
             of_texts = _conditions(encoded.drop(CORRUPT), job) | dict(builder.conditions)
             merge = Merge(job, df, size.rows, output, timings)
-            totals, rejected = merge.run(partial(_encode, job, builder, lossy=lossy), _value(job, builder), of_texts)
+            builder = replace(builder, value=_value(job, builder))
+            totals, rejected = merge.run(builder, RESULT, of_texts, partial(_mark, job, builder, lossy=lossy))
         else:
             text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
-            totals, rejected = _write(df, job, encoded, builder, model, output, timings, size, text)
+            marked = _mark(job, builder, encoded, lossy=lossy)
+            totals, rejected = _write(df, job, marked, builder, model, output, timings, size, text)
     if CORRUPT in df.columns and totals.get("undecodable"):
         with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
             path = io.reader_path(spark, job.input)
@@ -172,21 +177,19 @@ def _prepare(
     model: Mapping[str, Any],
     size: RowCounts,
     build: "Callable[[DataFrame, Writer], ColumnBuilder]",
-    *,
-    lossy: bool,
 ) -> "tuple[ColumnBuilder, DataFrame]":
     """Return the column builder and the input with RESULT. Check that rows of a table to add to were made alike."""
     try:
         builder = build(df, output.writer)
-        encoded = _encode(job, builder, size.repartition(df), lossy=lossy)
-        check_columns(df.schema, job.input, job.text_columns, images=_reads_images(encoded))
-        output.writer.check(_output(encoded, job, builder, model).schema, job.output_column)
+        encoded = _encode(df, job, builder, size)
+        marked = _mark(job, builder, encoded, lossy=False)
+        output.writer.check(_output(marked, job, builder, model).schema, job.output_column)
     except RecipeError:
         if not isinstance(job, EmbedJob) or job.on_new_recipe != "rebuild":
             raise
         Merge(job, df, size.rows, output, Timings()).check_rebuild()
         output.writer = replace(output.writer, mode="rebuild")
-        return _prepare(df, job, output, model, size, build, lossy=lossy)
+        return _prepare(df, job, output, model, size, build)
     return builder, encoded
 
 
@@ -197,15 +200,19 @@ def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: st
     return df
 
 
-def _encode(job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, df: "DataFrame", *, lossy: bool) -> "DataFrame":
-    """Return the rows with the columns RESULT and PROBLEM; see bad_rows.unread() for `lossy`."""
-    unread = bad_rows.unread(df, job.text_columns, lossy=lossy)
-    good = readable(df) if job.on_error is None else unread.isNull()
-    texts = [sf.when(good, quoted_column(name)) for name in job.text_columns]
-    encoded = df.withColumn(RESULT, udf.call(builder.function, texts, struct=True))
+def _encode(df: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, size: RowCounts) -> "DataFrame":
+    """Return the input with the column RESULT, in partitions that keep every core busy."""
+    texts = [sf.when(readable(df), quoted_column(name)) for name in job.text_columns]
+    encoded = size.repartition(df).withColumn(RESULT, udf.call(builder.function, texts, struct=True))
+    check_columns(df.schema, job.input, job.text_columns, images=_reads_images(encoded))
+    return encoded
+
+
+def _mark(job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, encoded: "DataFrame", *, lossy: bool) -> "DataFrame":
+    """Add the column PROBLEM, if the job finds bad rows; see bad_rows.unread() for `lossy`."""
     if not job.finds_bad_rows:
         return encoded.withColumn(PROBLEM, sf.lit(None).cast(bad_rows.PROBLEM_TYPE))
-    case = sf.when(unread.isNotNull(), unread)
+    case = bad_rows.unread(encoded, job.text_columns, lossy=lossy)
     if _reads_images(encoded):
         why = sf.col(f"{RESULT}.problem")
         case = case.when(why.isNotNull(), bad_rows.problem(why, job.text_columns[0]))
@@ -262,7 +269,7 @@ def _output(
 
 def _names(encoded: "DataFrame") -> list[str]:
     """Return the columns of the input."""
-    return [name for name in encoded.columns if name not in (RESULT, PROBLEM, CORRUPT)]
+    return [name for name in encoded.columns if not name.startswith(RESERVED)]
 
 
 def _is_kept(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> "Column":

@@ -12,6 +12,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
+from st_spark.embedding import udf
 from st_spark.errors import InputError
 from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.spark.progress import follow
@@ -38,14 +39,13 @@ from st_spark.tables.row_counts import count_rows
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
+    from st_spark.jobs.add_column import ColumnBuilder
     from st_spark.jobs.output_table import OutputTable
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import EmbedJob
 
 # Conditions that a merge counts for all rows.
 _OF_ROWS = ("null", "corrupt", "duplicates")
-# The column with what the model returns.
-RESULT = f"{RESERVED}result"
 # Temporary columns: a vector, and how many rows have a text.
 _VECTOR, _ROWS = f"{RESERVED}vector", f"{RESERVED}rows"
 
@@ -68,14 +68,19 @@ class Merge:
         self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
 
     def run(
-        self, encode: Callable[[DataFrame], DataFrame], value: "Column", conditions: Mapping[str, "Column"]
+        self,
+        builder: "ColumnBuilder",
+        result: str,
+        conditions: Mapping[str, "Column"],
+        mark: Callable[[DataFrame], DataFrame],
     ) -> tuple[dict[str, int], dict[str, Any]]:
         """Compare both tables, embed what is needed, and write if anything has changed.
 
         Args:
-            encode: Adds the columns RESULT and PROBLEM to rows with texts.
-            value: The vector, made from these.
+            builder: Makes the vectors.
+            result: The column with the result of the builder's function.
             conditions: The conditions by which rows with a new vector are counted.
+            mark: Adds the column PROBLEM.
 
         Returns:
             in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
@@ -100,7 +105,7 @@ class Merge:
             with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
                 rows, totals = self._rows(keys, NEW, CHANGED), dict.fromkeys(("texts", "tokens", *conditions), 0)
                 if wanted:
-                    rows, totals = self._embed(stack, encode, value, conditions, rows)
+                    rows, totals = self._embed(stack, builder, result, conditions, rows, mark)
                 bad, rejected = self._find_bad(rows if wanted else None, corrupt)
                 out = sum(counts.values()) - deleted
                 if quarantine:
@@ -111,13 +116,13 @@ class Merge:
                 parts = [rows] if counts[NEW] + counts[CHANGED] else []
                 parts += [self._updated(keys)] if counts[UPDATED] else []
                 kept = rejected.count() if quarantine else 0
+                counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
+                totals["duplicates"] = wanted - nulls - totals.pop("texts")
+                totals |= {"bad": corrupt + sum(bad.values())} if job.finds_bad_rows else {}
+                totals = {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
                 if parts or deleted:
-                    self._write(keys, parts, out)
-                more = self._output.write_rejected(rejected, kept)
-        counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
-        totals["duplicates"] = wanted - nulls - totals.pop("texts")
-        totals |= {"bad": corrupt + sum(bad.values())} if job.finds_bad_rows else {}
-        return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}, more
+                    self._write(keys, parts, totals)
+                return totals, self._output.write_rejected(rejected, kept)
 
     def _find_bad(self, rows: DataFrame | None, corrupt: int) -> tuple[dict[str, int], DataFrame]:
         """Return how many of the rows with a new vector are bad, by STATUS; and all bad rows of the input."""
@@ -182,10 +187,11 @@ class Merge:
     def _embed(
         self,
         stack: ExitStack,
-        encode: Callable[[DataFrame], DataFrame],
-        value: "Column",
+        builder: "ColumnBuilder",
+        result: str,
         conditions: Mapping[str, "Column"],
         rows: DataFrame,
+        mark: Callable[[DataFrame], DataFrame],
     ) -> tuple[DataFrame, dict[str, int]]:
         """Return the rows with their vectors and PROBLEM, and the counts. Each text is embedded once."""
         names = self._job.text_columns
@@ -195,15 +201,16 @@ class Merge:
         known = _held(stack, self._known(texts))
         fresh = _held(stack, texts.join(known, TEXT_HASH, "left_anti"))
         size = count_rows(fresh)
-        encoded = _held(stack, encode(size.repartition(fresh)))
+        call = udf.call(builder.function, [quoted_column(name) for name in names], struct=True)
+        encoded = _held(stack, mark(size.repartition(fresh).withColumn(result, call)))
         counted = [sf.sum(sf.when(condition, sf.col(_ROWS))).alias(name) for name, condition in conditions.items()]
-        tokens = sf.sum(f"{RESULT}.n_tokens").alias("tokens")
+        tokens = sf.sum(f"{result}.n_tokens").alias("tokens")
         with follow(self._df.sparkSession, size.rows, size.tasks):
             totals = encoded.agg(sf.count(sf.lit(1)).alias("texts"), tokens, *counted).collect()[0].asDict()
         totals = {name: value or 0 for name, value in totals.items()}
         if self._texts_of_file:
             totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
-        made = encoded.select(TEXT_HASH, value.alias(_VECTOR), PROBLEM)
+        made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR), PROBLEM)
         known = known.withColumn(PROBLEM, sf.lit(None).cast(PROBLEM_TYPE))
         return rows.join(made.unionAll(known), TEXT_HASH, "left"), totals
 
@@ -220,7 +227,7 @@ class Merge:
         stored = self._table.select(quoted_column(self._id).alias(ID), vector)
         return self._rows(keys, UPDATED).join(stored, quoted_column(self._id) == sf.col(ID)).drop(ID)
 
-    def _write(self, keys: DataFrame, parts: Iterable[DataFrame], rows: int) -> None:
+    def _write(self, keys: DataFrame, parts: Iterable[DataFrame], counts: Mapping[str, int]) -> None:
         """Write the new versions of rows, and take the old ones out."""
         columns = [quoted_column(name) for name in self._df.columns]
         vector = sf.col(_VECTOR).alias(self._job.output_column)
@@ -228,7 +235,7 @@ class Merge:
         added = reduce(DataFrame.unionByName, (part.select(*columns, vector) for part in parts), empty)
         replaced = (CHANGED, UPDATED, *([MISSING] if self._job.delete_missing else []))
         old = keys.where(sf.col(STATUS).isin(*replaced)).select(ID, (sf.col(STATUS) == MISSING).alias(DELETED))
-        self._output.version = self._output.writer.merge(added, old, self._id, rows)
+        self._output.merge(added, old, self._id, counts["out"], counts)
 
 
 def _held(stack: ExitStack, df: DataFrame) -> DataFrame:

@@ -14,8 +14,8 @@ from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
-from st_spark.tables import io
-from st_spark.tables.bad_rows import PROBLEM, REASON, unread
+from st_spark.tables import bad_rows, io
+from st_spark.tables.bad_rows import PROBLEM, REASON
 from st_spark.tables.columns import CORRUPT, RESERVED, check_columns, quoted_column, readable
 from st_spark.tables.decoding import count_bad_texts
 from st_spark.tables.metadata import vector_column
@@ -108,7 +108,8 @@ def open_vectors(
     with timings("read", f"Reading {where}"):
         df = whole = io.read(spark, where, table_format, job.input_encoding)
         check_columns(df.schema, where, (text,) if text else (), names)
-        df, *counts = _split(df, job, where, [*names, *([text] if text else [])])
+        df, unread, undecodable, bad = _split(df, job, where, [*names, *([text] if text else [])])
+        counts = (unread, undecodable, bad)
     if text is None:
         vector, metadata = vector_column(df.schema, where, column)
         with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as rows:
@@ -134,7 +135,7 @@ def _split(
     if not job.finds_bad_rows:
         return df.where(readable(df)).drop(CORRUPT), {"corrupt": corrupt} if corrupt else {}, undecodable, None
     texts = [name for name in names if isinstance(df.schema[name].dataType, StringType)]
-    marked = df.withColumn(PROBLEM, unread(df, texts, lossy=undecodable > 0))
+    marked = df.withColumn(PROBLEM, bad_rows.unread(df, texts, lossy=undecodable > 0))
     bad = marked.where(sf.col(PROBLEM).isNotNull())
     found = {row[0]: row[1] for row in bad.groupBy(f"{PROBLEM}.{REASON}").count().collect()}
     return marked.where(sf.col(PROBLEM).isNull()).drop(PROBLEM, CORRUPT), found, 0, bad if found else None

@@ -63,8 +63,7 @@ def table_pair(
         return number_keys(TablePair(one, None, keys))
     other = select_columns(right, "the right table", *names["right"], on)
     check_same_keys(left.schema, right.schema, on)
-    sides = ((left, names["left"]), (right, names["right"]))
-    check_comparable(*(field_metadata(df.schema, vector) for df, (_, vector) in sides))
+    check_comparable(field_metadata(left.schema, names["left"][1]), field_metadata(right.schema, names["right"][1]))
     return number_keys(TablePair(one, other, keys))
 
 

@@ -111,6 +111,17 @@ class SearchJob(BadRows):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DescribeJob(Job):
+    """Show what a table is: rows, dimension, model and options, the last run, files."""
+
+    kind: ClassVar[str] = "describe"
+
+    table: str = option("path or catalog name of the table", short="-", table=True)
+    table_format: str | None = format_option("described")
+    json: bool = option("print the description as JSON", False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class JoinJob(OutputTable, PairOptions):
     """Join two tables, or one with itself, by the similarity of their vectors or texts."""
 
@@ -192,5 +203,5 @@ class MineJob(OutputTable, VectorOptions):
 
 
 JOBS: Mapping[str, type[Job]] = {
-    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, MineJob)
+    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, MineJob, DescribeJob)
 }
