@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pyspark import StorageLevel
+
 from st_spark._version import __version__
 from st_spark.errors import TableError
 from st_spark.spark.progress import follow
 from st_spark.tables import provenance
 from st_spark.tables.bad_rows import REASON, rejected_name
 from st_spark.tables.output import open_output
+from st_spark.tables.writers import TransactionalWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -67,11 +70,27 @@ class OutputTable:
             The values of the aggregates, with 0 for null.
         """
         with timings(phase, text), follow(self.writer.spark, rows, tasks):
-            with provenance.in_commits(self.writer.spark, self.record()):
-                self.version = self.writer.write(df, lambda: counts.get[written] or 0)
+            with self._computed(df) as ready, provenance.in_commits(self.writer.spark, self.record()):
+                self.version = self.writer.write(ready, lambda: counts.get[written] or 0)
             totals = {name: value or 0 for name, value in counts.get.items()}
             provenance.keep(self.writer, self.record(totals))
         return totals
+
+    @contextmanager
+    def _computed(self, df: "DataFrame") -> "Iterator[DataFrame]":
+        """Return the rows. Spark loses the counts when it creates or replaces a Delta table of the catalog.
+
+        So they are computed first, and stay on the executors' disks until the table is written.
+        """
+        if self.writer.format != "table" or self.writer.appends or not isinstance(self.writer, TransactionalWriter):
+            yield df
+            return
+        rows = df.persist(StorageLevel.DISK_ONLY)
+        try:
+            rows.write.format("noop").mode("overwrite").save()
+            yield rows
+        finally:
+            rows.unpersist()
 
     def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int, counts: Mapping[str, int]) -> None:
         """Merge rows into the table; see Writer.merge(). The table keeps the counts with the record of the run."""

@@ -130,7 +130,9 @@ def test_search_uses_the_model_of_the_table(spark: "SparkSession", table: str) -
 def test_a_wrong_table_column_or_model_is_an_error(
     spark: "SparkSession", table: str, tmp_path: Path, write_other: Callable[[], Any]
 ) -> None:
-    with pytest.raises(InputError, match=r"table was embedded with .*tiny-bert \(content .*\), the query with .*other \(content .*\)"):
+    with pytest.raises(
+        InputError, match=r"table was embedded with .*tiny-bert \(content .*\), the query with .*other \(content .*\)"
+    ):
         runner.run(SearchJob(query="rain", table=table, model=write_other()), spark)
     with pytest.raises(InputError, match="has no column 'vector'"):
         runner.run(SearchJob(query="rain", table=table, column="vector"), spark)
