@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from st_spark.embedding.calibrate import calibrate
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
+    from st_spark.jobs.describe import describe
     from st_spark.jobs.merge_embeddings import merge_embeddings
     from st_spark.join.near_duplicates import near_duplicates
     from st_spark.join.similarity_join import similarity_join
@@ -25,6 +26,7 @@ __all__ = [
     "TextFilters",
     "calibrate",
     "classify",
+    "describe",
     "encode",
     "merge_embeddings",
     "mine_bitext",
@@ -41,6 +43,7 @@ _HOMES = {
     "SimilarityFunction": "st_spark.model.similarity",
     "calibrate": "st_spark.embedding.calibrate",
     "classify": "st_spark.embedding.classify",
+    "describe": "st_spark.jobs.describe",
     "TextFilters": "st_spark.bitext.text_filters",
     "encode": "st_spark.embedding.encode",
     "merge_embeddings": "st_spark.jobs.merge_embeddings",

@@ -19,6 +19,9 @@ SCORES = ("cosine", "dot", "euclidean")
 METHODS = ("exact", "ivf")
 OVERFLOWS = ("error", "best")
 LINKAGES = ("components", "leader")
+# What a job does with bad rows. Jobs of pairs and groups write no row without a vector, so they have no "null".
+ON_ERROR = ("fail", "null", "quarantine")
+ON_BAD_VECTOR = ("fail", "quarantine")
 # Why a join skips a vector.
 REASONS = ("null", "dimension", "not finite", "zero")
 

@@ -7,6 +7,7 @@ from st_spark.errors import InputError
 from st_spark.join.inputs import TablePair, number_keys, select_columns
 from st_spark.join.shuffle import key_name
 from st_spark.tables.columns import check_columns
+from st_spark.tables.metadata import check_comparable, field_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -64,6 +65,8 @@ def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePai
             )
     keys = () if document is None else (key_name(0),)
     one, other = source.select("the source table", document), target.select("the target table", document)
+    recipes = [field_metadata(each.df.schema, each.vector) for each in (source, target)]
+    check_comparable(recipes[0], recipes[1], ("the source table", "the target table"))
     types = [side.schema[key].dataType.simpleString() for key in keys for side in (one, other)]
     if len(set(types)) > 1:
         raise InputError(

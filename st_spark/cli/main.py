@@ -1,4 +1,4 @@
-"""The command line: st-spark embed | classify | search | join | dedup | mine | clean | models | doctor."""
+"""The command line: st-spark embed | classify | search | join | dedup | mine | describe | clean | models | doctor."""
 
 import json
 import logging
@@ -73,7 +73,7 @@ def _job(kind: type[Job], argv: list[str]) -> int:
     from st_spark.jobs import runner
 
     done = runner.run(job)
-    if result == "-":
+    if result == "-" or getattr(job, "json", False):
         sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n")
         return 0
     if result:

@@ -42,6 +42,7 @@ def summary_of_embed(result: Result) -> str:
         f"{rows['out']:,} rows in {result['seconds']['encode_and_write']:.1f} s: {speed}",
         f"  of them {', '.join(counts)}" if counts else "",
         f"  model {model['name']}, {model['dim']} dimensions, {model['dtype']} on {model['device']}{stored}",
+        _rejected(result),
         f"{_place(output)}, column {output['column']}",
     )
 
@@ -58,8 +59,9 @@ def summary_of_search(result: Result) -> str:
         text = " | ".join(" ".join(str(row[column]).split()) for column in shown)
         lines.append([str(hit["rank"]), f"{hit['score']:.4f}", *key, text])
     head = ["rank", "score", *([name] if lines and len(lines[0]) == 4 else []), " | ".join(texts or ["row"])]
-    reasons = {"null": "without a vector", "nan": "with NaN"}
-    counts = [f"{rows['in']:,} rows searched"] + [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows[key]]
+    reasons = {"null": "without a vector", "nan": "with NaN", "dimension": "with a vector of another size"}
+    counts = [f"{rows['in']:,} rows searched"]
+    counts += [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows.get(key)]
     model = result["model"]
     return table(head, lines, width) + f"{', '.join(counts)}; {model['similarity']} by {model['name']}\n"
 
@@ -79,6 +81,7 @@ def summary_of_join(result: Result) -> str:
         if "best_per_row" in result
         else "",
         *map(_set_aside_of, sides),
+        _rejected(result),
         _place(result["output"]),
     )
 
@@ -94,6 +97,7 @@ def summary_of_dedup(result: Result) -> str:
         _recall(result),
         f"  single rows with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
         _set_aside(source),
+        _rejected(result),
         _place(result["output"]),
     )
 
@@ -109,10 +113,51 @@ def summary_of_mine(result: Result) -> str:
         *(_recall(result, direction) for direction in ("forward", "backward")),
         *map(_set_aside_of, sides),
         f"  rejected pairs: {_counts(result['refused'])}" if result["refused"] else "",
+        _rejected(result),
         _place(result["output"]),
         *(f"  file {each}" for each in result.get("files", ())),
         f"  report {result['report']['path']}" if "report" in result else "",
     )
+
+
+def summary_of_describe(result: Result) -> str:
+    """Return the description of a table, a fact a line."""
+    lines = [
+        f"table {result['table']} ({result['format']})",
+        f"  {result['rows']:,} rows in {result['files']:,} files, {_bytes(result['bytes'])}",
+    ]
+    for name, column in result["columns"].items():
+        size = f", {column['dimension']} dimensions" if column.get("dimension") else ""
+        lines.append(f"  column {name}: {column['type']}{size}")
+        recipe = [f"{key} {_value(value)}" for key, value in column["recipe"].items() if key not in ("dim", "ranges")]
+        lines += [f"    {fact}" for fact in recipe] or ["    the table does not say how it was made"]
+    run = result["last_run"]
+    if run is None:
+        lines.append("  last run: unknown")
+    else:
+        lines.append(f"  last run: {run['job']} --mode {run['mode']} at {run['time']}, st-spark {run['st_spark']}")
+        lines.append(f"    job {run['job_id']}, application {run['application']}")
+        lines.append(f"    {_counts_of_run(run['rows'])}")
+    return _lines(*lines, *(f"  warning: {each}" for each in result["warnings"]))
+
+
+def _counts_of_run(rows: Mapping[str, int]) -> str:
+    """Return the counts of a run, and the share of the rows whose vector was there already."""
+    text = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in rows.items() if count)
+    stored = rows.get("unchanged", 0) + rows.get("updated", 0)
+    return text + (f"; {stored / max(rows['out'], 1):.1%} kept their vector" if "unchanged" in rows else "")
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else repr(value) if value == "" else str(value)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            break
+        size /= 1024
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
 
 
 SUMMARIES: Mapping[str, Callable[[Result], str]] = {
@@ -122,6 +167,7 @@ SUMMARIES: Mapping[str, Callable[[Result], str]] = {
     "join": summary_of_join,
     "dedup": summary_of_dedup,
     "mine": summary_of_mine,
+    "describe": summary_of_describe,
 }
 
 
@@ -149,6 +195,11 @@ def _recall(result: Result, direction: str = "") -> str:
         return ""
     value, low, high = (result[f"recall{middle}{end}"] for middle in ("", "_low", "_high"))
     return f"  recall {direction + ' ' if direction else ''}{value:.3f} (95% interval {low:.3f} to {high:.3f})"
+
+
+def _rejected(result: Result) -> str:
+    found = result.get("rejected")
+    return f"  rejected: {found['rows']:,} rows, in {found['path']}" if found else ""
 
 
 def _place(output: Result) -> str:

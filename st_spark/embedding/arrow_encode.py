@@ -128,7 +128,7 @@ def encode_window(model: Embedder, columns: Columns, options: EncodeOptions) -> 
     if options.counts:
         fields.append(pa.array(_repeated(codes, present), pa.bool_(), mask=~present))
         if options.precision != "float32":
-            flags = (encoded.vectors == 0).all(axis=1), np.isnan(encoded.vectors).any(axis=1)
+            flags = (encoded.vectors == 0).all(axis=1), ~np.isfinite(encoded.vectors).all(axis=1)
             fields += [pa.array(np.asarray(flag)[places] & ~unread, pa.bool_(), mask=~present) for flag in flags]
     return pa.StructArray.from_arrays(fields, fields=list(output_type(options)), mask=pa.array(~present))
 
@@ -159,11 +159,11 @@ def _codes(column: pa.Array) -> tuple[list[str], np.ndarray]:
 
 
 def _quantised(vectors: np.ndarray, options: EncodeOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors in the precision of the options, and the indices of vectors with a NaN."""
+    """Return the vectors in the precision of the options, and the indices of vectors with a NaN or an infinity."""
     if options.precision == "float32":
         return vectors, np.empty(0, np.int64)
-    with_nan = np.flatnonzero(np.isnan(vectors).any(axis=1))
-    finite = np.where(np.isnan(vectors), 0, vectors) if len(with_nan) else vectors
+    with_nan = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    finite = np.where(np.isfinite(vectors), vectors, 0) if len(with_nan) else vectors
     return quantise(finite, options.precision, options.ranges), with_nan
 
 

@@ -1,8 +1,9 @@
 """What the embed and classify jobs share: read a table, add a column that a model makes, write the table."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -10,13 +11,17 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType, StructType
 
 from st_spark.embedding import model_info, udf
+from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.jobs import output_table
 from st_spark.jobs.merge import Merge
 from st_spark.jobs.resume import RESULT, RESUMED, Resume
 from st_spark.jobs.timings import Timings
+from st_spark.spark.hold import held
+from st_spark.spark.progress import follow
 from st_spark.specs.jobs import EmbedJob
-from st_spark.tables import io
+from st_spark.tables import bad_rows, io
 from st_spark.tables.append_check import RecipeError
+from st_spark.tables.bad_rows import PROBLEM
 from st_spark.tables.changes import TEXT_HASH, check_unique, text_hash
 from st_spark.tables.columns import (
     CORRUPT,
@@ -27,7 +32,7 @@ from st_spark.tables.columns import (
     quoted_column,
     readable,
 )
-from st_spark.tables.decoding import checked_count, is_undecodable
+from st_spark.tables.decoding import checked_count, count_bad_texts, is_not_utf8, is_undecodable
 from st_spark.tables.metadata import column_metadata
 from st_spark.tables.row_counts import RowCounts, count_ids, count_rows
 
@@ -49,12 +54,14 @@ class ColumnBuilder:
         function: Function of the text columns. It returns a struct with n_tokens, truncated, duplicate (and problem).
         value: The column to write, made from the struct RESULT.
         conditions: Further conditions; the result counts the rows for which each is true.
+        not_finite: Whether the vector has a NaN or an infinity.
         metadata: What the metadata of the column says, in addition to the model.
     """
 
     function: "UserDefinedFunctionLike"
     value: "Column"
     conditions: Mapping[str, "Column"]
+    not_finite: "Column"
     metadata: Mapping[str, Any]
 
 
@@ -79,27 +86,27 @@ def run(
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
             if job.mode == "merge" and any(id_counts.values()):  # it names some of them
                 check_unique(df.where(readable(df)), job.input, str(job.id_column))
+            lossy = job.finds_bad_rows and _check_texts(df, job, size.rows)
         with timings("load", f"Loading {job.model}"):
             model = model_info.describe(spark, job, size.first_tasks)
             builder, encoded = _prepare(df, job, output, model, size, build)
         resume = None
         if isinstance(job, EmbedJob):
             resume = Resume(spark, job, output.writer, _metadata(job, builder, model), timings, stack)
+        mark = partial(_mark, job, builder, lossy=lossy)
         if isinstance(job, EmbedJob) and resume and output.writer.merges:
             of_texts = _conditions(encoded.drop(CORRUPT), job) | dict(builder.conditions)
-            totals = Merge(job, df, size.rows, output, timings).run(builder, of_texts, resume)
+            merge = Merge(job, df, size.rows, output, timings)
+            builder = replace(builder, value=_value(job, builder))
+            totals, rejected = merge.run(builder, of_texts, resume, mark)
         else:
             text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
             rows = df.withColumn(TEXT_HASH, sf.when(readable(df), text_hash(job.text_columns)))
             kept = resume.encode(rows, size, _texts(df, job), builder.function) if resume else None
             if kept is not None:
                 encoded, text = kept, f"Writing {job.output}"
-            conditions = _conditions(encoded, job) | dict(builder.conditions)
-            conditions |= {"undecodable": is_undecodable(df, df.columns)} if CORRUPT in df.columns else {}
-            counts = Observation("st_spark")
-            out = _output(_observed(encoded, counts, conditions), job, builder, model)
-            totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
-    if "undecodable" in totals:
+            totals, rejected = _write(df, job, mark(encoded), builder, model, output, timings, size, text)
+    if CORRUPT in df.columns and totals.get("undecodable"):
         with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
             path = io.reader_path(spark, job.input)
             totals["undecodable"] = checked_count(spark, path, job.input_encoding, totals["undecodable"])
@@ -114,7 +121,60 @@ def run(
         "model": model,
         "input": {"path": job.input, "format": table_format},
         "output": output.describe(column=job.output_column),
+        **rejected,
     }
+
+
+def _check_texts(df: "DataFrame", job: "EmbedJob | ClassifyJob", rows: int) -> bool:
+    """Check before the work that not too many rows of a CSV or JSON file are bad.
+
+    Returns:
+        Whether U+FFFD in a text stands for bytes that Spark could not decode.
+    """
+    if job.on_error == "quarantine":
+        bad_rows.check_names(df, job.input)
+    path = io.reader_path(df.sparkSession, job.input)
+    counts = count_bad_texts(df, path, job.text_columns, job.input_encoding)
+    lossy = counts["undecodable"] > 0
+    marked = df.withColumn(PROBLEM, bad_rows.unread(df, job.text_columns, lossy=lossy))
+    bad_row_limit.check(job, job.input, rows, counts, lambda: _first(marked, job))
+    return lossy
+
+
+def _first(rows: "DataFrame", job: "EmbedJob | ClassifyJob") -> str:
+    """Return the first bad rows as text."""
+    return bad_rows.name_some(bad_rows.rejected(rows, _names(rows)), job.id_column)
+
+
+def _write(
+    df: "DataFrame",
+    job: "EmbedJob | ClassifyJob",
+    encoded: "DataFrame",
+    builder: ColumnBuilder,
+    model: Mapping[str, Any],
+    output: output_table.OutputTable,
+    timings: "Timings",
+    size: RowCounts,
+    text: str,
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Write all rows, and the rejected ones to a table of their own. Return the counts, and what the result adds.
+
+    The rows are needed several times to check or to split them. Executors keep them on their disks then.
+    """
+    conditions = _conditions(encoded, job) | dict(builder.conditions)
+    conditions |= {"undecodable": is_undecodable(df, df.columns)} if CORRUPT in df.columns else {}
+    several = job.limits_bad_rows or output.rejected is not None
+    output.check_rejected(bad_rows.rejected(encoded, _names(encoded)))
+    with held(encoded) if several else nullcontext(encoded) as rows:
+        if job.limits_bad_rows:
+            with timings("encode_and_write", text), follow(rows.sparkSession, size.rows, size.tasks):
+                reasons = rows.where(sf.col(PROBLEM).isNotNull()).groupBy(f"{PROBLEM}.{bad_rows.REASON}").count()
+                found = {row[0]: row[1] for row in reasons.collect()}
+            bad_row_limit.check(job, job.input, size.rows, found, lambda: _first(rows, job))
+        counts = Observation("st_spark")
+        out = _output(_observed(rows, job, counts, conditions), job, builder, model)
+        totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
+        return totals, output.write_rejected(bad_rows.rejected(rows, _names(rows)), totals.get("bad", 0))
 
 
 def _prepare(
@@ -129,7 +189,8 @@ def _prepare(
     try:
         builder = build(df, output.writer)
         encoded = _encode(df, job, builder, size)
-        output.writer.check(_output(encoded, job, builder, model).schema, job.output_column)
+        marked = _mark(job, builder, encoded, lossy=False)
+        output.writer.check(_output(marked, job, builder, model).schema, job.output_column)
     except RecipeError:
         if not isinstance(job, EmbedJob) or job.on_new_recipe != "rebuild":
             raise
@@ -157,6 +218,18 @@ def _texts(df: "DataFrame", job: "EmbedJob | ClassifyJob") -> "list[Column]":
     return [sf.when(readable(df), quoted_column(name)) for name in job.text_columns]
 
 
+def _mark(job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, encoded: "DataFrame", *, lossy: bool) -> "DataFrame":
+    """Add the column PROBLEM, if the job finds bad rows; see bad_rows.unread() for `lossy`."""
+    if not job.finds_bad_rows:
+        return encoded.withColumn(PROBLEM, sf.lit(None).cast(bad_rows.PROBLEM_TYPE))
+    case = bad_rows.unread(encoded, job.text_columns, lossy=lossy)
+    if _reads_images(encoded):
+        why = sf.col(f"{RESULT}.problem")
+        case = case.when(why.isNotNull(), bad_rows.problem(why, job.text_columns[0]))
+    case = case.when(builder.not_finite, bad_rows.problem(bad_rows.NOT_FINITE, job.output_column))
+    return encoded.withColumn(PROBLEM, case)
+
+
 def _reads_images(encoded: "DataFrame") -> bool:
     kind = encoded.schema[RESULT].dataType
     return isinstance(kind, StructType) and "problem" in kind.names
@@ -178,18 +251,25 @@ def _conditions(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> "dict[st
     }
     if isinstance(job, EmbedJob):
         conditions["resumed"] = _resumed(encoded)
-    unreadable = {"unreadable": sf.col(f"{RESULT}.problem").isNotNull()} if _reads_images(encoded) else {}
-    return conditions | unreadable
+    if _reads_images(encoded):
+        conditions["unreadable"] = sf.col(f"{RESULT}.problem").isNotNull()
+    if any(not isinstance(encoded.schema[name].dataType, BinaryType) for name in job.text_columns):
+        conditions["undecodable"] = is_not_utf8(encoded.schema, job.text_columns)
+    return conditions
 
 
 def _resumed(encoded: "DataFrame") -> "Column":
     return sf.col(RESUMED) if RESUMED in encoded.columns else sf.lit(False)
 
 
-def _observed(encoded: "DataFrame", counts: Observation, conditions: Mapping[str, "Column"]) -> "DataFrame":
+def _observed(
+    encoded: "DataFrame", job: "EmbedJob | ClassifyJob", counts: Observation, conditions: Mapping[str, "Column"]
+) -> "DataFrame":
     """Count rows, tokens and conditions in the stage that writes. So a task that runs twice counts once."""
+    if job.finds_bad_rows:
+        conditions = {**conditions, "bad": sf.col(PROBLEM).isNotNull()}
     aggregates = [sf.count_if(condition).alias(name) for name, condition in conditions.items()]
-    rows = (sf.count(sf.lit(1)).alias("in"), sf.count_if(readable(encoded)).alias("out"))
+    rows = (sf.count(sf.lit(1)).alias("in"), sf.count_if(_is_kept(encoded, job)).alias("out"))
     tokens = sf.sum(sf.when(~_resumed(encoded), sf.col(f"{RESULT}.n_tokens"))).alias("tokens")
     return encoded.observe(counts, *rows, tokens, *aggregates)
 
@@ -197,13 +277,27 @@ def _observed(encoded: "DataFrame", counts: Observation, conditions: Mapping[str
 def _output(
     encoded: "DataFrame", job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, model: Mapping[str, Any]
 ) -> "DataFrame":
-    """Return the table to write: the readable rows, the columns of the input, and the new column."""
-    kept = [quoted_column(name) for name in encoded.columns if not name.startswith(RESERVED)]
-    metadata = column_metadata(_metadata(job, builder, model))
-    return encoded.where(readable(encoded)).select(*kept, builder.value.alias(job.output_column, metadata=metadata))
+    """Return the table to write: the rows that are kept, the columns of the input, and the new column."""
+    value = _value(job, builder).alias(job.output_column, metadata=column_metadata(_metadata(job, builder, model)))
+    return encoded.where(_is_kept(encoded, job)).select(*map(quoted_column, _names(encoded)), value)
 
 
 def _metadata(job: "EmbedJob | ClassifyJob", builder: ColumnBuilder, model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the table says of the new column: the model, and the options that decide the values."""
     metadata = {**{name: model.get(name) for name in _MODEL_METADATA}, **builder.metadata, "model": job.model}
     return metadata | {"text_columns": list(job.text_columns), "id_column": job.id_column}
+
+
+def _names(encoded: "DataFrame") -> list[str]:
+    """Return the columns of the input."""
+    return [name for name in encoded.columns if not name.startswith(RESERVED)]
+
+
+def _is_kept(encoded: "DataFrame", job: "EmbedJob | ClassifyJob") -> "Column":
+    """Return a condition: the row is written to the output."""
+    return sf.col(PROBLEM).isNull() if job.on_error == "quarantine" else readable(encoded)
+
+
+def _value(job: "EmbedJob | ClassifyJob", builder: ColumnBuilder) -> "Column":
+    """Return the new column; null for bad rows if the job writes them so."""
+    return sf.when(sf.col(PROBLEM).isNull(), builder.value) if job.on_error == "null" else builder.value

@@ -70,6 +70,7 @@ def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels) -> Colum
         ),
         value=sf.when(sf.col(RESULT).isNotNull(), value),
         conditions={"undecided": label.isNull() & score.isNotNull()},
+        not_finite=sf.isnan(score),
         metadata={"labels": list(labels.names), "template": job.template, **_label_model(job)},
     )
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.jobs import output_table
+from st_spark.jobs import bad_vectors, output_table
 from st_spark.jobs.vector_input import VectorTable, open_vectors
 from st_spark.join import near_duplicates
 from st_spark.join.options import Request
@@ -42,6 +42,8 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
         origin = {"vectors": vector_metadata(table.metadata), "on": list(job.keys) or None}
         groups = add_metadata(planned.groups, "score", origin)
         output.writer.check(groups.schema, "score")
+        rejected = bad_vectors.find(job, [(table, planned.stats, job.id_column)], planned.facts["score"])
+        output.check_rejected(rejected)
         counts = Observation("st_spark")
         groups = groups.observe(
             counts,
@@ -53,6 +55,7 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
         kept, tasks = planned.stats.kept, planned.facts.get("tasks", 1)
         text = f"Comparing {kept - planned.copies:,} rows"
         counted = output.write(groups, counts, "rows", timings, "group_and_write", text, kept, tasks)
+        more = output.write_rejected(rejected)
     return {
         "input": table.describe(planned.stats),
         "groups": {name: counted[name] for name in ("all", "of_several", "largest")},
@@ -61,6 +64,7 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
         **planned.facts,
         "model": table.model,
         "output": output.describe(),
+        **more,
     }
 
 

@@ -50,12 +50,13 @@ def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] |
     if job.precision == "float32":
         # In Spark NaN is greater than all numbers, so the largest value shows it.
         largest, smallest = sf.array_max(vector), sf.array_min(vector)
-        conditions = {"zero": (largest == 0) & (smallest == 0), "nan": sf.isnan(largest)}
+        infinite = sf.greatest(largest, -smallest) == float("inf")
+        conditions = {"zero": (largest == 0) & (smallest == 0), "nan": sf.isnan(largest) | infinite}
     else:
         conditions = {name: sf.col(f"{RESULT}.{name}") for name in ("zero", "nan")}
         metadata |= {"precision": job.precision, "ranges": ranges_to_metadata(ranges)}
     function = encoder(spark, job.model, options, revision=job.revision, dtype=job.dtype)
-    return ColumnBuilder(function, vector, conditions, metadata)
+    return ColumnBuilder(function, vector, conditions, conditions["nan"], metadata)
 
 
 def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "Writer") -> list[list[float]] | None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.jobs import output_table
-from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
+from st_spark.jobs import bad_vectors, output_table
+from st_spark.jobs.vector_input import VectorTable, open_vectors
 from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
-from st_spark.tables.metadata import add_metadata, vector_metadata
+from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,12 +44,18 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
         origin = {"left": vector_metadata(left.metadata), "right": right and vector_metadata(right.metadata)}
         pairs = add_metadata(joined.pairs, "score", {**origin, "on": list(job.keys) or None})
         output.writer.check(pairs.schema, "score")
+        sides: list[bad_vectors.Side] = [(left, joined.stats.left, job.id_column)]
+        if right and joined.stats.right:
+            sides.append((right, joined.stats.right, job.right_id_column or job.id_column))
+        rejected = bad_vectors.find(job, sides, joined.facts["score"])
+        output.check_rejected(rejected)
         counts = Observation("st_spark")
         pairs = pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))
         stats = joined.stats
         rows, tasks = stats.left.kept, joined.facts.get("tasks", 1)
         text = f"Joining {rows:,} rows with {(stats.right or stats.left).kept:,}"
         count = output.write(pairs, counts, "pairs", timings, "join_and_write", text, rows, tasks)["pairs"]
+        more = output.write_rejected(rejected)
     return {
         "left": left.describe(stats.left),
         **({"right": right.describe(stats.right)} if right and stats.right else {}),
@@ -58,6 +64,7 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
         **joined.facts,
         "model": left.model,
         "output": output.describe(),
+        **more,
     }
 
 
@@ -78,7 +85,7 @@ def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> simil
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
         columns["right"] = (job.right_id_column or job.id_column, right.vector)
-        check_same_model(left, right)
+        check_comparable(left.metadata, right.metadata, (left.where, right.where))
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)

@@ -3,10 +3,10 @@
 The table keeps its texts, so these say which vectors are still right. docs/how_to/update.md explains the mode.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame
@@ -14,8 +14,11 @@ from pyspark.sql import functions as sf
 
 from st_spark.embedding import udf
 from st_spark.errors import InputError
+from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.jobs.resume import RESULT, RESUMED
 from st_spark.spark.progress import follow
+from st_spark.tables import bad_rows
+from st_spark.tables.bad_rows import CORRUPT_ROW, PROBLEM, PROBLEM_TYPE
 from st_spark.tables.changes import (
     CHANGED,
     DELETED,
@@ -63,24 +66,35 @@ class Merge:
     def __init__(self, job: "EmbedJob", df: DataFrame, rows: int, output: "OutputTable", timings: "Timings") -> None:
         self._job, self._read, self._output, self._timings = job, rows, output, timings
         self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
+        self._corrupt = df.where(~readable(df)).withColumn(PROBLEM, bad_rows.problem(CORRUPT_ROW, None))
         self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
 
-    def run(self, builder: "ColumnBuilder", conditions: Mapping[str, "Column"], resume: "Resume") -> dict[str, int]:
+    def run(
+        self,
+        builder: "ColumnBuilder",
+        conditions: Mapping[str, "Column"],
+        resume: "Resume",
+        mark: Callable[[DataFrame], DataFrame],
+    ) -> tuple[dict[str, int], dict[str, Any]]:
         """Compare both tables, embed what is needed, and write if anything has changed.
 
         Args:
             builder: Makes the vectors.
             conditions: The conditions by which rows with a new vector are counted.
             resume: Finds and keeps the vectors of killed runs.
+            mark: Adds the column PROBLEM.
 
         Returns:
             in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
-            null; a count for each condition; tokens; resumed; duplicates: rows whose text was embedded for another row.
+            null; a count for each condition; bad; tokens; resumed; duplicates: rows whose text was embedded for another
+            row. And what the result says of rejected rows.
 
         Raises:
-            InputError: An id of the table is null or not unique; or rows are to be deleted, and some cannot be read.
+            InputError: An id of the table is null or not unique; rows are to be deleted, and some cannot be read; or
+                there are too many bad rows.
         """
         job, conditions = self._job, {name: conditions[name] for name in conditions if name not in _OF_ROWS}
+        quarantine = self._output.rejected is not None
         with ExitStack() as stack:
             with self._timings("compare", f"Comparing {job.input} with {job.output}"):
                 check_unique(self._table, job.output, self._id)
@@ -90,22 +104,59 @@ class Merge:
                 self._check_all_readable(corrupt)
             wanted = counts[NEW] + counts[CHANGED]
             deleted = counts[MISSING] if job.delete_missing else 0
-            out = sum(counts.values()) - deleted
             with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
-                parts, totals = [], dict.fromkeys(("texts", "tokens", "resumed", *conditions), 0)
+                rows = self._rows(keys, NEW, CHANGED)
+                totals = dict.fromkeys(("texts", "tokens", "resumed", *conditions), 0)
                 if wanted:
-                    rows = self._rows(keys, NEW, CHANGED)
-                    vectors, totals = self._vectors(stack, builder, conditions, rows, resume)
-                    if self._texts_of_file:
-                        totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
-                    parts.append(rows.join(vectors, TEXT_HASH, "left"))
-                if counts[UPDATED]:
-                    parts.append(self._updated(keys))
+                    rows, totals = self._embed(stack, builder, conditions, rows, resume, mark)
+                bad, rejected = self._find_bad(rows if wanted else None, corrupt)
+                out = sum(counts.values()) - deleted
+                if quarantine:
+                    rejected = _held(stack, self._with_earlier(rejected))
+                    keys, rows = self._without_bad(keys, rows, bad)
+                    out -= bad[NEW]
+                    counts |= {name: counts[name] - bad[name] for name in bad}
+                parts = [rows] if counts[NEW] + counts[CHANGED] else []
+                parts += [self._updated(keys)] if counts[UPDATED] else []
+                kept = rejected.count() if quarantine else 0
+                counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
+                totals["duplicates"] = wanted - nulls - totals.pop("texts")
+                totals |= {"bad": corrupt + sum(bad.values())} if job.finds_bad_rows else {}
+                totals = {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
                 if parts or deleted:
-                    self._write(keys, parts, out)
-        counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
-        totals["duplicates"] = wanted - nulls - totals.pop("texts")
-        return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
+                    self._write(keys, parts, totals)
+                return totals, self._output.write_rejected(rejected, kept)
+
+    def _find_bad(self, rows: DataFrame | None, corrupt: int) -> tuple[dict[str, int], DataFrame]:
+        """Return how many of the rows with a new vector are bad, by STATUS; and all bad rows of the input."""
+        job, names = self._job, self._df.columns
+        bad, rejected = dict.fromkeys((NEW, CHANGED), 0), bad_rows.rejected(self._corrupt, names)
+        if rows is not None and job.finds_bad_rows:
+            found = rows.where(sf.col(PROBLEM).isNotNull())
+            bad |= {row[0]: row[1] for row in found.groupBy(STATUS).count().collect()}
+            rejected = _union(rejected, bad_rows.rejected(found, names))
+        counts = {CORRUPT_ROW: corrupt, "without a valid vector": sum(bad.values())}
+        bad_row_limit.check(job, job.input, self._read, counts, lambda: bad_rows.name_some(rejected, self._id))
+        return bad, rejected
+
+    def _without_bad(self, keys: DataFrame, rows: DataFrame, bad: Mapping[str, int]) -> tuple[DataFrame, DataFrame]:
+        """Return the keys and the rows without bad rows. If the table has old versions of them, these stay."""
+        if not any(bad.values()):
+            return keys, rows
+        ids = rows.where(sf.col(PROBLEM).isNotNull()).select(quoted_column(self._id).alias(ID))
+        return keys.join(ids, ID, "left_anti"), rows.where(sf.col(PROBLEM).isNull())
+
+    def _with_earlier(self, rejected: DataFrame) -> DataFrame:
+        """Return the rejected rows, and the ones of earlier runs whose ids are not in this input.
+
+        The id of a corrupt row cannot be trusted, so of these only the ones of this run stay.
+        """
+        writer = self._output.rejected
+        if writer is None or not writer.exists:
+            return rejected
+        ids = self._df.select(quoted_column(self._id).alias(ID))
+        earlier = writer.read().where(sf.col(bad_rows.REASON) != CORRUPT_ROW)
+        return _union(rejected, earlier.join(ids, quoted_column(self._id) == sf.col(ID), "left_anti"))
 
     def _check_all_readable(self, corrupt: int) -> None:
         if self._job.delete_missing and corrupt == self._read:
@@ -132,19 +183,20 @@ class Merge:
             )
 
     def _rows(self, keys: DataFrame, *statuses: str) -> DataFrame:
-        """Return the rows of the input with one of the statuses, and TEXT_HASH."""
-        chosen = keys.where(sf.col(STATUS).isin(*statuses)).select(ID, TEXT_HASH)
+        """Return the rows of the input with one of the statuses, with TEXT_HASH and STATUS."""
+        chosen = keys.where(sf.col(STATUS).isin(*statuses)).select(ID, TEXT_HASH, STATUS)
         return self._df.join(chosen, quoted_column(self._id) == sf.col(ID)).drop(ID)
 
-    def _vectors(
+    def _embed(
         self,
         stack: ExitStack,
         builder: "ColumnBuilder",
         conditions: Mapping[str, "Column"],
         rows: DataFrame,
         resume: "Resume",
+        mark: Callable[[DataFrame], DataFrame],
     ) -> tuple[DataFrame, dict[str, int]]:
-        """Return TEXT_HASH and the vector of each text of the rows, and the counts. Each text is embedded once."""
+        """Return the rows with their vectors and PROBLEM, and the counts. Each text is embedded once."""
         names = self._job.text_columns
         firsts = [sf.first(quoted_column(name)).alias(name) for name in names]
         by_text = rows.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH)
@@ -155,14 +207,20 @@ class Merge:
         encoded = resume.encode(fresh, size, columns, builder.function)
         if encoded is None:
             call = udf.call(builder.function, columns, struct=True)
-            encoded = _held(stack, size.repartition(fresh).withColumns({RESULT: call, RESUMED: sf.lit(False)}))
+            encoded = _held(stack, mark(size.repartition(fresh).withColumns({RESULT: call, RESUMED: sf.lit(False)})))
+        else:
+            encoded = mark(encoded)
         conditions = {**conditions, "resumed": sf.col(RESUMED)}
         counted = [sf.sum(sf.when(condition, sf.col(_ROWS))).alias(name) for name, condition in conditions.items()]
         tokens = sf.sum(sf.when(~sf.col(RESUMED), sf.col(f"{RESULT}.n_tokens"))).alias("tokens")
         with follow(self._df.sparkSession, size.rows, size.tasks):
             totals = encoded.agg(sf.count(sf.lit(1)).alias("texts"), tokens, *counted).collect()[0].asDict()
-        made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR))
-        return made.unionAll(known), {name: value or 0 for name, value in totals.items()}
+        totals = {name: value or 0 for name, value in totals.items()}
+        if self._texts_of_file:
+            totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
+        made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR), PROBLEM)
+        known = known.withColumn(PROBLEM, sf.lit(None).cast(PROBLEM_TYPE))
+        return rows.join(made.unionAll(known), TEXT_HASH, "left"), totals
 
     def _known(self, texts: DataFrame) -> DataFrame:
         """Return TEXT_HASH and the vector of the texts that another row of the table has."""
@@ -177,7 +235,7 @@ class Merge:
         stored = self._table.select(quoted_column(self._id).alias(ID), vector)
         return self._rows(keys, UPDATED).join(stored, quoted_column(self._id) == sf.col(ID)).drop(ID)
 
-    def _write(self, keys: DataFrame, parts: Iterable[DataFrame], rows: int) -> None:
+    def _write(self, keys: DataFrame, parts: Iterable[DataFrame], counts: Mapping[str, int]) -> None:
         """Write the new versions of rows, and take the old ones out."""
         columns = [quoted_column(name) for name in self._df.columns]
         vector = sf.col(_VECTOR).alias(self._job.output_column)
@@ -185,13 +243,17 @@ class Merge:
         added = reduce(DataFrame.unionByName, (part.select(*columns, vector) for part in parts), empty)
         replaced = (CHANGED, UPDATED, *([MISSING] if self._job.delete_missing else []))
         old = keys.where(sf.col(STATUS).isin(*replaced)).select(ID, (sf.col(STATUS) == MISSING).alias(DELETED))
-        self._output.version = self._output.writer.merge(added, old, self._id, rows)
+        self._output.merge(added, old, self._id, counts["out"], counts)
 
 
 def _held(stack: ExitStack, df: DataFrame) -> DataFrame:
     """Return the rows, which the executors keep on their disks as long as the stack is open."""
     stack.callback(df.unpersist)
     return df.persist(StorageLevel.DISK_ONLY)
+
+
+def _union(one: DataFrame, other: DataFrame) -> DataFrame:
+    return one.unionByName(other, allowMissingColumns=True)
 
 
 def _count(keys: DataFrame) -> tuple[dict[str, int], int]:

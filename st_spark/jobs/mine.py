@@ -15,12 +15,12 @@ from st_spark.bitext.corpus import Corpus
 from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
-from st_spark.jobs import output_table
+from st_spark.jobs import bad_vectors, output_table
 from st_spark.jobs.result_file import check_outside
-from st_spark.jobs.vector_input import VectorTable, check_same_model, open_vectors
+from st_spark.jobs.vector_input import VectorTable, open_vectors
 from st_spark.spark.progress import follow
 from st_spark.tables import io
-from st_spark.tables.metadata import add_metadata, vector_metadata
+from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,6 +64,9 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         output.writer.check(out.schema, SCORE)
         stats = mined.stats
         assert stats.right is not None
+        sides = [(source, stats.left, job.id_column), (target, stats.right, job.target_id_column or job.id_column)]
+        rejected = bad_vectors.find(job, sides, "cosine")
+        output.check_rejected(rejected)
         rows, tasks = stats.left.kept, facts.get("tasks", 1)
         text = f"Mining {rows:,} rows and {stats.right.kept:,}"
         counts = Observation("st_spark")
@@ -74,6 +77,7 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
                 all_pairs.count()
             more = _write_files(job, pairs, all_pairs, files, timings)
         count = output.write(out, counts, "pairs", timings, "mine_and_write", text, rows, tasks)["pairs"]
+        more = {**more, **output.write_rejected(rejected)}
     return {
         "source": source.describe(stats.left),
         "target": target.describe(stats.right),
@@ -88,7 +92,7 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
 
 
 def _mine(job: "MineJob", source: VectorTable, target: VectorTable) -> mining.Mined:
-    check_same_model(source, target)
+    check_comparable(source.metadata, target.metadata, (source.where, target.where))
     languages = (job.source_language, job.target_language) if job.language_column else (None, None)
     texts = (job.text_column, job.target_text_column or job.text_column)
     ids = (job.id_column, job.target_id_column or job.id_column)

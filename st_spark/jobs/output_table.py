@@ -1,12 +1,21 @@
 """The table that a job writes: open it before the work, write it with its counts, describe it in the result."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pyspark import StorageLevel
+
+from st_spark._version import __version__
+from st_spark.errors import TableError
 from st_spark.spark.progress import follow
+from st_spark.tables import provenance
+from st_spark.tables.bad_rows import REASON, rejected_name
 from st_spark.tables.output import open_output
+from st_spark.tables.writers import TransactionalWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -22,10 +31,16 @@ class OutputTable:
 
     Attributes:
         writer: Writes it.
+        job: The kind of the job.
+        job_id: Identifies the run: the result and the table have it.
+        rejected: Writes the rejected rows, if the job keeps them.
         version: After write(), the version of a Delta table; else None.
     """
 
     writer: "Writer"
+    job: str
+    job_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    rejected: "Writer | None" = None
     version: int | None = None
 
     def write(
@@ -55,21 +70,91 @@ class OutputTable:
             The values of the aggregates, with 0 for null.
         """
         with timings(phase, text), follow(self.writer.spark, rows, tasks):
-            self.version = self.writer.write(df, lambda: counts.get[written] or 0)
-        return {name: value or 0 for name, value in counts.get.items()}
+            with self._computed(df) as ready, provenance.in_commits(self.writer.spark, self.record()):
+                self.version = self.writer.write(ready, lambda: counts.get[written] or 0)
+            totals = {name: value or 0 for name, value in counts.get.items()}
+            provenance.keep(self.writer, self.record(totals))
+        return totals
+
+    @contextmanager
+    def _computed(self, df: "DataFrame") -> "Iterator[DataFrame]":
+        """Return the rows. Spark loses the counts when it creates or replaces a Delta table of the catalog.
+
+        So they are computed first, and stay on the executors' disks until the table is written.
+        """
+        if self.writer.format != "table" or self.writer.appends or not isinstance(self.writer, TransactionalWriter):
+            yield df
+            return
+        rows = df.persist(StorageLevel.DISK_ONLY)
+        try:
+            rows.write.format("noop").mode("overwrite").save()
+            yield rows
+        finally:
+            rows.unpersist()
+
+    def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int, counts: Mapping[str, int]) -> None:
+        """Merge rows into the table; see Writer.merge(). The table keeps the counts with the record of the run."""
+        record = self.record(counts)
+        with provenance.in_commits(self.writer.spark, record):
+            self.version = self.writer.merge(added, old, id_column, rows)
+        provenance.keep(self.writer, record)
+
+    def record(self, counts: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Return what the table keeps of this run; see describe.describe()."""
+        application = self.writer.spark.conf.get("spark.app.id", None)
+        about = {"job": self.job, "job_id": self.job_id, "st_spark": __version__, "application": application}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return {**about, "time": now, "mode": self.writer.mode, "rows": dict(counts or {})}
+
+    def check_rejected(self, rows: "DataFrame") -> None:
+        """Check before the work that rejected rows fit the table of an earlier run that they are appended to."""
+        if self.rejected is not None:
+            self.rejected.check(rows.schema, REASON)
+
+    def write_rejected(self, rows: "DataFrame", count: int | None = None) -> dict[str, Any]:
+        """Write the table of rejected rows, after the output, and return what the result says of it.
+
+        Args:
+            rows: The rows.
+            count: How many there are; by default they are counted.
+        """
+        writer = self.rejected
+        if writer is None:
+            return {}
+        try:
+            count = rows.count() if count is None else count
+            with provenance.in_commits(writer.spark, self.record()):
+                version = writer.write(rows, lambda: count)
+            provenance.keep(writer, self.record({"rejected": count}))
+        except Exception as error:
+            raise TableError(
+                f"{self.writer.where} is written, but its rejected rows are not in {writer.where}: {error}",
+                "do not append the same rows again.",
+            ) from error
+        return {"rejected": {"path": writer.where, "format": writer.format, "rows": count, "version": version}}
 
     def describe(self, **more: str) -> dict[str, Any]:
         """Return what the result says of the table."""
         writer = self.writer
-        return {"path": writer.where, "format": writer.format, "mode": writer.mode, **more, "version": self.version}
+        about = {"path": writer.where, "format": writer.format, "mode": writer.mode, **more, "version": self.version}
+        return about | {"job_id": self.job_id}
 
 
 @contextmanager
 def opened(
     spark: "SparkSession", job: "EmbedJob | ClassifyJob | JoinJob | DedupJob | MineJob"
 ) -> Iterator[OutputTable]:
-    """Open the output of a job, and clean up at the end if the job fails; see open_output()."""
+    """Open the output of a job, and the table of its rejected rows. Clean up if the job fails; see open_output().
+
+    An append adds to the rejected rows. Other modes replace them.
+    """
     inputs = job.tables()
     inputs.remove((job.output, job.output_format))
-    with open_output(spark, job.output, job.output_format, job.mode, inputs) as writer:
-        yield OutputTable(writer)
+    with ExitStack() as stack:
+        writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs))
+        rejected = None
+        if job.on_error == "quarantine":
+            mode = "append" if job.mode == "append" else "overwrite"
+            where = rejected_name(job.output)
+            rejected = stack.enter_context(open_output(spark, where, writer.format, mode, inputs))
+        yield OutputTable(writer, job.kind, rejected=rejected)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from st_spark._version import __version__
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import prepare
-from st_spark.jobs import classify, dedup, embed, join, mine, search
+from st_spark.jobs import classify, dedup, describe, embed, join, mine, search
 from st_spark.jobs.timings import Timings
 from st_spark.spark import session
 from st_spark.spark.cluster import use_this_python
 from st_spark.specs.base import Job
 from st_spark.specs.fields import ModelOptions
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import ClassifyJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -29,6 +29,7 @@ RUNS: Mapping[type[Job], Run] = {
     JoinJob: join.run,
     DedupJob: dedup.run,
     MineJob: mine.run,
+    DescribeJob: describe.run,
 }
 
 
@@ -42,7 +43,7 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
     Returns:
         Values that JSON can hold: "job", "st_spark" (the version), "spark" (its version and the application's id),
         "seconds" by phase, and the result of this kind of job; see embed.run(), classify.run(), search.run(),
-        join.run(), dedup.run() and mine.run().
+        join.run(), dedup.run(), mine.run() and describe.describe().
 
     Raises:
         StSparkError: The job failed; the message has the reason and a fix.

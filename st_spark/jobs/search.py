@@ -7,14 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.choices import RANGED
 from st_spark.errors import InputError, ModelError
+from st_spark.jobs import bad_rows, bad_vectors
+from st_spark.model.checkpoint import hub
+from st_spark.model.checkpoint.files import fingerprint
 from st_spark.model.quantization import Form
 from st_spark.tables import io
+from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import quoted_column
-from st_spark.tables.metadata import ranges_from_metadata, vector_column
+from st_spark.tables.metadata import check_comparable, ranges_from_metadata, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 # A task reads the shown columns, named by their places, and the vector. It returns a score in place of the vector.
-_SCORE, _VECTOR, _ROWS, _NULL, _NAN = "score", "vector", "rows", "null", "nan"
+_SCORE, _VECTOR, _ROWS, _NULL, _NAN, _SIZE = "score", "vector", "rows", "null", "nan", "dimension"
 # Columns of these types are not shown.
 _NESTED = (st.ArrayType, st.MapType, st.StructType, st.BinaryType)
 # Values of other types than these, such as intervals and variants, are shown as text: Arrow cannot sort them.
@@ -39,7 +44,8 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
 
     Returns:
         hits: best first, each with rank (from 1), score, and the other columns as row;
-        rows: in, and rows without a score: null (no vector) and nan (a vector with a NaN or an infinity);
+        rows: in, and rows without a score: null (no vector), nan (a vector with a NaN or an infinity) and dimension (a
+            vector of another size than the query's);
         model: name, dim, similarity, and precision of the table's vectors;
         query, table, column, text_columns, id_column.
     """
@@ -48,21 +54,20 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         column, metadata = vector_column(df.schema, job.table, job.column)
         precision = metadata.get("precision", "float32")
         check_vectors(df.schema, job.table, column, integers=precision != "float32")
-        size = vector_size(df, job.table, column)
     name = job.model or metadata.get("model")
     if name is None:
         raise InputError(f"{job.table} does not say which model made its vectors.", "name it: --model.")
     with timings("load", f"Loading {name}"):
-        query, similarity = encode_query(job.query, name, metadata, chosen=job.model is not None)
+        query, similarity = encode_query(job.query, name, metadata, job.table, chosen=job.model is not None)
         form = Form(precision, len(query), ranges_from_metadata(metadata))
-        if form.width != size:
-            raise InputError(
-                f"The vectors in {job.table} have {size} values, but vectors of the model {name} have {form.width}.",
-                "search with the model that made the table, or leave out --model if the table names its model.",
-            )
+        check_size(df, job.table, column, name, form.width)
     similarity = similarity if precision in ("float32", *RANGED) else "cosine"
     with timings("search", f"Searching {job.table}"):
         hits, rows = top_k(df, column, query, job.k, similarity, metadata.get("id_column"), form)
+        bad = {reason: rows[reason] for reason in (_NULL, _NAN, _SIZE)}
+        key = metadata.get("id_column") or df.columns[0]
+        marked = bad_vectors.mark(df, key, column, column, form.width, "dot")
+        bad_rows.check(job, job.table, rows["in"], bad, lambda: name_some(rejected(marked, (key,)), key))
     return {
         "query": job.query,
         "table": job.table,
@@ -82,23 +87,33 @@ def check_vectors(schema: st.StructType, where: str, column: str, *, integers: b
         raise InputError(f"In {where} the column {column!r} holds {kind.simpleString()}, not vectors.", "name another.")
 
 
-def vector_size(df: "DataFrame", where: str, column: str) -> int:
-    """Return the size of the first vector; InputError if there is none."""
-    from pyspark.sql import functions as sf
-
-    vector = quoted_column(column)
-    first = df.where(vector.isNotNull()).select(sf.size(vector)).first()
+def check_size(df: "DataFrame", where: str, column: str, model: str, size: int) -> None:
+    """Check that a vector has the size of the query's; InputError if none has."""
+    sizes = df.select(sf.size(quoted_column(column)).alias(_SIZE)).where(sf.col(_SIZE) >= 0)
+    first = sizes.first()
     if first is None:
         raise InputError(f"{where} has no vector in its column {column!r}.", "embed some texts into it first.")
-    return int(first[0])
+    if first[0] != size and sizes.where(sf.col(_SIZE) == size).isEmpty():
+        raise InputError(
+            f"The vectors in {where} have {first[0]} values, but vectors of the model {model} have {size}.",
+            "search with the model that made the table, or leave out --model if the table names its model.",
+        )
 
 
-def encode_query(text: str, model: str, metadata: dict[str, Any], *, chosen: bool) -> tuple[Floats, str]:
-    """Encode the query with the options of the table; return its vector and the similarity function of the model."""
+def encode_query(text: str, model: str, metadata: dict[str, Any], where: str, *, chosen: bool) -> tuple[Floats, str]:
+    """Encode the query with the options of the table; return its vector and the similarity function of the model.
+
+    Raises:
+        InputError: The model is not the one that made the table, or its files have changed.
+    """
     from st_spark.model.encoder import SentenceTransformer
 
+    revision = None if chosen else metadata.get("revision")
     try:
-        loaded = SentenceTransformer(model, revision=None if chosen else metadata.get("revision"))
+        content = fingerprint(hub.resolve(model, revision).folder)
+        ours = {"model": model, "content": content, "precision": metadata.get("precision", "float32")}
+        check_comparable(metadata, ours, (where, "the query"))
+        loaded = SentenceTransformer(model, revision=revision)
     except ModelError as error:
         fix = error.fix if chosen else f"{error.fix.rstrip('.')}; or name where the model is now: --model."
         raise ModelError(error.problem, fix) from error
@@ -132,19 +147,20 @@ def top_k(
         form: Form of the stored vectors, by default float32.
 
     Returns:
-        (score, values of the columns that are not nested) for each row, best first, and the counts in, null and nan.
+        (score, values of the columns that are not nested) for each row, best first, and the counts in, null, nan and
+        dimension.
     """
     fields = [field for field in df.schema.fields if not isinstance(field.dataType, _NESTED)]
     names = [field.name for field in fields]
     shown = [_shown(field).alias(str(place)) for place, field in enumerate(fields)]
     picked = df.select(*shown, quoted_column(column).cast("array<float>").alias(_VECTOR))
     kinds = {field.name: field.dataType for field in picked.schema.fields[:-1]}
-    kinds |= {_SCORE: st.DoubleType(), _ROWS: st.LongType(), _NULL: st.LongType(), _NAN: st.LongType()}
+    kinds |= {_SCORE: st.DoubleType(), **dict.fromkeys((_ROWS, _NULL, _NAN, _SIZE), st.LongType())}
     schema = st.StructType([st.StructField(name, kind) for name, kind in kinds.items()])
     order = [names.index(id_column)] if id_column in names else list(range(len(names)))
     scorer = _scorer(query, k, similarity, order, form or Form("float32", len(query)))
     rows = picked.mapInArrow(scorer, schema).collect()
-    counts = {"in": _ROWS, "null": _NULL, "nan": _NAN}
+    counts = {"in": _ROWS, "null": _NULL, "nan": _NAN, "dimension": _SIZE}
     totals = {name: sum(row[key] or 0 for row in rows) for name, key in counts.items()}
     hits = [row for row in rows if row[_SCORE] is not None]
     hits.sort(key=lambda row: (-row[_SCORE], *((row[place] is None, row[place]) for place in order)))
@@ -164,7 +180,7 @@ def _scorer(
 
     def best(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kept: pa.Table | None = None
-        counts = dict.fromkeys((_ROWS, _NULL, _NAN), 0)
+        counts = dict.fromkeys((_ROWS, _NULL, _NAN, _SIZE), 0)
         for batch in batches:
             scored = score_batch(batch, query, similarity, counts, form)
             kept = scored if kept is None else pa.concat_tables([kept, scored])
@@ -184,20 +200,18 @@ def score_batch(
 ) -> pa.Table:
     """Replace the vectors of a batch, its last column, with scores. Rows without a score are left out and counted."""
     vectors = batch.column(batch.num_columns - 1)
-    present = vectors.is_valid().to_numpy(zero_copy_only=False)
-    sizes = vectors.value_lengths().to_numpy(zero_copy_only=False)[present]
     form = form or Form("float32", len(query))
-    if (others := sizes[sizes != form.width]).size:
-        raise InputError(
-            f"Some vectors have {form.width} values, others {int(others[0])}.", "embed the table with one model."
-        )
-    matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, form.width)
+    sizes = vectors.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
+    fits = sizes == form.width
+    fitting = vectors if fits.all() else vectors.filter(pa.array(fits))
+    matrix = fitting.flatten().to_numpy(zero_copy_only=False).reshape(-1, form.width)
     scores = score(form.floats(matrix), query, similarity)
     finite = np.isfinite(scores)
     counts[_ROWS] += len(batch)
-    counts[_NULL] += int((~present).sum())
+    counts[_NULL] += int((sizes < 0).sum())
+    counts[_SIZE] += int((~fits & (sizes >= 0)).sum())
     counts[_NAN] += int((~finite).sum())
-    table = pa.Table.from_batches([batch]).take(pa.array(np.flatnonzero(present)[finite]))
+    table = pa.Table.from_batches([batch]).take(pa.array(np.flatnonzero(fits)[finite]))
     return table.drop_columns([_VECTOR]).append_column(_SCORE, pa.array(scores[finite]))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as sf
+from pyspark.sql.types import StringType
 
 from st_spark.choices import SCORES
 from st_spark.embedding import model_info
@@ -13,9 +14,10 @@ from st_spark.embedding.encode import encode
 from st_spark.errors import InputError
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
-from st_spark.tables import io
+from st_spark.tables import bad_rows, io
+from st_spark.tables.bad_rows import PROBLEM, REASON
 from st_spark.tables.columns import CORRUPT, RESERVED, check_columns, quoted_column, readable
-from st_spark.tables.decoding import checked_count, is_undecodable
+from st_spark.tables.decoding import count_bad_texts
 from st_spark.tables.metadata import vector_column
 from st_spark.tables.row_counts import count_rows
 
@@ -38,17 +40,21 @@ class VectorTable:
         where: Path or name of the table.
         df: Its rows, without corrupt ones.
         vector: Name of the vector column.
+        source: Name of the column of the vectors, or of the texts that were encoded.
         metadata: How the vectors were made: model, content, similarity and others; {} if unknown.
-        corrupt: Number of rows that could not be read, of CSV or JSON lines.
-        undecodable: Number of other rows with a character that could not be decoded.
+        unread: Number of rows without bad ones, by reason: "corrupt", and "undecodable" if the job finds bad rows.
+        undecodable: Number of rows of `df` with a character that could not be decoded.
+        bad: The rows that `unread` counts, with PROBLEM; None if there are none.
     """
 
     where: str
     df: "DataFrame"
     vector: str
+    source: str
     metadata: dict[str, Any]
-    corrupt: int
+    unread: dict[str, int]
     undecodable: int
+    bad: "DataFrame | None"
 
     def score(self, chosen: str | None) -> str:
         """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine."""
@@ -62,8 +68,8 @@ class VectorTable:
 
     def describe(self, stats: "TableStats") -> dict[str, Any]:
         """Return what a job's result says of the table: path, rows, kept (joined rows), set_aside, dimension."""
-        set_aside = stats.set_aside | ({"corrupt": self.corrupt} if self.corrupt else {})
-        rows = {"rows": stats.rows + self.corrupt, "kept": stats.kept, "set_aside": set_aside}
+        total, set_aside = stats.rows + sum(self.unread.values()), stats.set_aside | self.unread
+        rows = {"rows": total, "kept": stats.kept, "set_aside": set_aside}
         undecodable = {"undecodable": self.undecodable} if self.undecodable else {}
         return {"path": self.where, **rows, **undecodable, "dimension": stats.dimension}
 
@@ -74,17 +80,6 @@ class VectorTable:
             return None
         values = {name: self.metadata.get(name) for name in _MODEL_METADATA}
         return {"name": self.metadata["model"], **{name: value for name, value in values.items() if value is not None}}
-
-
-def check_same_model(one: VectorTable, other: VectorTable) -> None:
-    """Check that the vectors of two tables come from one model; InputError if not."""
-    keys = [one.metadata.get("content"), other.metadata.get("content")]
-    if None not in keys and keys[0] != keys[1]:
-        raise InputError(
-            f"{one.where} was embedded with {one.metadata.get('model')}, "
-            f"{other.where} with {other.metadata.get('model')}.",
-            "embed both tables with one model.",
-        )
 
 
 @contextmanager
@@ -113,12 +108,12 @@ def open_vectors(
     with timings("read", f"Reading {where}"):
         df = whole = io.read(spark, where, table_format, job.input_encoding)
         check_columns(df.schema, where, (text,) if text else (), names)
-        counts = _count_bad_rows(df, where, [*names, *([text] if text else [])], job.input_encoding)
-        df = df.where(readable(df)).drop(CORRUPT)
+        df, unread, undecodable, bad = _split(df, job, where, [*names, *([text] if text else [])])
+        counts = (unread, undecodable, bad)
     if text is None:
         vector, metadata = vector_column(df.schema, where, column)
         with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as rows:
-            yield VectorTable(where, rows, vector, metadata, **counts)
+            yield VectorTable(where, rows, vector, vector, metadata, *counts)
         return
     with timings("load", f"Loading {job.model}"):
         vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, **job.encoding)
@@ -127,18 +122,20 @@ def open_vectors(
     with held(size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))) as rows:
         with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
             rows.select(sf.count(_VECTOR)).collect()
-        yield VectorTable(where, rows, _VECTOR, {**model, "model": model["name"]}, **counts)
+        yield VectorTable(where, rows, _VECTOR, text, {**model, "model": model["name"]}, *counts)
 
 
-def _count_bad_rows(df: "DataFrame", where: str, names: Sequence[str], encoding: str | None) -> dict[str, int]:
-    """Count the corrupt and the undecodable rows of CSV and JSON lines; none for other formats."""
-    if CORRUPT not in df.columns:
-        return {"corrupt": 0, "undecodable": 0}
-    # Spark cannot read CORRUPT alone, so another column is counted too.
-    counted = df.agg(
-        sf.count(quoted_column(CORRUPT)),
-        sf.count_if(is_undecodable(df, names)),
-        sf.count(quoted_column(df.columns[0])),
-    ).collect()[0]
+def _split(
+    df: "DataFrame", job: "DedupJob | JoinJob | MineJob", where: str, names: Sequence[str]
+) -> "tuple[DataFrame, dict[str, int], int, DataFrame | None]":
+    """Return the rows without bad ones, and the last three fields of VectorTable."""
     path = io.reader_path(df.sparkSession, where)
-    return {"corrupt": counted[0], "undecodable": checked_count(df.sparkSession, path, encoding, counted[1])}
+    counts = count_bad_texts(df, path, names, job.input_encoding)
+    corrupt, undecodable = counts["corrupt"], counts["undecodable"]
+    if not job.finds_bad_rows:
+        return df.where(readable(df)).drop(CORRUPT), {"corrupt": corrupt} if corrupt else {}, undecodable, None
+    texts = [name for name in names if isinstance(df.schema[name].dataType, StringType)]
+    marked = df.withColumn(PROBLEM, bad_rows.unread(df, texts, lossy=undecodable > 0))
+    bad = marked.where(sf.col(PROBLEM).isNotNull())
+    found = {row[0]: row[1] for row in bad.groupBy(f"{PROBLEM}.{REASON}").count().collect()}
+    return marked.where(sf.col(PROBLEM).isNull()).drop(PROBLEM, CORRUPT), found, 0, bad if found else None

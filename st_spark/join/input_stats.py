@@ -171,6 +171,22 @@ def _is_valid(df: DataFrame) -> Column:
     return sf.coalesce((norm > 0) & (norm < sf.lit(float("inf"))), sf.lit(False))
 
 
+def why_set_aside(df: DataFrame, dimension: int, score: str) -> Column:
+    """Return why a row with ID and VECTOR is not joined, as TableStats counts it; null for a row that is joined.
+
+    Args:
+        df: The rows.
+        dimension: Number of values of a vector.
+        score: It decides whether vectors of zeros can be joined.
+    """
+    zero = sf.lit(0.0)
+    squares = sf.aggregate(VECTOR, zero, lambda total, value: total + value.cast("double") * value.cast("double"))
+    vector, size = sf.col(VECTOR), sf.size(VECTOR)
+    why = sf.when(sf.col(ID).isNull(), "null id").when(vector.isNull(), "null").when(size != dimension, "dimension")
+    why = why.when(_is_valid(df), sf.lit(None)).when(squares.isNull() | ~(squares < float("inf")), "not finite")
+    return why.when(squares == 0, "zero") if score == "cosine" else why
+
+
 def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
     """Return the counts of a table: its dimension decides which vectors are set aside."""
     vectors, set_aside = Counter[int](), Counter[str]()

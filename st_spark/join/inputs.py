@@ -13,6 +13,7 @@ from st_spark.join.shuffle import ID, VECTOR, key_name
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.hold import hold
 from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.metadata import check_comparable, field_metadata
 
 # Types of keys that Arrow compares as Spark does. Strings are among them, unless they have a collation.
 _PLAIN_TYPES = (st.IntegralType, st.BooleanType, st.DateType, st.TimestampType, st.DecimalType)
@@ -62,6 +63,7 @@ def table_pair(
         return number_keys(TablePair(one, None, keys))
     other = select_columns(right, "the right table", *names["right"], on)
     check_same_keys(left.schema, right.schema, on)
+    check_comparable(field_metadata(left.schema, names["left"][1]), field_metadata(right.schema, names["right"][1]))
     return number_keys(TablePair(one, other, keys))
 
 

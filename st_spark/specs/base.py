@@ -191,7 +191,7 @@ def _flag(each: Field[Any]) -> str:
 
 def _add_flag(section: "argparse._ArgumentGroup", each: Field[Any]) -> None:
     about = each.metadata
-    more: dict[str, Any] = {"help": help_text(each), "default": argparse.SUPPRESS}
+    more: dict[str, Any] = {"help": help_text(each).replace("%", "%%"), "default": argparse.SUPPRESS}
     if value_type(each) is bool:
         section.add_argument(_flag(each), action="store_true", **more)
         return

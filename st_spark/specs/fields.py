@@ -1,10 +1,22 @@
 """Fields that several jobs share. A job inherits the groups that it needs; their docstrings are titles in --help."""
 
 import codecs
+import re
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any
 
-from st_spark.choices import DTYPES, FORMATS_IN, FORMATS_OUT, MAX_IMAGE_PIXELS, METHODS, MODES, SCORES
+from st_spark.choices import (
+    DTYPES,
+    FORMATS_IN,
+    FORMATS_OUT,
+    MAX_IMAGE_PIXELS,
+    METHODS,
+    MODES,
+    ON_BAD_VECTOR,
+    ON_ERROR,
+    SCORES,
+)
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 
@@ -59,6 +71,44 @@ class OutputTable(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BadRows(Job):
+    """Bad rows."""
+
+    on_error: str | None = option(
+        "rows that cannot be read, or that get no valid vector: stop the job, write them with a null, or write them to "
+        "OUTPUT__rejected (default: write them, counted; unreadable images with a null)",
+        None,
+        choices=ON_ERROR,
+    )
+    max_bad: str | None = option(
+        "stop before anything is written if more rows are bad: a number, or a share such as 1%", None
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if self.max_bad is not None and not re.fullmatch(r"\d+|\d+(\.\d+)?%", self.max_bad, re.ASCII):
+            raise SpecError(f"max_bad is {self.max_bad!r}.", "give a number of rows, or a share such as 1% or 0.5%.")
+        if self.max_bad is not None and self.on_error == "fail":
+            raise SpecError("max_bad is given, and on_error is fail, which allows no bad row.", "remove one of them.")
+
+    @property
+    def finds_bad_rows(self) -> bool:
+        """Whether the job does anything with bad rows but count them."""
+        return self.max_bad is not None or self.on_error is not None
+
+    @property
+    def limits_bad_rows(self) -> bool:
+        """Whether the job stops if it has too many bad rows."""
+        return self.max_bad is not None or self.on_error == "fail"
+
+    def allowed(self, rows: int) -> Fraction:
+        """Return how many rows of a table with so many rows may be bad, if there is a limit."""
+        limit = self.max_bad or "0"
+        return Fraction(limit.rstrip("%")) * rows / 100 if limit.endswith("%") else Fraction(limit)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelOptions(Job):
     """Model."""
 
@@ -80,7 +130,7 @@ class ModelOptions(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewColumn(ModelOptions):
+class NewColumn(ModelOptions, BadRows):
     """New column."""
 
     model: str = option("hub name, folder, or package:NAME", path=True)
@@ -104,7 +154,7 @@ class NewColumn(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorOptions(ModelOptions, TextFiles):
+class VectorOptions(ModelOptions, TextFiles, BadRows):
     """Vectors."""
 
     id_column: str = option("ID column", "id")
@@ -112,6 +162,12 @@ class VectorOptions(ModelOptions, TextFiles):
     text_column: str | None = option("text column (needs --model)", None)
     method: str = option("exact, or ivf (approximate)", "exact", choices=METHODS)
     recall: float = option("share of the exact result that ivf should find", 0.95)
+    on_error: str | None = option(
+        "rows that cannot be read or compared: stop the job, or write them to OUTPUT__rejected (default: leave them "
+        "out, counted)",
+        None,
+        choices=ON_BAD_VECTOR,
+    )
 
     def __post_init__(self) -> None:
         """Check the fields, and that vectors come from a column or from a model, not both."""

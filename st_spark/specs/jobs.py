@@ -10,6 +10,7 @@ from st_spark.choices import (
     EMBED_MODES,
     LINKAGES,
     MARGINS,
+    ON_BAD_VECTOR,
     ON_NEW_RECIPE,
     OVERFLOWS,
     PRECISIONS,
@@ -18,6 +19,7 @@ from st_spark.choices import (
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 from st_spark.specs.fields import (
+    BadRows,
     InputTable,
     NewColumn,
     OutputTable,
@@ -99,7 +101,7 @@ class ClassifyJob(InputTable, OutputTable, NewColumn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchJob(Job):
+class SearchJob(BadRows):
     """Find the rows of an embedded table that are most similar to a query."""
 
     kind: ClassVar[str] = "search"
@@ -109,6 +111,20 @@ class SearchJob(Job):
     k: int = option("number of rows to show", 5, short="-k", least=1)
     model: str | None = option("model for the query (default: the one that embedded the table)", None, path=True)
     column: str | None = option("vector column (default: the only one)", None)
+    on_error: str | None = option(
+        "rows without a valid vector: stop (default: leave them out and count them)", None, choices=ON_BAD_VECTOR[:1]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeJob(Job):
+    """Show what a table is: rows, dimension, model and options, the last run, files."""
+
+    kind: ClassVar[str] = "describe"
+
+    table: str = option("path or catalog name of the table", short="-", table=True)
+    table_format: str | None = format_option("described")
+    json: bool = option("print the description as JSON", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,5 +209,5 @@ class MineJob(OutputTable, VectorOptions):
 
 
 JOBS: Mapping[str, type[Job]] = {
-    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, MineJob)
+    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, MineJob, DescribeJob)
 }

@@ -81,6 +81,11 @@ def describe(spark: "SparkSession", name: TableName) -> Description | None:
     )
 
 
+def set_properties(spark: "SparkSession", name: str, properties: dict[str, str]) -> None:
+    """Set properties of a catalog table."""
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({_pairs(properties)})")
+
+
 def _names(text: str) -> tuple[str, ...]:
     """Return the names of a list as Spark shows it: [`a`, `b`]."""
     return tuple(name.replace("``", "`") for name in re.findall(r"`((?:[^`]|``)+)`", text))

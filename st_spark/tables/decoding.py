@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
 
-from st_spark.tables.columns import quoted_column, readable
+from st_spark.tables.columns import CORRUPT, quoted_column, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 # What Spark writes for bytes that are not in the encoding.
 REPLACEMENT = "\ufffd"
@@ -42,6 +43,34 @@ def is_undecodable(df: "DataFrame", names: "Sequence[str]") -> "Column":
     columns = [quoted_column(name) for name in names if df.schema[name].dataType.typeName() == "string"]
     found = (sf.coalesce(column.contains(REPLACEMENT), sf.lit(False)) for column in columns)
     return readable(df) & reduce(or_, found, sf.lit(False))
+
+
+def is_not_utf8(schema: "StructType", names: "Sequence[str]") -> "Column":
+    """Return a condition: one of these strings has bytes that are not UTF-8. Spark's strings can hold any bytes."""
+    if not hasattr(sf, "is_valid_utf8"):  # PySpark 4.0
+        return sf.lit(False)
+    columns = [quoted_column(name) for name in names if schema[name].dataType.typeName() == "string"]
+    return reduce(or_, (sf.coalesce(~sf.is_valid_utf8(column), sf.lit(False)) for column in columns), sf.lit(False))
+
+
+def count_bad_texts(df: "DataFrame", where: str, names: "Sequence[str]", encoding: str | None) -> dict[str, int]:
+    """Count the rows of CSV and JSON lines that are corrupt, or undecodable in one of the columns; 0 for other formats.
+
+    Args:
+        df: The rows.
+        where: Their path.
+        names: The columns.
+        encoding: The encoding of the file, by default UTF-8.
+    """
+    if CORRUPT not in df.columns:
+        return {"corrupt": 0, "undecodable": 0}
+    # Spark cannot read CORRUPT alone, so another column is counted too.
+    counted = df.agg(
+        sf.count(quoted_column(CORRUPT)),
+        sf.count_if(is_undecodable(df, names)),
+        sf.count(quoted_column(df.columns[0])),
+    ).collect()[0]
+    return {"corrupt": counted[0], "undecodable": checked_count(df.sparkSession, where, encoding, counted[1])}
 
 
 def checked_count(spark: "SparkSession", where: str, encoding: str | None, rows: int) -> int:

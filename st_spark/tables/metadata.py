@@ -1,6 +1,7 @@
 """Metadata of a column: a table records which model and options made its vectors, scores or labels."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from st_spark.errors import InputError
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 # The key of our metadata in a column's Spark metadata. Saved tables contain it.
 METADATA_KEY = "st_spark"
+# Models that were trained for one vector space: texts in 50 languages find the images of the other one.
+_ONE_SPACE = {"clip-ViT-B-32", "clip-ViT-B-32-multilingual-v1"}
 # What decides, with the text, what a vector is; and the name of the model.
 _VECTOR = ("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "precision")
 
@@ -27,10 +30,49 @@ def vector_metadata(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     return kept or None
 
 
+def check_comparable(
+    one: Mapping[str, Any], other: Mapping[str, Any], names: tuple[str, str] = ("the left table", "the right table")
+) -> None:
+    """Check that vectors of two recipes can be compared; InputError with both recipes if not.
+
+    The prompt, the task and the length may differ: queries have other ones than documents. A table whose metadata says
+    nothing can be compared with any.
+
+    Args:
+        one: Metadata of a vector column.
+        other: Metadata of another one.
+        names: The tables, for the error.
+    """
+    if not one or not other:
+        return
+    recipes = [{"content": each.get("content"), "precision": each.get("precision", "float32")} for each in (one, other)]
+    models = [str(each.get("model")) for each in (one, other)]
+    known = None not in (recipes[0]["content"], recipes[1]["content"])
+    related = {PurePosixPath(model).name for model in models} <= _ONE_SPACE
+    differing = [
+        name
+        for name in recipes[0]
+        if recipes[0][name] != recipes[1][name] and (name != "content" or (known and not related))
+    ]
+    if differing:
+        first, second = (
+            f"{model} ({', '.join(f'{name} {recipe[name]}' for name in differing)})"
+            for model, recipe in zip(models, recipes, strict=True)
+        )
+        raise InputError(
+            f"{names[0]} was embedded with {first}, {names[1]} with {second}. Their vectors cannot be compared.",
+            "use one model and one precision for both.",
+        )
+
+
+def field_metadata(schema: "StructType", column: str) -> dict[str, Any]:
+    """Return our metadata of a column; {} if it has none."""
+    return dict((schema[column].metadata or {}).get(METADATA_KEY, {}))
+
+
 def add_metadata(df: "DataFrame", column: str, values: Mapping[str, Any]) -> "DataFrame":
     """Add to the metadata of a column that st-spark made."""
-    before = (df.schema[column].metadata or {}).get(METADATA_KEY, {})
-    return df.withMetadata(column, column_metadata({**before, **values}))
+    return df.withMetadata(column, column_metadata({**field_metadata(df.schema, column), **values}))
 
 
 def vector_column(schema: "StructType", where: str, name: str | None = None) -> tuple[str, dict[str, Any]]:
@@ -58,7 +100,7 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
             )
         name = candidates[0]
     check_columns(schema, where, (), (name,))
-    return name, dict((schema[name].metadata or {}).get(METADATA_KEY, {}))
+    return name, field_metadata(schema, name)
 
 
 def ranges_to_metadata(ranges: list[list[float]] | None) -> dict[str, list[float]] | None:

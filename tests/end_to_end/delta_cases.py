@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from st_spark import describe
 from st_spark.errors import TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
@@ -105,6 +106,33 @@ def test_a_first_write_that_was_killed_does_not_block_the_next(
         save(numbers(spark, 3, 6), str(out), mode, "parquet")
     assert save(numbers(spark, 3, 6), str(out), mode, "delta") == 0
     assert ids(spark, str(out)) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("where", ["path", "house.described"])
+def test_a_delta_table_has_the_record_of_each_run_in_its_history(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, where: str
+) -> None:
+    where = str(tmp_path / "out") if where == "path" else where
+    (tmp_path / "in.csv").write_text("id,text\n1,the cat\n2,caf\n")
+    fields: dict[str, Any] = {"input": str(tmp_path / "in.csv"), "output": where, "model": str(tiny_model)}
+    if "." in where.rpartition("/")[2]:
+        spark.sql(f"CREATE TABLE {where} (id STRING) USING delta")
+        fields["mode"] = "overwrite"
+    else:
+        fields["output_format"] = "delta"
+    first = runner.run(EmbedJob(**fields, text_column="text", id_column="id"), spark)
+    assert describe(spark, where)["last_run"]["rows"] == {"written": 2}
+    assert describe(spark, where)["last_run"]["job_id"] == first["output"]["job_id"]
+    (tmp_path / "in.csv").write_bytes(b"id,text\n1,the cat\n3,caf\xe9\n4,new\n")
+    job = EmbedJob(**{**fields, "mode": "merge"}, text_column="text", id_column="id", on_error="quarantine")
+    result = runner.run(job, spark)
+    found = describe(spark, where)
+    assert (found["rows"], found["files"] > 0, found["columns"]["embedding"]["dimension"]) == (3, True, 32)
+    run = found["last_run"]
+    assert (run["version"], run["job_id"]) == (result["output"]["version"], result["output"]["job_id"])
+    assert (run["rows"]["new"], run["rows"]["unchanged"], run["rows"]["bad"]) == (1, 1, 1)
+    assert [row["id"] for row in io.read(spark, f"{where}__rejected").collect()] == ["3"]
+    assert spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
 
 
 @pytest.mark.parametrize("mode", ["error", "append", "overwrite"])

@@ -97,6 +97,7 @@ def test_the_result_has_model_and_output_and_is_json(embed: Embed, tmp_path: Pat
     assert result["model"]["dim"] == 8
     assert result["model"]["dtype"] == "float32"
     assert result["model"]["device"] in ("cpu", "cuda")
+    assert len(result["output"].pop("job_id")) == 12
     assert result["output"] == {
         "path": str(tmp_path / "out"),
         "format": "parquet",

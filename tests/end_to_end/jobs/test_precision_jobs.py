@@ -82,7 +82,7 @@ def check_search(spark: "SparkSession", tiny_model: Path, tmp_path: Path, precis
     """Check that byte vectors score within 0.01 of float vectors, and bit vectors like vectors of 1 and -1."""
     result = runner.run(SearchJob(query="the dog ran", table=str(tmp_path / "out"), k=16), spark)
     assert result["model"] == {"name": str(tiny_model), "dim": 32, "similarity": "cosine", "precision": precision}
-    assert result["rows"] == {"in": 17, "null": 1, "nan": 0}
+    assert result["rows"] == {"in": 17, "null": 1, "nan": 0, "dimension": 0}
     assert result["hits"][0]["row"]["text"] == "the dog ran"
     vectors = SentenceTransformer(tiny_model, device="cpu").encode([*TEXTS, "the dog ran"])
     vectors = vectors.astype(float)

@@ -52,10 +52,12 @@ def test_a_zero_vector_scores_zero_by_cosine() -> None:
     assert score(np.zeros((1, 3)), np.ones(3), "cosine").tolist() == [0.0]
 
 
-def test_a_vector_of_another_size_is_an_error() -> None:
-    batch = pa.record_batch({"id": [1, 2], "v": pa.array([[1.0, 2.0], [1.0]], pa.list_(pa.float32()))})
-    with pytest.raises(InputError, match="Some vectors have 2 values, others 1"):
-        score_batch(batch, np.ones(2), "cosine", {})
+def test_a_vector_of_another_size_is_left_out_and_counted() -> None:
+    vectors = pa.array([[1.0, 2.0], None, [1.0], [3.0, 4.0], [math.inf, 1.0]], pa.list_(pa.float32()))
+    counts = dict.fromkeys(("rows", "null", "nan", "dimension"), 0)
+    scored = score_batch(pa.record_batch({"id": range(5), "vector": vectors}), np.ones(2), "dot", counts)
+    assert scored.to_pydict() == {"id": [0, 3], "score": [3.0, 7.0]}
+    assert counts == {"rows": 5, "null": 1, "nan": 1, "dimension": 1}
 
 
 @pytest.mark.slow
@@ -66,7 +68,7 @@ def test_the_nearest_rows_do_not_depend_on_partitions(spark: "SparkSession") -> 
         wanted = sorted(range(len(VECTORS)), key=lambda i: (-scores[i], i))[:k]
         hits, rows = top_k(vector_table(spark, partitions), "embedding", QUERY, k, function, "id")
         assert [row["id"] for _, row in hits] == wanted
-        assert rows == {"in": 62, "null": 1, "nan": 1}
+        assert rows == {"in": 62, "null": 1, "nan": 1, "dimension": 0}
 
 
 # A column as SQL, and the value that a hit shows; None if it is not shown.
@@ -121,14 +123,16 @@ def test_search_uses_the_model_of_the_table(spark: "SparkSession", table: str) -
     result = runner.run(SearchJob(query="rain and sun", table=table), spark)
     assert [hit["row"]["id"] for hit in result["hits"]] == ["2", "1"]
     assert result["hits"][0]["score"] > 0.999
-    assert result["rows"] == {"in": 3, "null": 1, "nan": 0}
+    assert result["rows"] == {"in": 3, "null": 1, "nan": 0, "dimension": 0}
 
 
 @pytest.mark.slow
 def test_a_wrong_table_column_or_model_is_an_error(
     spark: "SparkSession", table: str, tmp_path: Path, write_other: Callable[[], Any]
 ) -> None:
-    with pytest.raises(InputError, match=r"have 32 values, but vectors of the model .* have 16"):
+    with pytest.raises(
+        InputError, match=r"table was embedded with .*tiny-bert \(content .*\), the query with .*other \(content .*\)"
+    ):
         runner.run(SearchJob(query="rain", table=table, model=write_other()), spark)
     with pytest.raises(InputError, match="has no column 'vector'"):
         runner.run(SearchJob(query="rain", table=table, column="vector"), spark)

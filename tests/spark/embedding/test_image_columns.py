@@ -105,7 +105,7 @@ def test_search_by_text_and_by_image_finds_what_sentence_transformers_finds(
         hits, counts = top_k(vectors, "embedding", ours.encode(query).astype(np.float64), k=5, id_column="name")
         assert [row["name"] for _, row in hits] == [list(shown)[int(hit["corpus_id"])] for hit in expected]
         np.testing.assert_allclose([score for score, _ in hits], [hit["score"] for hit in expected], atol=1e-5)
-        assert counts == {"in": 62, "null": 2, "nan": 0}
+        assert counts == {"in": 62, "null": 2, "nan": 0, "dimension": 0}
         assert isinstance(query, str) or hits[0][1]["name"] == "07-7.png"
 
 

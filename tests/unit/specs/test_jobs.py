@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from st_spark import encode
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, value_type
-from st_spark.specs.jobs import JOBS, ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import JOBS, ClassifyJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 NEEDED: dict[type[Job], dict[str, Any]] = {
     EmbedJob: {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"},
     ClassifyJob: {"input": "in", "output": "out", "model": "m", "text_column": "text"},
     SearchJob: {"query": "q", "table": "t"},
+    DescribeJob: {"table": "t"},
     JoinJob: {"left": "left", "output": "out"},
     DedupJob: {"input": "in", "output": "out"},
     MineJob: {"source": "de", "target": "en", "output": "out"},

@@ -1,10 +1,18 @@
 """The metadata of a vector column decides which column is used."""
 
+from typing import Any
+
 import pytest
 from pyspark.sql.types import ArrayType, FloatType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
-from st_spark.tables.metadata import column_metadata, ranges_from_metadata, ranges_to_metadata, vector_column
+from st_spark.tables.metadata import (
+    check_comparable,
+    column_metadata,
+    ranges_from_metadata,
+    ranges_to_metadata,
+    vector_column,
+)
 
 
 def embedded(**values: object) -> StructType:
@@ -39,3 +47,38 @@ def test_ranges_survive_as_metadata() -> None:
     assert ranges_from_metadata({"ranges": ranges_to_metadata(ranges)}) == ranges
     assert ranges_to_metadata(None) is None
     assert ranges_from_metadata({}) is None
+
+
+OURS = {"model": "a/mini", "content": "12ab", "prompt": "query: "}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        ({"content": "34cd"}, r"left was embedded with a/mini \(content 12ab\), right with a/mini \(content 34cd\)"),
+        ({"model": "b", "content": "34cd"}, r"a/mini \(content 12ab\), right with b \(content 34cd\)"),
+        ({"precision": "int8"}, r"a/mini \(precision float32\), right with a/mini \(precision int8\)"),
+        (
+            {"content": "x", "precision": "int8"},
+            r"\(content 12ab, precision float32\), .* \(content x, precision int8\)",
+        ),
+        ({"model": "elsewhere"}, None),  # the same files
+        ({"prompt": "passage: ", "task": "document", "max_seq_length": 64}, None),
+        ({"precision": "float32"}, None),
+        ({"content": None}, None),
+    ],
+)
+def test_vectors_of_two_recipes_are_not_compared(theirs: dict[str, Any], message: str | None) -> None:
+    for one, other in ((OURS, {**OURS, **theirs}), ({}, {**OURS, **theirs})):
+        if message is None or not one:
+            check_comparable(one, other, ("left", "right"))
+        else:
+            with pytest.raises(InputError, match=message + ".*Fix: use one model"):
+                check_comparable(one, other, ("left", "right"))
+
+
+def test_models_of_one_vector_space_can_be_compared() -> None:
+    one, other = ({"model": f"x/clip-ViT-B-32{end}", "content": end or "-"} for end in ("", "-multilingual-v1"))
+    check_comparable(one, other)
+    with pytest.raises(InputError, match="the left table was embedded with x/clip"):
+        check_comparable(one, {**other, "precision": "int8"})
