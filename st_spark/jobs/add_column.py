@@ -76,7 +76,7 @@ def run(
     with output_table.opened(spark, job) as output:
         with timings("read", f"Reading {job.input}"):
             table_format = job.input_format or io.find_format(spark, job.input)
-            df = _read(spark, job, table_format)
+            df = output.writer.fit(_read(spark, job, table_format), job.input)
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
             if job.mode == "merge" and any(id_counts.values()):  # it names some of them
                 check_unique(df.where(readable(df)), job.input, str(job.id_column))
@@ -133,7 +133,7 @@ def _prepare(
 
 
 def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
-    df = io.read(spark, job.input, table_format, job.input_encoding)
+    df = io.read(spark, job.input, table_format, job.input_encoding, job.schema)
     check_columns(df.schema, job.input, job.text_columns, (job.id_column,) if job.id_column else (), images=True)
     check_new_column(df, job.input, job.output_column, "name the new column: --output-column.")
     return df

@@ -15,6 +15,11 @@ _ENCODING = {
 }
 
 
+def schema_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the field)
+    """Declare the field with the types of a second table."""
+    return option(f"types of columns of the {table} table (default: --schema, for CSV and JSON lines)", None)
+
+
 def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the field)
     """Declare the field with the format of a table to read."""
     return option(f"format of the {table} table (default: found from the path, else parquet)", None, choices=FORMATS_IN)
@@ -25,6 +30,9 @@ class TextFiles(Job):
     """Text files."""
 
     input_encoding: str | None = option("encoding of CSV and JSON lines, such as cp1252 (default: UTF-8)", None)
+    schema: str | None = option(
+        "types of columns of CSV and JSON lines: 'id INT, date DATE' (default: strings in CSV, in JSON as found)", None
+    )
 
     def __post_init__(self) -> None:
         """Check the fields, and that the encoding exists."""

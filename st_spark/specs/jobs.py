@@ -24,6 +24,7 @@ from st_spark.specs.fields import (
     PairOptions,
     VectorOptions,
     format_option,
+    schema_option,
 )
 
 
@@ -115,6 +116,7 @@ class JoinJob(OutputTable, PairOptions):
     right: str | None = option("path or catalog name of the right table (default: the left one)", None, table=True)
     left_format: str | None = format_option("left")
     right_format: str | None = format_option("right")
+    right_schema: str | None = schema_option("right")
     right_id_column: str | None = option("ID column of the right table (default: --id-column)", None)
     right_column: str | None = option("vector column of the right table (default: the only one)", None)
     right_text_column: str | None = option("text column of the right table (default: --text-column)", None)
@@ -145,6 +147,7 @@ class MineJob(OutputTable, VectorOptions):
     target: str = option("path or catalog name of the target table", table=True)
     source_format: str | None = format_option("source")
     target_format: str | None = format_option("target")
+    target_schema: str | None = schema_option("target")
     target_id_column: str | None = option("ID column of the target table (default: --id-column)", None)
     target_column: str | None = option("vector column of the target table (default: the only one)", None)
     target_text_column: str | None = option("text column of the target table (default: --text-column)", None)

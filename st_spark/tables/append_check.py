@@ -49,7 +49,7 @@ def check_append(
         kinds = (f"{name} ({theirs.get(name, missing)} there, {ours.get(name, missing)} here)" for name in names)
         raise (RecipeError if names == [column] and column in theirs else TableError)(
             f"Cannot add to {where}: the columns differ: {', '.join(kinds)}.",
-            "use the same columns, or overwrite the table.",
+            "use the same columns (--schema gives types to CSV and JSON lines), or overwrite the table.",
         )
     made = vector_column(table, where, column)[1]
     if known and not made:

@@ -14,6 +14,7 @@ from st_spark.errors import PlatformError, TableError
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
 from st_spark.tables.changes import DELETED, ID
+from st_spark.tables.column_types import fit
 from st_spark.tables.columns import RESERVED, quoted_column, quoted_name
 
 if TYPE_CHECKING:
@@ -61,11 +62,24 @@ class Writer(ABC):
         """Return the table, with the types of other rows where Spark can only guess them."""
         return self.read()
 
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows of a table that exists stay, so that new ones must fit them."""
+        return self.appends or self.merges
+
+    @property
+    def _guessed(self) -> tuple[str, ...]:
+        """Columns whose types Spark guesses, from the names of folders."""
+        return self.partitions if self.format == "parquet" else ()
+
+    def fit(self, df: "DataFrame", source: str) -> "DataFrame":
+        """Return the rows of an input with the types of the table that they are added to; see column_types.fit()."""
+        return fit(df, self.read().schema, source, self.where, self._guessed) if self.keeps_rows else df
+
     def check(self, schema: StructType, column: str) -> None:
         """Check before the work that the new rows fit the table; `column` is the one that the job makes."""
-        if self.appends or self.merges:
-            guessed = self.partitions if self.format == "parquet" else ()
-            check_append(self.read().schema, schema, self.where, column, guessed, known=self.merges)
+        if self.keeps_rows:
+            check_append(self.read().schema, schema, self.where, column, self._guessed, known=self.merges)
 
     @abstractmethod
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:

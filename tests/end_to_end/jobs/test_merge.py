@@ -87,6 +87,19 @@ def test_a_merge_embeds_only_new_texts_and_gives_the_table_of_a_new_run(
     spark.sql("DROP TABLE IF EXISTS merged_table")
 
 
+def test_a_csv_is_merged_with_the_types_of_the_table(spark: "SparkSession", merge: Run, tmp_path: Path) -> None:
+    source, wrong = str(tmp_path / "in.csv"), str(tmp_path / "wrong.csv")
+    Path(source).write_text("id,text,price\n3,cow,8\n10,hen,\n", encoding="utf-8")
+    Path(wrong).write_text("id,text,price\n1,cat,05\n", encoding="utf-8")
+    merge(OLD)
+    with pytest.raises(TableError, match=r"has price '05' \(STRING\), and .* INT there.*--schema \"price INT\""):
+        merge([], input=wrong)
+    assert merge([], input=source)["rows"]["updated"] == 1
+    assert merge([], input=wrong, schema="price SMALLINT")["rows"]["unchanged"] == 1
+    found = stored(spark, str(tmp_path / "out"))
+    assert {key: found[key][:2] for key in (1, 3, 10)} == {1: ("cat", 5), 3: ("cow", 8), 10: ("hen", None)}
+
+
 def test_rows_that_have_left_the_input_go_with_delete_missing(
     spark: "SparkSession", merge: Run, tmp_path: Path
 ) -> None:
