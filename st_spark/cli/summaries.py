@@ -152,4 +152,6 @@ def _recall(result: Result, direction: str = "") -> str:
 
 def _place(output: Result) -> str:
     version = "" if output["version"] is None else f", version {output['version']}"
-    return f"  table {output['path']} ({output['format']}{version})"
+    counts = ", ".join(f"{count:,} {name}" for name, count in output.get("partitions", {}).items())
+    partitions = f", partitions: {counts}" if counts else ""
+    return f"  table {output['path']} ({output['format']}{version}){partitions}"

@@ -77,6 +77,7 @@ def run(
         with timings("read", f"Reading {job.input}"):
             table_format = job.input_format or io.find_format(spark, job.input)
             df = output.writer.fit(_read(spark, job, table_format), job.input)
+            output.partitions = output.writer.count_partitions(df, job.input)
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
             if job.mode == "merge" and any(id_counts.values()):  # it names some of them
                 check_unique(df.where(readable(df)), job.input, str(job.id_column))

@@ -1,11 +1,13 @@
 """The table that a job writes: open it before the work, write it with its counts, describe it in the result."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from st_spark.spark.progress import follow
+from st_spark.specs.fields import Partitions
 from st_spark.tables.output import open_output
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
     from st_spark.tables.writers import Writer
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class OutputTable:
@@ -23,10 +27,12 @@ class OutputTable:
     Attributes:
         writer: Writes it.
         version: After write(), the version of a Delta table; else None.
+        partitions: If only partitions are overwritten: how many are replaced, added and kept.
     """
 
     writer: "Writer"
     version: int | None = None
+    partitions: dict[str, int] = field(default_factory=dict)
 
     def write(
         self,
@@ -56,12 +62,17 @@ class OutputTable:
         """
         with timings(phase, text), follow(self.writer.spark, rows, tasks):
             self.version = self.writer.write(df, lambda: counts.get[written] or 0)
+        if self.partitions:
+            about = ", ".join(f"{name} {count:,}" for name, count in self.partitions.items())
+            _log.info("Partitions of %s: %s", self.writer.where, about)
         return {name: value or 0 for name, value in counts.get.items()}
 
     def describe(self, **more: str) -> dict[str, Any]:
         """Return what the result says of the table."""
         writer = self.writer
-        return {"path": writer.where, "format": writer.format, "mode": writer.mode, **more, "version": self.version}
+        partitions = {"partitions": self.partitions} if self.partitions else {}
+        about = {"path": writer.where, "format": writer.format, "mode": writer.mode}
+        return about | more | partitions | {"version": self.version}
 
 
 @contextmanager
@@ -71,5 +82,6 @@ def opened(
     """Open the output of a job, and clean up at the end if the job fails; see open_output()."""
     inputs = job.tables()
     inputs.remove((job.output, job.output_format))
-    with open_output(spark, job.output, job.output_format, job.mode, inputs) as writer:
+    partition_by = job.partition_columns if isinstance(job, Partitions) else ()
+    with open_output(spark, job.output, job.output_format, job.mode, inputs, partition_by) as writer:
         yield OutputTable(writer)

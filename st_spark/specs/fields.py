@@ -112,6 +112,37 @@ class NewColumn(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partitions(NewColumn):
+    """Partitions."""
+
+    partition_by: str | tuple[str, ...] | None = option(
+        "partition columns, separated by commas; --mode overwrite then replaces only the partitions of the new rows",
+        None,
+        most=9,
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that vectors and what they are made of do not become names of folders."""
+        super().__post_init__()
+        names = self.partition_columns
+        object.__setattr__(self, "partition_by", (names[0] if len(names) == 1 else names) or None)
+        for name in names:
+            if not name or names.count(name) > 1:
+                raise SpecError(f"partition_by is {','.join(names)!r}.", "name each column once.")
+            if name in (*self.text_columns, self.id_column, self.output_column):
+                raise SpecError(
+                    f"The partition column {name!r} is a text, ID or output column: each row would be a partition.",
+                    "choose a column with few values, such as a date.",
+                )
+
+    @property
+    def partition_columns(self) -> tuple[str, ...]:
+        """The columns of `partition_by`."""
+        given = (self.partition_by,) if isinstance(self.partition_by, str) else self.partition_by or ()
+        return tuple(name.strip() for each in given for name in each.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
 class VectorOptions(ModelOptions, TextFiles):
     """Vectors."""
 

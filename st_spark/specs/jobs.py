@@ -19,9 +19,9 @@ from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
 from st_spark.specs.fields import (
     InputTable,
-    NewColumn,
     OutputTable,
     PairOptions,
+    Partitions,
     VectorOptions,
     format_option,
     schema_option,
@@ -29,7 +29,7 @@ from st_spark.specs.fields import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedJob(InputTable, OutputTable, NewColumn):
+class EmbedJob(InputTable, OutputTable, Partitions):
     """Embed a column of texts or images (or a pair of text columns): write all columns and the vectors."""
 
     kind: ClassVar[str] = "embed"
@@ -62,7 +62,7 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyJob(InputTable, OutputTable, NewColumn):
+class ClassifyJob(InputTable, OutputTable, Partitions):
     """Label texts or images without training (zero-shot): each row gets the most similar label."""
 
     kind: ClassVar[str] = "classify"

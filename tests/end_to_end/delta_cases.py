@@ -94,6 +94,27 @@ def test_a_delta_table_stays_what_it_is(spark: "SparkSession", tmp_path: Path, w
     assert detail(spark, where) == before
 
 
+@pytest.mark.parametrize("where", ["path", "house.parts"])
+def test_partitions_are_replaced_in_one_version(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, where: str
+) -> None:
+    out, source = str(tmp_path / "out") if where == "path" else where, str(tmp_path / "in")
+    given: dict[str, Any] = {"input": source, "output": out, "model": str(tiny_model), "text_column": "text"}
+    given |= {"output_format": "delta" if where == "path" else "table", "mode": "overwrite", "partition_by": "day,k"}
+    spark.conf.set("spark.sql.sources.default", "delta")
+
+    def embed(rows: list[tuple[int, str, str | None, int]]) -> dict[str, Any]:
+        spark.createDataFrame(rows, "id int, text string, day string, k int").write.mode("overwrite").parquet(source)
+        return runner.run(EmbedJob(**given), spark)["output"]
+
+    assert "partitions" not in embed([(1, "a", "x/=y", 1), (2, "b", None, 1), (3, "c", "z", 1), (4, "d", "z", 2)])
+    output = embed([(5, "e", "x/=y", 1), (6, "f", None, 1), (7, "g", "new", 1)])
+    assert output["partitions"] == {"replaced": 2, "added": 1, "kept": 2}
+    assert (output["version"], detail(spark, out)[0]) == (1, ["day", "k"])
+    assert ids(spark, out) == [3, 4, 5, 6, 7]
+    spark.conf.unset("spark.sql.sources.default")
+
+
 @pytest.mark.parametrize("mode", ["error", "append", "overwrite"])
 def test_a_first_write_that_was_killed_does_not_block_the_next(
     spark: "SparkSession", tmp_path: Path, mode: str
