@@ -11,6 +11,7 @@ from pyspark.sql.types import BinaryType, StructType
 
 from st_spark.embedding import model_info, udf
 from st_spark.jobs import output_table
+from st_spark.jobs.changed_rows import read_changes
 from st_spark.jobs.merge import Merge
 from st_spark.jobs.timings import Timings
 from st_spark.specs.jobs import EmbedJob
@@ -76,7 +77,8 @@ def run(
     with output_table.opened(spark, job) as output:
         with timings("read", f"Reading {job.input}"):
             table_format = job.input_format or io.find_format(spark, job.input)
-            df = output.writer.fit(_read(spark, job, table_format), job.input)
+            feed = read_changes(spark, job, table_format, output.writer) if isinstance(job, EmbedJob) else None
+            df = output.writer.fit(_read(spark, job, table_format, feed.rows if feed else None), job.input)
             output.partitions = output.writer.count_partitions(df, job.input)
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
             if job.mode == "merge" and any(id_counts.values()):  # it names some of them
@@ -86,7 +88,8 @@ def run(
             builder, encoded = _prepare(df, job, output, model, size, build)
         if isinstance(job, EmbedJob) and output.writer.merges:
             of_texts = _conditions(encoded.drop(CORRUPT), job) | dict(builder.conditions)
-            totals = Merge(job, df, size.rows, output, timings).run(builder, RESULT, of_texts)
+            deleted = feed.deleted if feed else None
+            totals = Merge(job, df, size.rows, output, timings, deleted).run(builder, RESULT, of_texts)
         else:
             conditions = _conditions(encoded, job) | dict(builder.conditions)
             conditions |= {"undecodable": is_undecodable(df, df.columns)} if CORRUPT in df.columns else {}
@@ -94,6 +97,8 @@ def run(
             out = _output(_observed(encoded, counts, conditions), job, builder, model)
             text = f"Encoding {size.rows:,} rows on {model['device']} in {model['dtype']}"
             totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
+        if feed:
+            feed.keep(output.writer)
     if "undecodable" in totals:
         with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
             path = io.reader_path(spark, job.input)
@@ -106,7 +111,7 @@ def run(
         "duplicates": duplicates,
         "tokens": tokens,
         "model": model,
-        "input": {"path": job.input, "format": table_format},
+        "input": {"path": job.input, "format": table_format, **(feed.describe() if feed else {})},
         "output": output.describe(column=job.output_column),
     }
 
@@ -133,8 +138,10 @@ def _prepare(
     return builder, encoded
 
 
-def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
-    df = io.read(spark, job.input, table_format, job.input_encoding, job.schema)
+def _read(
+    spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str, rows: "DataFrame | None"
+) -> "DataFrame":
+    df = rows if rows is not None else io.read(spark, job.input, table_format, job.input_encoding, job.schema)
     check_columns(df.schema, job.input, job.text_columns, (job.id_column,) if job.id_column else (), images=True)
     check_new_column(df, job.input, job.output_column, "name the new column: --output-column.")
     return df

@@ -56,12 +56,25 @@ class Merge:
         rows: How many rows the input has.
         output: Its output, a table that exists.
         timings: Measures the phases.
+        deleted: ID of each row that has left the input, if `df` has changed rows alone; None if it has all rows.
     """
 
-    def __init__(self, job: "EmbedJob", df: DataFrame, rows: int, output: "OutputTable", timings: "Timings") -> None:
+    def __init__(
+        self,
+        job: "EmbedJob",
+        df: DataFrame,
+        rows: int,
+        output: "OutputTable",
+        timings: "Timings",
+        deleted: DataFrame | None = None,
+    ) -> None:
         self._job, self._read, self._output, self._timings = job, rows, output, timings
         self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
         self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
+        self._only_changes, self._part = deleted is not None, self._table
+        if deleted is not None:
+            ids = self._df.select(quoted_column(self._id).alias(ID)).unionAll(deleted)
+            self._part = self._table.join(ids, quoted_column(self._id) == sf.col(ID), "left_semi")
 
     def run(self, builder: "ColumnBuilder", result: str, conditions: Mapping[str, "Column"]) -> dict[str, int]:
         """Compare both tables, embed what is needed, and write if anything has changed.
@@ -81,14 +94,14 @@ class Merge:
         job, conditions = self._job, {name: conditions[name] for name in conditions if name not in _OF_ROWS}
         with ExitStack() as stack:
             with self._timings("compare", f"Comparing {job.input} with {job.output}"):
-                check_unique(self._table, job.output, self._id)
-                keys = _held(stack, compare(self._table, self._df, self._id, job.text_columns))
+                check_unique(self._part, job.output, self._id)
+                keys = _held(stack, compare(self._part, self._df, self._id, job.text_columns))
                 counts, nulls = _count(keys)
                 corrupt = self._read - (sum(counts.values()) - counts[MISSING])
                 self._check_all_readable(corrupt)
             wanted = counts[NEW] + counts[CHANGED]
             deleted = counts[MISSING] if job.delete_missing else 0
-            out = sum(counts.values()) - deleted
+            out = (self._table.count() + counts[NEW] if self._only_changes else sum(counts.values())) - deleted
             with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
                 parts, totals = [], dict.fromkeys(("texts", "tokens", *conditions), 0)
                 if wanted:
@@ -106,7 +119,7 @@ class Merge:
         return {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
 
     def _check_all_readable(self, corrupt: int) -> None:
-        if self._job.delete_missing and corrupt == self._read:
+        if self._job.delete_missing and corrupt == self._read and not self._only_changes:
             raise InputError(
                 f"{self._job.input} has no row that can be read, so --delete-missing would delete all rows.",
                 "check the input, or leave out --delete-missing.",

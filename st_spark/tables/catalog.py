@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 TRANSACTIONAL = ("delta", "iceberg", "hudi")
-# Properties that the metastore keeps for itself.
+# Properties that the metastore keeps for itself; and what last_source.py says of the rows.
 _INTERNAL = re.compile(
-    r"spark\.sql\..*|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize|owner"
+    r"spark\.sql\..*|st_spark\.source|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize|owner"
 )
 _OWNER, _TIME = "st_spark.owner", "st_spark.time"
 

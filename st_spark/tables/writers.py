@@ -180,6 +180,11 @@ class CatalogWriter(Writer):
     table: "CatalogTable"
     lock: "Lock"
 
+    @property
+    def sql_name(self) -> str:
+        """The table's name in Spark SQL."""
+        return str(self.table.name)
+
     def check(self, schema: StructType, column: str) -> None:
         """See Writer. A table that is overwritten keeps its partitions and buckets, so it needs their columns."""
         super().check(schema, column)
@@ -197,7 +202,7 @@ class CatalogWriter(Writer):
         if self.description.buckets or self.description.provider == "hive":
             kind = "has buckets" if self.description.buckets else "is a table in Hive's format"
             raise TableError(f"{self.where} {kind}, so its partitions cannot be replaced.", "leave out --partition-by.")
-        shown = {row[0] for row in self.spark.sql(f"SHOW PARTITIONS {self.table.name}").collect()}
+        shown = {row[0] for row in self.spark.sql(f"SHOW PARTITIONS {self.sql_name}").collect()}
         folders = self.table.folder(self.description).partitions()
         if elsewhere := sorted(shown - set(folders)):
             raise TableError(
@@ -221,13 +226,13 @@ class CatalogWriter(Writer):
 
     def _replace_partitions(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         folder, provider = self.table.folder(self.description), self.description.provider
-        columns = map(quoted_column, self.spark.table(str(self.table.name)).columns)
+        columns = map(quoted_column, self.spark.table(self.sql_name).columns)
         _by(df.select(*columns).write.format(provider), self.partitions, df).save(folder.new)
         staged = self.spark.read.format(provider).schema(df.schema)
         _check_rows(self.where, staged.load(io.reader_path(self.spark, folder.new)), rows())
         self.lock.check()
         folder.replace_partitions(self.table.find_partitions)
-        self.spark.sql(f"REFRESH TABLE {self.table.name}")
+        self.spark.sql(f"REFRESH TABLE {self.sql_name}")
 
 
 @dataclass(frozen=True)
@@ -248,7 +253,9 @@ class TransactionalWriter(Writer):
             writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
         if not self.keeps_rows:
             writer = _by(writer, self.partitions, df)
-        if self.format == "table":
+        if self.format == "table" and self.replaces_partitions:
+            df.writeTo(self.target).overwritePartitions()
+        elif self.format == "table":
             writer.saveAsTable(self.target)
         else:
             writer.save(self.target)
@@ -264,7 +271,7 @@ class TransactionalWriter(Writer):
         source.createOrReplaceTempView(view)
         try:
             self.spark.sql(
-                f"MERGE INTO {self._name} AS table USING {view} AS source ON table.{key} = source.{key} "
+                f"MERGE INTO {self.sql_name} AS table USING {view} AS source ON table.{key} = source.{key} "
                 f"WHEN MATCHED AND source.{DELETED} THEN DELETE "
                 f"WHEN MATCHED THEN UPDATE SET {', '.join(map(' = '.join, zip(names, values, strict=True)))} "
                 f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
@@ -274,13 +281,14 @@ class TransactionalWriter(Writer):
         return self._version()
 
     @property
-    def _name(self) -> str:
+    def sql_name(self) -> str:
+        """The table's name in Spark SQL."""
         return self.target if self.format == "table" else f"delta.`{self.target}`"
 
     def _version(self) -> int | None:
         if self.provider == "delta":
             with suppress(Exception):  # the table is written, so the job must not fail now
-                return int(self.spark.sql(f"DESCRIBE HISTORY {self._name} LIMIT 1").collect()[0]["version"])
+                return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name} LIMIT 1").collect()[0]["version"])
         return None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from st_spark.errors import TableError
+from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import session
@@ -113,6 +113,63 @@ def test_partitions_are_replaced_in_one_version(
     assert (output["version"], detail(spark, out)[0]) == (1, ["day", "k"])
     assert ids(spark, out) == [3, 4, 5, 6, 7]
     spark.conf.unset("spark.sql.sources.default")
+
+
+@pytest.mark.parametrize("kind", ["delta", "parquet", "table"])
+def test_a_merge_of_changes_reads_only_what_has_changed(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, kind: str
+) -> None:
+    source = "house.source" if kind == "table" else str(tmp_path / "source")
+    name = source if kind == "table" else f"delta.`{source}`"
+    output = "house.merged" if kind == "table" else str(tmp_path / "out")
+    job: dict[str, Any] = {"input": source, "output": output, "model": str(tiny_model), "text_column": "text"}
+    job |= {"id_column": "id", "mode": "merge", "output_format": kind, "since_version": "last"}
+    job["input_format"] = "table" if kind == "table" else "delta"
+
+    def merge(**options: Any) -> dict[str, Any]:
+        return runner.run(EmbedJob(**{**job, **options}), spark)
+
+    def counts(result: dict[str, Any]) -> dict[str, int]:
+        names = ("in", "new", "changed", "updated", "unchanged", "missing", "deleted")
+        return {name: result["rows"][name] for name in names if result["rows"].get(name)}
+
+    spark.sql(f"CREATE TABLE {name} (id INT, text STRING, price INT) USING delta")
+    spark.sql(f"INSERT INTO {name} SELECT CAST(id AS INT), concat('text ', id), 1 FROM range(8)")
+    with pytest.raises(
+        InputError, match=r"has no Change Data Feed\. Fix: turn it on: ALTER TABLE .* SET TBLPROPERTIES"
+    ):
+        merge()
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
+    with pytest.raises(InputError, match=r"There is no table .* yet, and version 2 is not the first one"):
+        merge(since_version="2")
+    first = merge()
+    assert first["rows"]["out"] == 8
+    assert first["input"]["version"] == 2
+    # Version 3 to 7: of each id the last change counts.
+    spark.sql(f"UPDATE {name} SET text = 'once', price = 2 WHERE id = 1")
+    spark.sql(f"UPDATE {name} SET text = 'twice' WHERE id = 1")
+    spark.sql(f"DELETE FROM {name} WHERE id IN (2, 3)")
+    spark.sql(f"INSERT INTO {name} VALUES (3, 'text 3', 5), (9, 'nine', 1)")
+    spark.sql(f"DELETE FROM {name} WHERE id = 9")
+    result = merge()
+    assert result["input"] == {"path": source, "format": job["input_format"], "version": 7, "since_version": 2}
+    assert counts(result) == {"in": 2, "changed": 1, "updated": 1, "missing": 1}
+    empty = merge(delete_missing=True)
+    assert (empty["rows"]["in"], empty["tokens"], empty["rows"]["out"]) == (0, 0, 8)
+    if kind == "table":
+        return
+    assert counts(merge(since_version=2, delete_missing=True)) == {"in": 2, "unchanged": 2, "deleted": 1}
+    stored = {row["id"]: (row["text"], row["price"]) for row in io.read(spark, output).collect()}
+    assert stored == {row["id"]: (row["text"], row["price"]) for row in io.read(spark, source).collect()}
+    if kind == "parquet":
+        return
+    with pytest.raises(InputError, match="has no version 99: its newest is 7"):
+        merge(since_version="99")
+    with pytest.raises(InputError, match=r"does not reach back to version 0: .*DELTA_MISSING_CHANGE_DATA"):
+        merge(since_version="0")
+    # A table that is written in another way is compared whole.
+    merge(mode="overwrite", since_version=None)
+    assert merge()["input"]["since_version"] is None
 
 
 @pytest.mark.parametrize("mode", ["error", "append", "overwrite"])
