@@ -131,6 +131,25 @@ def test_vectors_of_another_recipe_are_refused_or_made_anew(spark: "SparkSession
     assert same(stored(spark, str(tmp_path / "out")), stored(spark, str(tmp_path / "anew")))
 
 
+def test_a_second_column_becomes_the_first_when_the_model_of_a_table_changes(
+    spark: "SparkSession", merge: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from tests.support.checkpoints import write_bert
+
+    other = str(write_bert(tmp_path_factory.mktemp("other") / "bert", dim=24, seed=5))
+    merge(OLD)
+    old, both = str(tmp_path / "out"), str(tmp_path / "both")
+    merge([], input=old, output=both, output_column="embedding_v2", model=other, mode="error")
+    table = io.read(spark, both)
+    assert {len(row["embedding"] or ()) for row in table.collect()} == {0, 32}
+    switched = str(tmp_path / "switched")
+    table.drop("embedding").withColumnRenamed("embedding_v2", "embedding").write.parquet(switched)
+    with pytest.raises(TableError, match="was made with"):
+        merge(OLD, output=switched)
+    result = merge(OLD, output=switched, model=other)
+    assert (result["rows"]["unchanged"], result["tokens"]) == (5, 0)
+
+
 def test_another_precision_and_a_table_that_names_no_model_need_a_rebuild(
     spark: "SparkSession", merge: Run, tmp_path: Path
 ) -> None:
