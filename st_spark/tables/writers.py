@@ -11,6 +11,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from st_spark.errors import PlatformError, TableError
+from st_spark.spark.hold import held
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
 from st_spark.tables.changes import DELETED, ID
@@ -244,6 +245,16 @@ class TransactionalWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
         """See Writer."""
+        if self.format == "table" and not self.keeps_rows:
+            # Spark makes or replaces such a table in a query that observes nothing, so the rows are computed before.
+            with held(df) as computed:
+                computed.count()
+                self._commit(computed)
+        else:
+            self._commit(df)
+        return self._version()
+
+    def _commit(self, df: "DataFrame") -> None:
         replaces = self.mode in ("overwrite", "rebuild")
         save_mode = "overwrite" if replaces else "append" if self.appends else "errorifexists"
         writer = df.write.format(self.provider).mode(save_mode)
@@ -259,7 +270,6 @@ class TransactionalWriter(Writer):
             writer.saveAsTable(self.target)
         else:
             writer.save(self.target)
-        return self._version()
 
     def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int) -> int | None:
         """See Writer. Delta rewrites only the files that have a row to change."""
