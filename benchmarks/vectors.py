@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -79,19 +80,25 @@ def embed_sentences(data: Path) -> None:
     """
     if _CACHE.exists():
         return
-    missing = [str(data / name) for name in ("sts.parquet", "tatoeba.parquet") if not (data / name).exists()]
-    if missing:
-        sys.exit(f"The real vectors need {' and '.join(missing)}. Fix: name the folder of these files with --data.")
     from st_spark import SentenceTransformer
 
-    texts = list(dict.fromkeys(_sentences(data)))[:SENTENCES]
-    assert len(texts) == SENTENCES
+    texts = sentences(data, SENTENCES)
     print(f"Embedding {len(texts):,} sentences, once", flush=True)
     found = SentenceTransformer(MODEL, device="cpu", dtype="float32", threads=2).encode(texts)
     _CACHE.parent.mkdir(parents=True, exist_ok=True)
     partial = _CACHE.with_suffix(".partial.npy")
     np.save(partial, unit(found))
     partial.replace(_CACHE)
+
+
+def sentences(data: Path, count: int) -> list[str]:
+    """Return distinct sentences of a folder with sts.parquet (sentence1, sentence2) and tatoeba.parquet."""
+    missing = [str(data / name) for name in ("sts.parquet", "tatoeba.parquet") if not (data / name).exists()]
+    if missing:
+        sys.exit(f"There is no {' and no '.join(missing)}. Fix: name the folder of these files with --data.")
+    found = list(islice(dict.fromkeys(_sentences(data)), count))
+    assert len(found) == count
+    return found
 
 
 def _sentences(data: Path) -> Iterator[str]:

@@ -204,4 +204,6 @@ def _rejected(result: Result) -> str:
 
 def _place(output: Result) -> str:
     version = "" if output["version"] is None else f", version {output['version']}"
-    return f"  table {output['path']} ({output['format']}{version})"
+    counts = ", ".join(f"{count:,} {name}" for name, count in output.get("partitions", {}).items())
+    partitions = f", partitions: {counts}" if counts else ""
+    return f"  table {output['path']} ({output['format']}{version}){partitions}"

@@ -13,6 +13,7 @@ from pyspark.sql.types import BinaryType, StructType
 from st_spark.embedding import model_info, udf
 from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.jobs import output_table
+from st_spark.jobs.changed_rows import read_changes
 from st_spark.jobs.merge import Merge
 from st_spark.jobs.resume import RESULT, RESUMED, Resume
 from st_spark.jobs.timings import Timings
@@ -82,7 +83,9 @@ def run(
     with output_table.opened(spark, job) as output, ExitStack() as stack:
         with timings("read", f"Reading {job.input}"):
             table_format = job.input_format or io.find_format(spark, job.input)
-            df = _read(spark, job, table_format)
+            feed = read_changes(spark, job, table_format, output.writer) if isinstance(job, EmbedJob) else None
+            df = output.writer.fit(_read(spark, job, table_format, feed.rows if feed else None), job.input)
+            output.partitions = output.writer.count_partitions(df, job.input)
             size, id_counts = count_rows(df), count_ids(df, job.id_column)
             if job.mode == "merge" and any(id_counts.values()):  # it names some of them
                 check_unique(df.where(readable(df)), job.input, str(job.id_column))
@@ -96,7 +99,7 @@ def run(
         mark = partial(_mark, job, builder, lossy=lossy)
         if isinstance(job, EmbedJob) and resume and output.writer.merges:
             of_texts = _conditions(encoded.drop(CORRUPT), job) | dict(builder.conditions)
-            merge = Merge(job, df, size.rows, output, timings)
+            merge = Merge(job, df, size.rows, output, timings, feed.deleted if feed else None)
             builder = replace(builder, value=_value(job, builder))
             totals, rejected = merge.run(builder, of_texts, resume, mark)
         else:
@@ -106,6 +109,8 @@ def run(
             if kept is not None:
                 encoded, text = kept, f"Writing {job.output}"
             totals, rejected = _write(df, job, mark(encoded), builder, model, output, timings, size, text)
+        if feed:
+            feed.keep(output.writer)
     if CORRUPT in df.columns and totals.get("undecodable"):
         with suppress(Exception):  # the table is written, so the job must not fail now: the input may be gone
             path = io.reader_path(spark, job.input)
@@ -119,7 +124,7 @@ def run(
         "duplicates": duplicates,
         "tokens": tokens,
         "model": model,
-        "input": {"path": job.input, "format": table_format},
+        "input": {"path": job.input, "format": table_format, **(feed.describe() if feed else {})},
         "output": output.describe(column=job.output_column),
         **rejected,
     }
@@ -174,7 +179,10 @@ def _write(
         counts = Observation("st_spark")
         out = _output(_observed(rows, job, counts, conditions), job, builder, model)
         totals = output.write(out, counts, "out", timings, "encode_and_write", text, size.rows, size.tasks)
-        return totals, output.write_rejected(bad_rows.rejected(rows, _names(rows)), totals.get("bad", 0))
+        bad = bad_rows.rejected(rows, _names(rows))
+        if output.keeps_rejected:
+            return totals, output.write_rejected(output.add_other_partitions(bad, rows))
+        return totals, output.write_rejected(bad, totals.get("bad", 0))
 
 
 def _prepare(
@@ -200,8 +208,10 @@ def _prepare(
     return builder, encoded
 
 
-def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str) -> "DataFrame":
-    df = io.read(spark, job.input, table_format, job.input_encoding)
+def _read(
+    spark: "SparkSession", job: "EmbedJob | ClassifyJob", table_format: str, rows: "DataFrame | None"
+) -> "DataFrame":
+    df = rows if rows is not None else io.read(spark, job.input, table_format, job.input_encoding, job.schema)
     check_columns(df.schema, job.input, job.text_columns, (job.id_column,) if job.id_column else (), images=True)
     check_new_column(df, job.input, job.output_column, "name the new column: --output-column.")
     return df

@@ -35,7 +35,9 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
     names = (job.id_column, *job.keys)
     with (
         output_table.opened(spark, job) as output,
-        open_vectors(spark, job, timings, job.input, job.input_format, names, job.column, job.text_column) as table,
+        open_vectors(
+            spark, job, timings, job.input, job.input_format, names, job.column, job.text_column, job.schema
+        ) as table,
     ):
         with timings("survey", "Counting rows and copies"):
             planned = _find(job, table)

@@ -63,7 +63,7 @@ def _ranges(job: "EmbedJob", timings: "Timings", df: "DataFrame", output: "Write
     """Return the ranges for int8 and uint8: of the table that the job appends to, else of a sample of the input."""
     if job.precision not in RANGED:
         return None
-    if output.appends or output.merges:
+    if output.keeps_rows:
         metadata = vector_column(output.read().schema, job.output, job.output_column)[1]
         stored = ranges_from_metadata(metadata) if metadata.get("precision") == job.precision else None
         if stored is None:

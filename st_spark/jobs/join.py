@@ -8,7 +8,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import VectorTable, open_vectors
+from st_spark.jobs.vector_input import VectorTable, open_vectors, types_of_second
 from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
@@ -73,12 +73,13 @@ def _open(
 ) -> tuple[VectorTable, VectorTable | None]:
     table = partial(open_vectors, spark, job, timings)
     names = (job.id_column, *job.keys)
-    left = stack.enter_context(table(job.left, job.left_format, names, job.column, job.text_column))
+    left = stack.enter_context(table(job.left, job.left_format, names, job.column, job.text_column, job.schema))
     if job.right is None:
         return left, None
     names = (job.right_id_column or job.id_column, *job.keys)
     text = job.right_text_column or job.text_column
-    return left, stack.enter_context(table(job.right, job.right_format, names, job.right_column, text))
+    types = types_of_second(spark, job, job.right, job.right_format, job.right_schema)
+    return left, stack.enter_context(table(job.right, job.right_format, names, job.right_column, text, types))
 
 
 def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> similarity_join.PlannedJoin:

@@ -61,13 +61,26 @@ class Merge:
         rows: How many rows the input has.
         output: Its output, a table that exists.
         timings: Measures the phases.
+        deleted: ID of each row that has left the input, if `df` has changed rows alone; None if it has all rows.
     """
 
-    def __init__(self, job: "EmbedJob", df: DataFrame, rows: int, output: "OutputTable", timings: "Timings") -> None:
+    def __init__(
+        self,
+        job: "EmbedJob",
+        df: DataFrame,
+        rows: int,
+        output: "OutputTable",
+        timings: "Timings",
+        deleted: DataFrame | None = None,
+    ) -> None:
         self._job, self._read, self._output, self._timings = job, rows, output, timings
         self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
         self._corrupt = df.where(~readable(df)).withColumn(PROBLEM, bad_rows.problem(CORRUPT_ROW, None))
         self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
+        self._only_changes, self._part = deleted is not None, self._table
+        if deleted is not None:
+            ids = self._df.select(quoted_column(self._id).alias(ID)).unionAll(deleted)
+            self._part = self._table.join(ids, quoted_column(self._id) == sf.col(ID), "left_semi")
 
     def run(
         self,
@@ -97,8 +110,8 @@ class Merge:
         quarantine = self._output.rejected is not None
         with ExitStack() as stack:
             with self._timings("compare", f"Comparing {job.input} with {job.output}"):
-                check_unique(self._table, job.output, self._id)
-                keys = _held(stack, compare(self._table, self._df, self._id, job.text_columns))
+                check_unique(self._part, job.output, self._id)
+                keys = _held(stack, compare(self._part, self._df, self._id, job.text_columns))
                 counts, nulls = _count(keys)
                 corrupt = self._read - (sum(counts.values()) - counts[MISSING])
                 self._check_all_readable(corrupt)
@@ -110,7 +123,7 @@ class Merge:
                 if wanted:
                     rows, totals = self._embed(stack, builder, conditions, rows, resume, mark)
                 bad, rejected = self._find_bad(rows if wanted else None, corrupt)
-                out = sum(counts.values()) - deleted
+                out = (self._table.count() + counts[NEW] if self._only_changes else sum(counts.values())) - deleted
                 if quarantine:
                     rejected = _held(stack, self._with_earlier(rejected))
                     keys, rows = self._without_bad(keys, rows, bad)
@@ -159,7 +172,7 @@ class Merge:
         return _union(rejected, earlier.join(ids, quoted_column(self._id) == sf.col(ID), "left_anti"))
 
     def _check_all_readable(self, corrupt: int) -> None:
-        if self._job.delete_missing and corrupt == self._read:
+        if self._job.delete_missing and corrupt == self._read and not self._only_changes:
             raise InputError(
                 f"{self._job.input} has no row that can be read, so --delete-missing would delete all rows.",
                 "check the input, or leave out --delete-missing.",

@@ -17,7 +17,7 @@ from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
 from st_spark.jobs import bad_vectors, output_table
 from st_spark.jobs.result_file import check_outside
-from st_spark.jobs.vector_input import VectorTable, open_vectors
+from st_spark.jobs.vector_input import VectorTable, open_vectors, types_of_second
 from st_spark.spark.progress import follow
 from st_spark.tables import io
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
@@ -118,19 +118,20 @@ def _open(
     spark: "SparkSession", job: "MineJob", timings: "Timings", stack: ExitStack
 ) -> tuple[VectorTable, VectorTable]:
     target_id, target_text = job.target_id_column or job.id_column, job.target_text_column or job.text_column
+    target_types = types_of_second(spark, job, job.target, job.target_format, job.target_schema)
     sides = (
-        (job.source, job.source_format, job.id_column, job.column, job.text_column),
-        (job.target, job.target_format, target_id, job.target_column, target_text),
+        (job.source, job.source_format, job.id_column, job.column, job.text_column, job.schema),
+        (job.target, job.target_format, target_id, job.target_column, target_text, target_types),
     )
     tables = []
     unused = [name for name, value in job.encoding.items() if value is not None]
-    for where, table_format, id_column, column, text in sides:
+    for where, table_format, id_column, column, text, types in sides:
         needed = (id_column, text, job.document_column, job.language_column)
         names = [name for name in dict.fromkeys(needed) if name is not None]
         encoded = text if _needs_encoding(spark, job, where, table_format, column, text) else None
         with_model = replace(job, model=job.model or MODEL) if encoded else job
         unused = [] if encoded else unused
-        table = open_vectors(spark, with_model, timings, where, table_format, names, column, encoded)
+        table = open_vectors(spark, with_model, timings, where, table_format, names, column, encoded, types)
         tables.append(stack.enter_context(table))
     if unused:
         raise InputError(

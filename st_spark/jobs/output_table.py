@@ -1,21 +1,25 @@
 """The table that a job writes: open it before the work, write it with its counts, describe it in the result."""
 
+import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any
 
-from pyspark import StorageLevel
+from pyspark.sql import functions as sf
 
 from st_spark._version import __version__
 from st_spark.errors import TableError
 from st_spark.spark.progress import follow
+from st_spark.specs.fields import Partitions
 from st_spark.tables import provenance
-from st_spark.tables.bad_rows import REASON, rejected_name
+from st_spark.tables.bad_rows import CORRUPT_ROW, REASON, rejected_name
+from st_spark.tables.columns import RESERVED, quoted_column
 from st_spark.tables.output import open_output
-from st_spark.tables.writers import TransactionalWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Observation, SparkSession
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
     from st_spark.tables.writers import Writer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -35,6 +41,7 @@ class OutputTable:
         job_id: Identifies the run: the result and the table have it.
         rejected: Writes the rejected rows, if the job keeps them.
         version: After write(), the version of a Delta table; else None.
+        partitions: If only partitions are overwritten: how many are replaced, added and kept.
     """
 
     writer: "Writer"
@@ -42,6 +49,7 @@ class OutputTable:
     job_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     rejected: "Writer | None" = None
     version: int | None = None
+    partitions: dict[str, int] = field(default_factory=dict)
 
     def write(
         self,
@@ -70,27 +78,14 @@ class OutputTable:
             The values of the aggregates, with 0 for null.
         """
         with timings(phase, text), follow(self.writer.spark, rows, tasks):
-            with self._computed(df) as ready, provenance.in_commits(self.writer.spark, self.record()):
-                self.version = self.writer.write(ready, lambda: counts.get[written] or 0)
+            with provenance.in_commits(self.writer.spark, self.record()):
+                self.version = self.writer.write(df, lambda: counts.get[written] or 0)
             totals = {name: value or 0 for name, value in counts.get.items()}
             provenance.keep(self.writer, self.record(totals))
+        if self.partitions:
+            about = ", ".join(f"{name} {count:,}" for name, count in self.partitions.items())
+            _log.info("Partitions of %s: %s", self.writer.where, about)
         return totals
-
-    @contextmanager
-    def _computed(self, df: "DataFrame") -> "Iterator[DataFrame]":
-        """Return the rows. Spark loses the counts when it creates or replaces a Delta table of the catalog.
-
-        So they are computed first, and stay on the executors' disks until the table is written.
-        """
-        if self.writer.format != "table" or self.writer.appends or not isinstance(self.writer, TransactionalWriter):
-            yield df
-            return
-        rows = df.persist(StorageLevel.DISK_ONLY)
-        try:
-            rows.write.format("noop").mode("overwrite").save()
-            yield rows
-        finally:
-            rows.unpersist()
 
     def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int, counts: Mapping[str, int]) -> None:
         """Merge rows into the table; see Writer.merge(). The table keeps the counts with the record of the run."""
@@ -110,6 +105,25 @@ class OutputTable:
         """Check before the work that rejected rows fit the table of an earlier run that they are appended to."""
         if self.rejected is not None:
             self.rejected.check(rows.schema, REASON)
+
+    @property
+    def keeps_rejected(self) -> bool:
+        """Whether the rejected rows of earlier runs stay, as far as their partitions are not overwritten."""
+        return self.rejected is not None and self.rejected.exists and self.writer.replaces_partitions
+
+    def add_other_partitions(self, rejected: "DataFrame", rows: "DataFrame") -> "DataFrame":
+        """Return the rejected rows, with those of earlier runs whose partitions are not among the new rows.
+
+        Args:
+            rejected: The rejected rows of this run.
+            rows: All rows of this run.
+        """
+        names = [quoted_column(name) for name in self.writer.partitions]
+        here = rows.select(*(name.alias(f"{RESERVED}{place}") for place, name in enumerate(names))).distinct()
+        same = reduce(and_, (name.eqNullSafe(sf.col(f"{RESERVED}{place}")) for place, name in enumerate(names)))
+        earlier = self.rejected.read().where(sf.col(REASON) != CORRUPT_ROW) if self.rejected else rejected
+        earlier = earlier.join(here, same, "left_anti")
+        return rejected.unionByName(earlier, allowMissingColumns=True)
 
     def write_rejected(self, rows: "DataFrame", count: int | None = None) -> dict[str, Any]:
         """Write the table of rejected rows, after the output, and return what the result says of it.
@@ -136,8 +150,9 @@ class OutputTable:
     def describe(self, **more: str) -> dict[str, Any]:
         """Return what the result says of the table."""
         writer = self.writer
-        about = {"path": writer.where, "format": writer.format, "mode": writer.mode, **more, "version": self.version}
-        return about | {"job_id": self.job_id}
+        about = {"path": writer.where, "format": writer.format, "mode": writer.mode, **more}
+        partitions = {"partitions": self.partitions} if self.partitions else {}
+        return about | partitions | {"version": self.version, "job_id": self.job_id}
 
 
 @contextmanager
@@ -150,8 +165,9 @@ def opened(
     """
     inputs = job.tables()
     inputs.remove((job.output, job.output_format))
+    partition_by = job.partition_columns if isinstance(job, Partitions) else ()
     with ExitStack() as stack:
-        writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs))
+        writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs, partition_by))
         rejected = None
         if job.on_error == "quarantine":
             mode = "append" if job.mode == "append" else "overwrite"

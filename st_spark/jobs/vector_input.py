@@ -92,6 +92,7 @@ def open_vectors(
     names: Sequence[str],
     column: str | None,
     text: str | None,
+    types: str | None,
 ) -> Iterator[VectorTable]:
     """Open a table. If its texts are encoded first, executors keep the vectors on disk until the table is closed.
 
@@ -104,9 +105,10 @@ def open_vectors(
         names: Other columns that the job needs.
         column: The vector column, by default the only one.
         text: The text column to encode; None if the table has vectors.
+        types: Types of columns of CSV and JSON lines; see io.read().
     """
     with timings("read", f"Reading {where}"):
-        df = whole = io.read(spark, where, table_format, job.input_encoding)
+        df = whole = io.read(spark, where, table_format, job.input_encoding, types)
         check_columns(df.schema, where, (text,) if text else (), names)
         df, unread, undecodable, bad = _split(df, job, where, [*names, *([text] if text else [])])
         counts = (unread, undecodable, bad)
@@ -123,6 +125,15 @@ def open_vectors(
         with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
             rows.select(sf.count(_VECTOR)).collect()
         yield VectorTable(where, rows, _VECTOR, text, {**model, "model": model["name"]}, *counts)
+
+
+def types_of_second(
+    spark: "SparkSession", job: "JoinJob | MineJob", where: str, table_format: str | None, given: str | None
+) -> str | None:
+    """Return the types of the second table: as given, else those of the first if it has none of its own."""
+    if given or job.schema is None:
+        return given
+    return job.schema if (table_format or io.find_format(spark, where)) in io.TEXT_FORMATS else None
 
 
 def _split(

@@ -27,6 +27,11 @@ _ENCODING = {
 }
 
 
+def schema_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the field)
+    """Declare the field with the types of a second table."""
+    return option(f"types of columns of the {table} table (default: --schema, for CSV and JSON lines)", None)
+
+
 def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the field)
     """Declare the field with the format of a table to read."""
     return option(f"format of the {table} table (default: found from the path, else parquet)", None, choices=FORMATS_IN)
@@ -37,6 +42,9 @@ class TextFiles(Job):
     """Text files."""
 
     input_encoding: str | None = option("encoding of CSV and JSON lines, such as cp1252 (default: UTF-8)", None)
+    schema: str | None = option(
+        "types of columns of CSV and JSON lines: 'id INT, date DATE' (default: strings in CSV, in JSON as found)", None
+    )
 
     def __post_init__(self) -> None:
         """Check the fields, and that the encoding exists."""
@@ -151,6 +159,37 @@ class NewColumn(ModelOptions, BadRows):
     def text_columns(self) -> tuple[str, ...]:
         """The one or two text columns."""
         return (self.text_column,) if isinstance(self.text_column, str) else self.text_column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partitions(NewColumn):
+    """Partitions."""
+
+    partition_by: str | tuple[str, ...] | None = option(
+        "partition columns, separated by commas; --mode overwrite then replaces only the partitions of the new rows",
+        None,
+        most=9,
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that vectors and what they are made of do not become names of folders."""
+        super().__post_init__()
+        names = self.partition_columns
+        object.__setattr__(self, "partition_by", (names[0] if len(names) == 1 else names) or None)
+        for name in names:
+            if not name or names.count(name) > 1:
+                raise SpecError(f"partition_by is {','.join(names)!r}.", "name each column once.")
+            if name in (*self.text_columns, self.id_column, self.output_column):
+                raise SpecError(
+                    f"The partition column {name!r} is a text, ID or output column: each row would be a partition.",
+                    "choose a column with few values, such as a date.",
+                )
+
+    @property
+    def partition_columns(self) -> tuple[str, ...]:
+        """The columns of `partition_by`."""
+        given = (self.partition_by,) if isinstance(self.partition_by, str) else self.partition_by or ()
+        return tuple(name.strip() for each in given for name in each.split(","))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The jobs of the command line and of Airflow. Each checks its fields when it is made."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,16 +22,17 @@ from st_spark.specs.base import Job, option
 from st_spark.specs.fields import (
     BadRows,
     InputTable,
-    NewColumn,
     OutputTable,
     PairOptions,
+    Partitions,
     VectorOptions,
     format_option,
+    schema_option,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedJob(InputTable, OutputTable, NewColumn):
+class EmbedJob(InputTable, OutputTable, Partitions):
     """Embed a column of texts or images (or a pair of text columns): write all columns and the vectors."""
 
     kind: ClassVar[str] = "embed"
@@ -46,6 +48,11 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
         "what to do if the output table exists; merge embeds only what is new", "error", choices=EMBED_MODES
     )
     delete_missing: bool = option("with --mode merge: delete rows whose id has left the input", False)
+    since_version: str | None = option(
+        "with --mode merge, from a Delta table with Change Data Feed: read only what has changed after this version; "
+        "last: after the one that the last merge has read",
+        None,
+    )
     on_new_recipe: str = option(
         "with --mode merge, if another model or other options made the table", "error", choices=ON_NEW_RECIPE
     )
@@ -58,18 +65,27 @@ class EmbedJob(InputTable, OutputTable, NewColumn):
 
     def __post_init__(self) -> None:
         """Check the fields."""
+        version: object = self.since_version
+        if type(version) is int:
+            object.__setattr__(self, "since_version", str(version))
         super().__post_init__()
+        if self.since_version is not None and not re.fullmatch(r"last|[0-9]+", self.since_version):
+            raise SpecError(f"since_version is {self.since_version!r}.", "give a version of the table, or last.")
         if self.mode == "merge" and self.id_column is None:
             raise SpecError("The mode merge needs id_column.", "name the column that identifies a row: --id-column.")
-        if self.mode != "merge" and (self.delete_missing or self.on_new_recipe != "error"):
-            option_name = "delete_missing" if self.delete_missing else "on_new_recipe"
-            raise SpecError(f"{option_name} is given, and the mode is {self.mode}.", "add --mode merge.")
+        given = {"delete_missing": self.delete_missing, "since_version": self.since_version is not None}
+        given["on_new_recipe"] = self.on_new_recipe != "error"
+        for name, is_given in given.items():
+            if is_given and self.mode != "merge":
+                raise SpecError(f"{name} is given, and the mode is {self.mode}.", "add --mode merge.")
+        if self.since_version is not None and self.on_new_recipe == "rebuild":
+            raise SpecError("since_version and on_new_recipe rebuild are given.", "to embed all rows, read all rows.")
         if self.prompt is not None and self.prompt_name is not None:
             raise SpecError(f"Both prompt and prompt_name ({self.prompt_name!r}) are given.", "remove one of them.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyJob(InputTable, OutputTable, NewColumn):
+class ClassifyJob(InputTable, OutputTable, Partitions):
     """Label texts or images without training (zero-shot): each row gets the most similar label."""
 
     kind: ClassVar[str] = "classify"
@@ -137,6 +153,7 @@ class JoinJob(OutputTable, PairOptions):
     right: str | None = option("path or catalog name of the right table (default: the left one)", None, table=True)
     left_format: str | None = format_option("left")
     right_format: str | None = format_option("right")
+    right_schema: str | None = schema_option("right")
     right_id_column: str | None = option("ID column of the right table (default: --id-column)", None)
     right_column: str | None = option("vector column of the right table (default: the only one)", None)
     right_text_column: str | None = option("text column of the right table (default: --text-column)", None)
@@ -167,6 +184,7 @@ class MineJob(OutputTable, VectorOptions):
     target: str = option("path or catalog name of the target table", table=True)
     source_format: str | None = format_option("source")
     target_format: str | None = format_option("target")
+    target_schema: str | None = schema_option("target")
     target_id_column: str | None = option("ID column of the target table (default: --id-column)", None)
     target_column: str | None = option("vector column of the target table (default: the only one)", None)
     target_text_column: str | None = option("text column of the target table (default: --text-column)", None)

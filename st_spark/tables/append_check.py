@@ -49,7 +49,7 @@ def check_append(
         kinds = (f"{name} ({theirs.get(name, missing)} there, {ours.get(name, missing)} here)" for name in names)
         raise (RecipeError if names == [column] and column in theirs else TableError)(
             f"Cannot add to {where}: the columns differ: {', '.join(kinds)}.",
-            "use the same columns, or overwrite the table.",
+            "use the same columns (--schema gives types to CSV and JSON lines), or overwrite the whole table.",
         )
     made = vector_column(table, where, column)[1]
     if known and not made:
@@ -70,7 +70,7 @@ def _check_same_recipe(theirs: Mapping[str, Any], ours: Mapping[str, Any], where
     one, other = (", ".join(f"{name} {_short(values.get(name))}" for name in names) for values in (there, here))
     raise RecipeError(
         f"Cannot add to {where}: its column {column!r} was made with {one}; this job uses {other}{others}.",
-        "use the same model and options, or overwrite the table.",
+        "use the same model and options, or overwrite the whole table.",
     )
 
 

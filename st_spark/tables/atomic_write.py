@@ -4,13 +4,13 @@ A run keeps hidden files beside the table (docs/operations/writing_tables.md). O
 them, so `recover` knows that what it finds was left by a run that has failed:
 
 - A list of files to append: the append is not complete, so these files are removed from the table.
-- The state of a swap: the swap is not complete, so the old table is moved back, whole. On object stores a rename moves
-  files one by one, so parts of both tables can lie in one place.
+- The state of a swap, with the partitions that it replaces, or "" for the whole table: the swap is not complete, so the
+  old files are moved back. On object stores a rename moves files one by one, so old and new ones can lie in one place.
 - A staging folder: it is deleted.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -47,24 +47,32 @@ class Folder:
         """Return a hidden path beside the table. Spark skips it when it reads the parent folder."""
         return f"{self._parent}/.{self._name}.st-spark-{state}"
 
-    def recover(self) -> None:
-        """Clean up what a failed run has left."""
-        files = self.files
+    def recover(self) -> bool:
+        """Clean up what a failed run has left. Return whether partitions were moved back."""
+        files, folders = self.files, [""]
         if files.exists(self._moves):
             for name in filter(None, files.read(self._moves).split("\n")):  # "" would be the table itself
                 files.delete(f"{self.path}/{name}")
             files.delete(self._moves)
         if files.exists(self._swap):
-            if files.read(self._swap) == _IN:
-                files.delete(self.path)  # a part of the new table
-                files.write(self._swap, _AWAY)
-            self._move_back()
+            state, *found = files.read(self._swap).split("\n")
+            folders = found or folders
+            if state == _IN:
+                for each in folders:
+                    files.delete(f"{self.path}{each}")  # a part of the new table
+                self._write_swap(_AWAY, folders)
+            for each in folders:
+                self._move_back(each)
             files.delete(self._swap)
         self._clean(self._old)
         staged = self._beside("new").rpartition("/")[2]
         for name in files.entries(f"{self._parent}/"):
             if name.startswith(staged):
                 self._clean(f"{self._parent}/{name}")
+        return folders != [""]
+
+    def _write_swap(self, state: str, folders: Sequence[str]) -> None:
+        self.files.write(self._swap, "\n".join([state, *folders]))
 
     def _move_back(self, below: str = "") -> None:
         """Move the old table back to its place, where a part of it can still be."""
@@ -72,7 +80,7 @@ class Folder:
         if not files.exists(source):
             return
         if not files.exists(target):
-            files.move(source, target)
+            self._move(source, target)
             return
         for name, is_folder in files.entries(source).items():
             if is_folder:
@@ -97,13 +105,38 @@ class Folder:
 
     def replace(self) -> None:
         """Replace the table with the staged one."""
-        if self.files.exists(self.path):
-            self.files.write(self._swap, _AWAY)
-            self.files.move(self.path, self._old)
-        self.files.write(self._swap, _IN)
-        self.files.move(self.new, self.path)
-        self.files.delete(self._swap)  # this commits
+        self._replace([""])
+
+    def replace_partitions(self, ready: Callable[[], object] = lambda: None) -> None:
+        """Replace the partitions that the staged table has; call `ready` before this is committed."""
+        self._replace([f"/{each}" for each in _folders(name for name, _ in walk(self.files, self.new))], ready)
+        self._clean(self.new)
+
+    def _replace(self, folders: Sequence[str], ready: Callable[[], object] = lambda: None) -> None:
+        """Replace folders below the table; "" is the table itself."""
+        files = self.files
+        if files.exists(self._old):  # it would be taken for the table of this swap
+            raise OSError(f"could not delete {self._old}")
+        if there := [each for each in folders if files.exists(f"{self.path}{each}")]:
+            self._write_swap(_AWAY, folders)
+            for each in there:
+                self._move(f"{self.path}{each}", f"{self._old}{each}")
+        self._write_swap(_IN, folders)
+        for each in folders:
+            self._move(f"{self.new}{each}", f"{self.path}{each}")
+        ready()
+        files.delete(self._swap)  # this commits
         self._clean(self._old)
+
+    def _move(self, source: str, target: str) -> None:
+        parent = target.rpartition("/")[0]
+        if parent != self._parent:
+            self.files.make(parent)
+        self.files.move(source, target)
+
+    def partitions(self) -> list[str]:
+        """Return the folders of the table that have files, such as day=2026-11-26."""
+        return _folders(name for name, _ in walk(self.files, self.path))
 
     def append(self) -> None:
         """Move the staged files into the table, each into its partition. The last step, to delete the list, commits."""

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from st_spark.spark.filesystem import files_of
+from st_spark.tables.atomic_write import Folder
 from st_spark.tables.columns import quoted_column
 from st_spark.tables.names import TableName
 
@@ -12,9 +14,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 TRANSACTIONAL = ("delta", "iceberg", "hudi")
-# Properties that the metastore keeps for itself.
+# Properties that the metastore keeps for itself; and what last_source.py says of the rows.
 _INTERNAL = re.compile(
-    r"spark\.sql\..*|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize|owner"
+    r"spark\.sql\..*|st_spark\.source|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize|owner"
 )
 _OWNER, _TIME = "st_spark.owner", "st_spark.time"
 
@@ -95,7 +97,7 @@ class CatalogTable:
     """A catalog table whose format has no transactions. It is staged as a table beside it, and renamed."""
 
     def __init__(self, spark: "SparkSession", name: TableName, run: str) -> None:
-        self._spark, self.name = spark, name
+        self._spark, self.name, self._run = spark, name, run
         self.new, self._old = name.beside(f"new_{run}"), name.beside("old")
 
     def stage(self, df: "DataFrame", like: Description) -> None:
@@ -117,6 +119,14 @@ class CatalogTable:
         columns = self._spark.table(str(self.name)).columns
         df.select(*map(quoted_column, columns)).write.insertInto(str(self.name))
 
+    def folder(self, description: Description) -> Folder:
+        """Return the folder of the table."""
+        return Folder(files_of(self._spark), description.location, self._run)
+
+    def find_partitions(self) -> None:
+        """Let the catalog find new partitions in the folder of the table, and forget the ones that are gone."""
+        self._spark.sql(f"MSCK REPAIR TABLE {self.name} SYNC PARTITIONS")
+
     def replace(self) -> None:
         """Replace the table with the staged one."""
         if self._exists(self.name):
@@ -129,6 +139,9 @@ class CatalogTable:
         if self._exists(self._old) and not self._exists(self.name):
             self._rename(self._old, self.name)
         self._drop(self._old)
+        found = describe(self._spark, self.name)
+        if found and found.partitions and found.kind == "MANAGED" and self.folder(found).recover():
+            self.find_partitions()
         schema = f" IN {TableName(self.name.parts[:-1])}" if len(self.name.parts) > 1 else ""
         staged = self.name.beside("new").parts[-1]
         for row in self._spark.sql(f"SHOW TABLES{schema}").collect():

@@ -5,8 +5,9 @@ import uuid
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from st_spark.errors import StSparkError, TableError
+from st_spark.errors import InputError, StSparkError, TableError
 from st_spark.spark.filesystem import files_of
+from st_spark.tables.column_types import as_text, parse_columns, parse_types
 from st_spark.tables.columns import CORRUPT, RESERVED
 from st_spark.tables.decoding import spark_encoding
 from st_spark.tables.names import parse_name
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from st_spark.spark.filesystem import Files
 
 _SUFFIXES = {"csv": "csv", "json": "json", "jsonl": "json", "ndjson": "json", "parquet": "parquet"}
-# A quoted field may hold line breaks and doubled quotes (RFC 4180). Every column is a string. Nothing between two
+TEXT_FORMATS = ("csv", "json")
+# A quoted field may hold line breaks and doubled quotes (RFC 4180). Every column is a string: Spark would read the zip
+# code 01067 as a number, and one other value would change the type of a whole column. Nothing between two
 # commas is null, and "" is an empty text, so nullValue must differ from emptyValue.
 _CSV = {"header": "true", "multiLine": "true", "escape": '"', "emptyValue": "", "nullValue": "\0"}
 # Characters that make a path a pattern for Spark's readers.
@@ -46,7 +49,11 @@ def is_pattern(files: "Files", where: str) -> bool:
 
 
 def read(
-    spark: "SparkSession", where: str, table_format: str | None = None, encoding: str | None = None
+    spark: "SparkSession",
+    where: str,
+    table_format: str | None = None,
+    encoding: str | None = None,
+    types: str | None = None,
 ) -> "DataFrame":
     """Read a table. CSV and JSON lines get a column CORRUPT, which is null in all rows that Spark can read.
 
@@ -55,11 +62,19 @@ def read(
         where: A path that Spark can read, or the name of a catalog table. A path that exists is no pattern.
         table_format: One of choices.FORMATS_IN, by default found from the name.
         encoding: The encoding of CSV and JSON lines, by default UTF-8.
+        types: Types of their columns, such as "id INT, date DATE". By default, and in other columns, CSV has strings,
+            and JSON what Spark finds. A row with a value of another type counts as one that Spark cannot read.
 
     Raises:
         TableError: There is no such path or table, it cannot be read, or a column has a name of ours.
+        InputError: The types cannot be read, do not fit the columns, or the table has types of its own.
     """
     table_format = table_format or find_format(spark, where)
+    if types and table_format not in TEXT_FORMATS:
+        raise InputError(
+            f"A schema is given, and {where} ({table_format}) has types of its own.",
+            "leave out --schema, or cast there.",
+        )
     try:
         if table_format == "table":
             df = spark.table(str(parse_name(where) or where))
@@ -67,8 +82,8 @@ def read(
             df = spark.read.format("delta").load(where)
         else:
             path = reader_path(spark, where)
-            if table_format in ("csv", "json"):
-                return _read_text(spark, where, path, table_format, encoding)
+            if table_format in TEXT_FORMATS:
+                return _read_text(spark, where, path, table_format, encoding, types)
             df = spark.read.format(table_format).load(path)
     except Exception as error:
         raise table_error(error, where, table_format) from error
@@ -81,7 +96,9 @@ def reader_path(spark: "SparkSession", where: str) -> str:
     return where if is_pattern(files_of(spark), where) else _PATTERN.sub(r"\\\g<0>", where)
 
 
-def _read_text(spark: "SparkSession", where: str, path: str, table_format: str, encoding: str | None) -> "DataFrame":
+def _read_text(
+    spark: "SparkSession", where: str, path: str, table_format: str, encoding: str | None, types: str | None
+) -> "DataFrame":
     from pyspark.sql.types import StringType, StructField, StructType
 
     options = _CSV if table_format == "csv" else {}
@@ -95,9 +112,11 @@ def _read_text(spark: "SparkSession", where: str, path: str, table_format: str, 
     if not fields:
         raise TableError(f"{where} has no row that can be read as {table_format}.", "check its format: --input-format.")
     _check_names(StructType(fields), where)
-    schema = StructType([*fields, StructField(CORRUPT, StringType())])
+    given = parse_types(spark, types) if types else StructType()
+    columns = as_text(StructType(fields), given, where, table_format)
     reader = spark.read.format(table_format).options(**options, mode="PERMISSIVE", columnNameOfCorruptRecord=CORRUPT)
-    return reader.schema(schema).load(path)
+    df = reader.schema(StructType([*columns, StructField(CORRUPT, StringType())])).load(path)
+    return parse_columns(df, given) if types else df
 
 
 def _check_names(schema: "StructType", where: str) -> None:

@@ -44,7 +44,7 @@ class LockPlace(Protocol):
     def remove(self, lock: str) -> None:
         """Remove a lock."""
 
-    def recover(self) -> None:
+    def recover(self) -> object:
         """Clean up what a failed run has left."""
 
 

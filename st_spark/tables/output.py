@@ -6,7 +6,8 @@ All of it happens before the work; docs/operations/writing_tables.md explains it
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from st_spark.errors import TableError
 from st_spark.spark.filesystem import files_of
@@ -17,6 +18,7 @@ from st_spark.tables.folder_contents import Contents, is_delta, look
 from st_spark.tables.lock import locked
 from st_spark.tables.names import TableName, parse_name
 from st_spark.tables.overlap import check_apart
+from st_spark.tables.partitions import check_same_partitions
 from st_spark.tables.writers import CatalogWriter, FolderWriter, TransactionalWriter, Writer
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def open_output(
     table_format: str | None,
     mode: str,
     inputs: Iterable[tuple[str, str | None]] = (),
+    partition_by: tuple[str, ...] = (),
 ) -> Iterator[Writer]:
     """Open the output of a job, and clean up at the end if the job fails.
 
@@ -41,6 +44,8 @@ def open_output(
         table_format: One of choices.FORMATS_OUT, by default the format of the table that exists, else Parquet.
         mode: One of choices.EMBED_MODES.
         inputs: (path or name, format) of each table that the job reads.
+        partition_by: The partition columns; if the output exists, it must have them. To overwrite it is then to replace
+            only the partitions that the new rows have.
 
     Raises:
         TableError: The output exists and mode is "error"; it is no table that this job may write; or it contains an
@@ -57,7 +62,19 @@ def open_output(
             writer = _open_path(spark, stack, where, table_format, mode, run)
         if writer.exists and mode == "error":
             raise _exists(where)
-        yield writer
+        yield _partitioned(writer, partition_by) if partition_by else writer
+
+
+def _partitioned(writer: Writer, partition_by: tuple[str, ...]) -> Writer:
+    if writer.exists:
+        check_same_partitions(writer.where, writer.partitions, partition_by)
+    changes: dict[str, Any] = {"partitions": partition_by, "partition_by": partition_by}
+    if isinstance(writer, CatalogWriter):
+        changes["description"] = replace(writer.description, partitions=partition_by)
+    writer = replace(writer, **changes)
+    if isinstance(writer, TransactionalWriter) and writer.replaces_partitions and writer.provider != "delta":
+        raise TableError(f"Partitions of a table in {writer.provider} cannot be replaced.", "leave out --partition-by.")
+    return writer
 
 
 def _catalog_name(spark: "SparkSession", where: str, table_format: str | None) -> TableName | None:

@@ -2,22 +2,25 @@
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from st_spark.errors import PlatformError, TableError
+from st_spark.spark.hold import held
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
 from st_spark.tables.changes import DELETED, ID
+from st_spark.tables.column_types import fit
 from st_spark.tables.columns import RESERVED, quoted_column, quoted_name
+from st_spark.tables.partitions import check_partition_columns, check_spelling, new_partitions, partitions_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 
     from st_spark.tables.atomic_write import Folder
     from st_spark.tables.catalog import CatalogTable, Description
@@ -34,6 +37,7 @@ class Writer(ABC):
         mode: One of choices.EMBED_MODES; or "rebuild", a merge that replaces all rows.
         exists: Whether there is a table.
         partitions: The partition columns of the table.
+        partition_by: The same if the job names them, else (): then a table that is overwritten is replaced whole.
     """
 
     spark: "SparkSession"
@@ -42,6 +46,7 @@ class Writer(ABC):
     mode: str
     exists: bool
     partitions: tuple[str, ...]
+    partition_by: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def appends(self) -> bool:
@@ -61,11 +66,44 @@ class Writer(ABC):
         """Return the table, with the types of other rows where Spark can only guess them."""
         return self.read()
 
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows of a table that exists stay, so that new ones must fit them."""
+        return self.appends or self.merges or self.replaces_partitions
+
+    @property
+    def replaces_partitions(self) -> bool:
+        """Whether the job replaces partitions of a table that exists, and keeps the other ones."""
+        return self.exists and self.mode == "overwrite" and bool(self.partition_by)
+
+    @property
+    def _guessed(self) -> tuple[str, ...]:
+        """Columns whose types Spark guesses, from the names of folders."""
+        return self.partitions if self.format == "parquet" else ()
+
+    def fit(self, df: "DataFrame", source: str) -> "DataFrame":
+        """Return the rows of an input with the types of the table that they are added to; see column_types.fit()."""
+        return fit(df, self.read().schema, source, self.where, self._guessed) if self.keeps_rows else df
+
+    def count_partitions(self, df: "DataFrame", source: str) -> dict[str, int]:
+        """Check the partition columns of an input, and count the partitions that it replaces; {} if it replaces none.
+
+        Returns:
+            replaced, added and kept partitions.
+        """
+        if not self.partition_by and not set(self.partitions) <= set(df.columns):
+            return {}  # a table that is overwritten with other columns
+        check_partition_columns(df, self.partitions, source)
+        new = new_partitions(df, self.partitions, source) if self.partition_by else set()
+        if not self.replaces_partitions:
+            return {}
+        old = partitions_of(self.read_as(df.schema), self.partitions)
+        return {"replaced": len(new & old), "added": len(new - old), "kept": len(old - new)}
+
     def check(self, schema: StructType, column: str) -> None:
         """Check before the work that the new rows fit the table; `column` is the one that the job makes."""
-        if self.appends or self.merges:
-            guessed = self.partitions if self.format == "parquet" else ()
-            check_append(self.read().schema, schema, self.where, column, guessed, known=self.merges)
+        if self.keeps_rows:
+            check_append(self.read().schema, schema, self.where, column, self._guessed, known=self.merges)
 
     @abstractmethod
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
@@ -115,9 +153,7 @@ class FolderWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""
-        kept = [] if self.mode == "overwrite" else [name for name in self.partitions if name in df.columns]
-        writer = df.write.partitionBy(*kept) if kept else df.write
-        writer.parquet(self.folder.new)
+        _by(df.write, self.partitions, df).parquet(self.folder.new)
         staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
         check_rows(self.where, staged, rows())
         self.lock.check()
@@ -125,8 +161,16 @@ class FolderWriter(Writer):
             self.folder.check_absent(self.where)
         if self.appends:
             self.folder.append()
+        elif self.replaces_partitions:
+            self.folder.replace_partitions()
         else:
             self.folder.replace()
+
+    def check(self, schema: StructType, column: str) -> None:
+        """See Writer."""
+        super().check(schema, column)
+        if self.replaces_partitions:
+            check_spelling(self.where, self.folder.partitions(), schema)
 
 
 @dataclass(frozen=True)
@@ -137,6 +181,11 @@ class CatalogWriter(Writer):
     table: "CatalogTable"
     lock: "Lock"
 
+    @property
+    def sql_name(self) -> str:
+        """The table's name in Spark SQL."""
+        return str(self.table.name)
+
     def check(self, schema: StructType, column: str) -> None:
         """See Writer. A table that is overwritten keeps its partitions and buckets, so it needs their columns."""
         super().check(schema, column)
@@ -146,16 +195,45 @@ class CatalogWriter(Writer):
                     f"{self.where} is partitioned or bucketed by {name!r}, and the new rows have no such column.",
                     "drop the table first, or name another --output.",
                 )
+        if self.replaces_partitions:
+            self._check_partitions(schema)
+
+    def _check_partitions(self, schema: StructType) -> None:
+        """Check that the partitions of the table can be replaced one by one."""
+        if self.description.buckets or self.description.provider == "hive":
+            kind = "has buckets" if self.description.buckets else "is a table in Hive's format"
+            raise TableError(f"{self.where} {kind}, so its partitions cannot be replaced.", "leave out --partition-by.")
+        shown = {row[0] for row in self.spark.sql(f"SHOW PARTITIONS {self.sql_name}").collect()}
+        folders = self.table.folder(self.description).partitions()
+        if elsewhere := sorted(shown - set(folders)):
+            raise TableError(
+                f"The partition {elsewhere[0]} of {self.where} does not lie in the folder of the table.",
+                "leave out --partition-by.",
+            )
+        check_spelling(self.where, folders, schema)
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""
         if self.appends:
             self.table.append(df)
             return
+        if self.replaces_partitions:
+            self._replace_partitions(df, rows)
+            return
         self.table.stage(df, self.description)
         check_rows(self.where, self.spark.table(str(self.table.new)), rows())
         self.lock.check()
         self.table.replace()
+
+    def _replace_partitions(self, df: "DataFrame", rows: Callable[[], int]) -> None:
+        folder, provider = self.table.folder(self.description), self.description.provider
+        columns = map(quoted_column, self.spark.table(self.sql_name).columns)
+        _by(df.select(*columns).write.format(provider), self.partitions, df).save(folder.new)
+        staged = self.spark.read.format(provider).schema(df.schema)
+        check_rows(self.where, staged.load(io.reader_path(self.spark, folder.new)), rows())
+        self.lock.check()
+        folder.replace_partitions(self.table.find_partitions)
+        self.spark.sql(f"REFRESH TABLE {self.sql_name}")
 
 
 @dataclass(frozen=True)
@@ -167,18 +245,31 @@ class TransactionalWriter(Writer):
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
         """See Writer."""
+        if self.format == "table" and not self.keeps_rows:
+            # Spark makes or replaces such a table in a query that observes nothing, so the rows are computed before.
+            with held(df) as computed:
+                computed.count()
+                self._commit(computed)
+        else:
+            self._commit(df)
+        return self._version()
+
+    def _commit(self, df: "DataFrame") -> None:
         replaces = self.mode in ("overwrite", "rebuild")
         save_mode = "overwrite" if replaces else "append" if self.appends else "errorifexists"
         writer = df.write.format(self.provider).mode(save_mode)
-        if replaces:
+        if self.replaces_partitions:
+            writer = writer.option("partitionOverwriteMode", "dynamic")
+        elif replaces:
             writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
-            kept = [name for name in self.partitions if name in df.columns]
-            writer = writer.partitionBy(*kept) if kept else writer
-        if self.format == "table":
+        if not self.keeps_rows:
+            writer = _by(writer, self.partitions, df)
+        if self.format == "table" and self.replaces_partitions:
+            df.writeTo(self.target).overwritePartitions()
+        elif self.format == "table":
             writer.saveAsTable(self.target)
         else:
             writer.save(self.target)
-        return self._version()
 
     def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int) -> int | None:
         """See Writer. Delta rewrites only the files that have a row to change."""
@@ -190,7 +281,7 @@ class TransactionalWriter(Writer):
         source.createOrReplaceTempView(view)
         try:
             self.spark.sql(
-                f"MERGE INTO {self._name} AS table USING {view} AS source ON table.{key} = source.{key} "
+                f"MERGE INTO {self.sql_name} AS table USING {view} AS source ON table.{key} = source.{key} "
                 f"WHEN MATCHED AND source.{DELETED} THEN DELETE "
                 f"WHEN MATCHED THEN UPDATE SET {', '.join(map(' = '.join, zip(names, values, strict=True)))} "
                 f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
@@ -200,14 +291,21 @@ class TransactionalWriter(Writer):
         return self._version()
 
     @property
-    def _name(self) -> str:
+    def sql_name(self) -> str:
+        """The table's name in Spark SQL."""
         return self.target if self.format == "table" else f"delta.`{self.target}`"
 
     def _version(self) -> int | None:
         if self.provider == "delta":
             with suppress(Exception):  # the table is written, so the job must not fail now
-                return int(self.spark.sql(f"DESCRIBE HISTORY {self._name} LIMIT 1").collect()[0]["version"])
+                return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name} LIMIT 1").collect()[0]["version"])
         return None
+
+
+def _by(writer: "DataFrameWriter", names: Iterable[str], df: "DataFrame") -> "DataFrameWriter":
+    """Return a writer that partitions a table by the columns that the rows have."""
+    kept = [name for name in names if name in df.columns]
+    return writer.partitionBy(*kept) if kept else writer
 
 
 def check_rows(where: str, staged: "DataFrame", rows: int) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from st_spark import describe
-from st_spark.errors import TableError
+from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import session
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
+from st_spark.tables.change_feed import open_source
 from st_spark.tables.output import open_output
 
 if TYPE_CHECKING:
@@ -93,6 +94,76 @@ def test_a_delta_table_stays_what_it_is(spark: "SparkSession", tmp_path: Path, w
     save(numbers(spark, 10, 13), where, "overwrite")
     assert ids(spark, where) == [10, 11, 12]
     assert detail(spark, where) == before
+
+
+@pytest.mark.parametrize("where", ["path", "house.parts"])
+def test_partitions_are_replaced_in_one_version(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, where: str
+) -> None:
+    out, source = str(tmp_path / "out") if where == "path" else where, str(tmp_path / "in")
+    given: dict[str, Any] = {"input": source, "output": out, "model": str(tiny_model), "text_column": "text"}
+    given |= {"output_format": "delta" if where == "path" else "table", "mode": "overwrite", "partition_by": "day,k"}
+    spark.conf.set("spark.sql.sources.default", "delta")
+
+    def embed(rows: list[tuple[int, str, str | None, int]]) -> dict[str, Any]:
+        spark.createDataFrame(rows, "id int, text string, day string, k int").write.mode("overwrite").parquet(source)
+        return runner.run(EmbedJob(**given), spark)["output"]
+
+    assert "partitions" not in embed([(1, "a", "x/=y", 1), (2, "b", None, 1), (3, "c", "z", 1), (4, "d", "z", 2)])
+    output = embed([(5, "e", "x/=y", 1), (6, "f", None, 1), (7, "g", "new", 1)])
+    assert output["partitions"] == {"replaced": 2, "added": 1, "kept": 2}
+    assert (output["version"], detail(spark, out)[0]) == (1, ["day", "k"])
+    assert ids(spark, out) == [3, 4, 5, 6, 7]
+    spark.conf.unset("spark.sql.sources.default")
+
+
+@pytest.mark.parametrize("kind", ["delta", "table"])
+def test_a_merge_of_changes_reads_only_what_has_changed(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, kind: str
+) -> None:
+    """From Delta to Delta, and from a catalog table to a Parquet folder."""
+    source, output = "house.source" if kind == "table" else str(tmp_path / "source"), str(tmp_path / "out")
+    name = source if kind == "table" else f"delta.`{source}`"
+    job: dict[str, Any] = {"input": source, "output": output, "model": str(tiny_model), "text_column": "text"}
+    job |= {"id_column": "id", "mode": "merge", "since_version": "last", "input_format": kind}
+    job["output_format"] = "parquet" if kind == "table" else "delta"
+
+    def merge(**options: Any) -> dict[str, Any]:
+        return runner.run(EmbedJob(**{**job, **options}), spark)
+
+    def counts(result: dict[str, Any]) -> dict[str, int]:
+        names = ("in", "new", "changed", "updated", "unchanged", "missing", "deleted", "out")
+        return {name: result["rows"][name] for name in names if result["rows"].get(name)}
+
+    spark.sql(f"CREATE TABLE {name} (id INT, text STRING, price INT) USING delta")
+    spark.sql(f"INSERT INTO {name} SELECT CAST(id AS INT), concat('text ', id), 1 FROM range(8)")
+    with pytest.raises(
+        InputError, match=r"has no Change Data Feed\. Fix: turn it on: ALTER TABLE .* SET TBLPROPERTIES"
+    ):
+        merge()
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
+    with pytest.raises(InputError, match=r"There is no table .* yet, and version 2 is not the first one"):
+        merge(since_version="2")
+    assert merge()["input"]["version"] == 2
+    # Versions 3 to 7: the last change of each id counts.
+    spark.sql(f"UPDATE {name} SET text = 'once', price = 2 WHERE id = 1")
+    spark.sql(f"UPDATE {name} SET text = 'twice' WHERE id = 1")
+    spark.sql(f"DELETE FROM {name} WHERE id IN (2, 3)")
+    spark.sql(f"INSERT INTO {name} VALUES (3, 'text 3', 5), (9, 'nine', 1)")
+    spark.sql(f"DELETE FROM {name} WHERE id = 9")
+    result = merge()
+    assert result["input"] == {"path": source, "format": kind, "version": 7, "since_version": 2}
+    assert counts(result) == {"in": 2, "changed": 1, "updated": 1, "missing": 1, "out": 8}
+    assert counts(merge(since_version=2, delete_missing=True)) == {"in": 2, "unchanged": 2, "deleted": 1, "out": 7}
+    assert counts(merge(delete_missing=True)) == {"out": 7}
+    stored = {row["id"]: (row["text"], row["price"]) for row in io.read(spark, output).collect()}
+    assert stored == {row["id"]: (row["text"], row["price"]) for row in io.read(spark, source).collect()}
+    opened = open_source(spark, source, kind, needed=True)
+    assert opened is not None
+    with pytest.raises(InputError, match="has no version 99: its newest is 7"):
+        opened.changes(99, "id")
+    with pytest.raises(InputError, match=r"does not reach back to version 0: .*DELTA_MISSING_CHANGE_DATA"):
+        opened.changes(0, "id")
 
 
 @pytest.mark.parametrize("mode", ["error", "append", "overwrite"])

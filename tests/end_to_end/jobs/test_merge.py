@@ -87,6 +87,19 @@ def test_a_merge_embeds_only_new_texts_and_gives_the_table_of_a_new_run(
     spark.sql("DROP TABLE IF EXISTS merged_table")
 
 
+def test_a_csv_is_merged_with_the_types_of_the_table(spark: "SparkSession", merge: Run, tmp_path: Path) -> None:
+    source, wrong = str(tmp_path / "in.csv"), str(tmp_path / "wrong.csv")
+    Path(source).write_text("id,text,price\n3,cow,8\n10,hen,\n", encoding="utf-8")
+    Path(wrong).write_text("id,text,price\n1,cat,05\n", encoding="utf-8")
+    merge(OLD)
+    with pytest.raises(TableError, match=r"has price '05' \(STRING\), and .* INT there.*--schema \"price INT\""):
+        merge([], input=wrong)
+    assert merge([], input=source)["rows"]["updated"] == 1
+    assert merge([], input=wrong, schema="price SMALLINT")["rows"]["unchanged"] == 1
+    found = stored(spark, str(tmp_path / "out"))
+    assert {key: found[key][:2] for key in (1, 3, 10)} == {1: ("cat", 5), 3: ("cow", 8), 10: ("hen", None)}
+
+
 def test_rows_that_have_left_the_input_go_with_delete_missing(
     spark: "SparkSession", merge: Run, tmp_path: Path
 ) -> None:
@@ -116,6 +129,25 @@ def test_vectors_of_another_recipe_are_refused_or_made_anew(spark: "SparkSession
     assert merge(rows, prompt="q: ", on_new_recipe="rebuild")["output"]["mode"] == "rebuild"
     merge(rows, prompt="q: ", output=str(tmp_path / "anew"))
     assert same(stored(spark, str(tmp_path / "out")), stored(spark, str(tmp_path / "anew")))
+
+
+def test_a_second_column_becomes_the_first_when_the_model_of_a_table_changes(
+    spark: "SparkSession", merge: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from tests.support.checkpoints import write_bert
+
+    other = str(write_bert(tmp_path_factory.mktemp("other") / "bert", dim=24, seed=5))
+    merge(OLD)
+    old, both = str(tmp_path / "out"), str(tmp_path / "both")
+    merge([], input=old, output=both, output_column="embedding_v2", model=other, mode="error")
+    table = io.read(spark, both)
+    assert {len(row["embedding"] or ()) for row in table.collect()} == {0, 32}
+    switched = str(tmp_path / "switched")
+    table.drop("embedding").withColumnRenamed("embedding_v2", "embedding").write.parquet(switched)
+    with pytest.raises(TableError, match="was made with"):
+        merge(OLD, output=switched)
+    result = merge(OLD, output=switched, model=other)
+    assert (result["rows"]["unchanged"], result["tokens"]) == (5, 0)
 
 
 def test_another_precision_and_a_table_that_names_no_model_need_a_rebuild(

@@ -77,6 +77,10 @@ def test_job_survives_json_and_argv(kind: type[Job]) -> None:
             EmbedJob(input="in.csv", output="out", model="m", text_column=("title", "text"), mode="append"),
         ),
         (
+            "embed --input in --output out --model m --text-column t --mode overwrite --partition-by day,k",
+            EmbedJob(input="in", output="out", model="m", text_column="t", mode="overwrite", partition_by=("day", "k")),
+        ),
+        (
             "dedup --input in --output out --model m --text-column t --max-seq-length 256 --batch-size 8",
             DedupJob(input="in", output="out", model="m", text_column="t", max_seq_length=256, batch_size=8),
         ),
@@ -171,6 +175,14 @@ def test_json_may_have_an_integer_for_a_float() -> None:
         (EmbedJob, {"output_column": "text"}, "output_column 'text' is an input column"),
         (EmbedJob, {"output_column": "_ST_spark_result"}, "output_column '_ST_spark_result' is a name that jobs use"),
         (EmbedJob, {"input_encoding": "latin-one"}, "input_encoding 'latin-one' is unknown"),
+        (EmbedJob, {"partition_by": "day,text"}, "The partition column 'text' is a text, ID or output column"),
+        (EmbedJob, {"partition_by": "day,,k"}, "partition_by is 'day,,k'. Fix: name each column once"),
+        (
+            EmbedJob,
+            {"since_version": "-1", "mode": "merge"},
+            "since_version is '-1'. Fix: give a version of the table, or last",
+        ),
+        (EmbedJob, {"since_version": 3}, "since_version is given, and the mode is error. Fix: add --mode merge"),
         (EmbedJob, {"job": "search"}, "is a job of kind 'search'"),
         (ClassifyJob, {}, "No labels are given. Fix: give one of them: --labels a,b,c"),
         (ClassifyJob, {"labels": "a", "labels_table": "t"}, "Both labels and labels_table are given"),
