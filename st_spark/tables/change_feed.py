@@ -59,6 +59,7 @@ class DeltaSource:
         try:
             feed = self._load(readChangeFeed="true", startingVersion=since + 1, endingVersion=self.version)
             check_columns(feed.schema, self.where, (), (id_column,))
+            feed.agg(sf.count(quoted_column(id_column))).collect()  # VACUUM has perhaps deleted its files
         except StSparkError:
             raise
         except Exception as error:
@@ -67,11 +68,10 @@ class DeltaSource:
                 f"{str(error).splitlines()[0]}",
                 "leave out --since-version to merge all rows once; later merges can go on from there.",
             ) from error
-        # A commit can delete a row and insert it again.
-        gone = sf.col("_change_type") == "delete"
+        # A commit can delete a row and insert it again. An update can give a row another ID: then the old one is gone.
+        gone = sf.col("_change_type").isin("delete", "update_preimage")
         newest = Window.partitionBy(quoted_column(id_column)).orderBy(sf.col("_commit_version").desc(), gone)
-        feed = feed.where("_change_type <> 'update_preimage'").withColumn(_RANK, sf.rank().over(newest))
-        last = feed.where(sf.col(_RANK) == 1)
+        last = feed.withColumn(_RANK, sf.rank().over(newest)).where(sf.col(_RANK) == 1)
         rows = last.where(~gone).drop(_RANK, *_FEED_COLUMNS)
         return rows, last.where(gone).select(quoted_column(id_column).alias(ID)).distinct()
 
