@@ -114,6 +114,8 @@ class Folder:
 
     def _replace(self, folders: Sequence[str], ready: Callable[[], object] = lambda: None) -> None:
         """Replace folders below the table; "" is the table itself."""
+        if not folders:  # recover() would take the state of such a swap for a swap of the whole table
+            return
         files = self.files
         if files.exists(self._old):  # it would be taken for the table of this swap
             raise OSError(f"could not delete {self._old}")

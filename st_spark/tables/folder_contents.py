@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _DATA = re.compile(r"[^_.].*\.(parquet|parq|pq)")
 # Files that Spark, Hive and this package put beside the data.
 _NO_DATA = re.compile(
-    r"_SUCCESS|_metadata|_common_metadata|_temporary|_committed_.*|_started_.*|_st-spark-.*|\..*\.crc"
+    r"_SUCCESS|_metadata|_common_metadata|_temporary|_committed_.*|_started_.*|\.?_st-spark-.*|\..*\.crc"
     r"|\..*\.st-spark-(?!old$).*|.*_\$folder\$|\.DS_Store|\.nfs\w+|_impala_insert_staging|\.hive-staging.*"
 )
 _COMMIT = re.compile(r"\d{20}\.(json|checkpoint.*)")

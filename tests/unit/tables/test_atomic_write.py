@@ -58,10 +58,12 @@ def parts(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
 
 
-def run(files: ArrowFiles, target: Path, finish: Callable[[Folder], None], name: str) -> None:
+def run(
+    files: ArrowFiles, target: Path, finish: Callable[[Folder], None], name: str, staged: list[str] | None = None
+) -> None:
     folder = Folder(files, str(target), name)
     folder.recover()
-    write(folder.new, NEW)
+    write(folder.new, NEW if staged is None else staged)
     finish(folder)
 
 
@@ -102,6 +104,17 @@ def test_recovery_alone_gives_the_old_table_or_the_new_one(
         run(StopsAt(changes), target, finish, "first")
     Folder(ArrowFiles(), str(target), "second").recover()
     assert parts(target) in (sorted(OLD), sorted(wanted))
+    assert not list(tmp_path.glob(".table.*"))
+
+
+@pytest.mark.parametrize("changes", range(8))
+def test_an_overwrite_of_no_partitions_that_stops_anywhere_leaves_the_table(tmp_path: Path, changes: int) -> None:
+    target = tmp_path / "table"
+    write(str(target), OLD)
+    with suppress(KeyboardInterrupt):
+        run(StopsAt(changes), target, Folder.replace_partitions, "first", [])
+    Folder(ArrowFiles(), str(target), "second").recover()
+    assert parts(target) == sorted(OLD)
     assert not list(tmp_path.glob(".table.*"))
 
 

@@ -15,6 +15,7 @@ COMMIT = f"_delta_log/{0:020}.json"
     [
         ([], Contents()),
         (["_SUCCESS", "._SUCCESS.crc", "_temporary/0/x", ".day=1.st-spark-lock"], Contents()),
+        (["_st-spark-source", "._st-spark-source.0a1b.partial", "._st-spark-source.crc"], Contents()),
         (["day=1_$folder$", ".DS_Store", ".nfs0001", "_impala_insert_staging/x", ".hive-staging_1/x"], Contents()),
         ([".day=1.st-spark-old/p.parquet"], Contents(None, True, (), (".day=1.st-spark-old",))),
         (["_day=1/p.parquet"], Contents("parquet", True, ("_day=1/p.parquet",))),
