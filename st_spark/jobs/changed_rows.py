@@ -1,5 +1,6 @@
 """What a merge reads of a Delta table with Change Data Feed: the rows that have changed after a version, or all."""
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import EmbedJob
     from st_spark.tables.writers import Writer
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ChangedRows:
@@ -23,16 +26,23 @@ class ChangedRows:
         rows: The rows that have changed, or all.
         since: The version after which they have changed; None if `rows` has all rows.
         deleted: ID of each row that was deleted since; None if `rows` has all rows.
+        kept: Whether the output keeps the version: since_version is given, or was given to an earlier merge.
     """
 
     source: DeltaSource
     rows: "DataFrame"
     since: int | None = None
     deleted: "DataFrame | None" = None
+    kept: bool = True
 
     def keep(self, writer: "Writer") -> None:
         """Keep with the output which version was read. If the job dies before this, the next one reads it again."""
-        keep_version(writer, self.source.id, self.source.version)
+        if not self.kept:
+            return
+        try:
+            keep_version(writer, self.source.id, self.source.version)
+        except Exception as error:  # noqa: BLE001  (the table is written, so the job must not fail now)
+            _log.warning("%s is written, but not which version of its input was read: %s", writer.where, error)
 
     def describe(self) -> dict[str, int | None]:
         """Return what the result says: the version that was read, and the one before."""
@@ -56,7 +66,7 @@ def read_changes(spark: "SparkSession", job: "EmbedJob", table_format: str, writ
         return None
     since = last if asked == "last" else int(asked) if asked else None
     if since is None:
-        return ChangedRows(source, source.read())
+        return ChangedRows(source, source.read(), kept=bool(asked) or last is not None)
     if not writer.exists:
         raise InputError(
             f"There is no table {job.output} yet, and version {since} is not the first one.",

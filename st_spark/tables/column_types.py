@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import functions as sf
 from pyspark.sql.types import (
     AtomicType,
@@ -117,7 +118,7 @@ def fit(df: "DataFrame", table: StructType, source: str, where: str, skip: Colle
     casts = {
         each.name: wanted[each.name]
         for each in df.schema.fields
-        if wanted.get(each.name, each.dataType) != each.dataType and _is_atomic(each.dataType, wanted[each.name])
+        if wanted.get(each.name, each.dataType) != each.dataType and _can_cast(df, each.name, wanted[each.name])
     }
     if casts:
         _check_lossless(df, casts, source, where)
@@ -127,9 +128,8 @@ def fit(df: "DataFrame", table: StructType, source: str, where: str, skip: Colle
 def _check_lossless(df: "DataFrame", casts: "Mapping[str, DataType]", source: str, where: str) -> None:
     lossy = []
     for name, kind in casts.items():
-        value = quoted_column(name)
-        changed = readable(df) & ~_try_cast(name, kind).cast(df.schema[name].dataType).eqNullSafe(value)
-        lossy.append(sf.first(sf.when(changed, value.cast("string")), ignorenulls=True).alias(name))
+        changed = readable(df) & ~_back(df, name, kind).eqNullSafe(quoted_column(name))
+        lossy.append(sf.first(sf.when(changed, quoted_column(name).cast("string")), ignorenulls=True).alias(name))
     for name, found in df.agg(*lossy).collect()[0].asDict().items():
         if found is not None:
             here, there = (each.simpleString().upper() for each in (df.schema[name].dataType, casts[name]))
@@ -143,5 +143,17 @@ def _in_sql(name: str) -> str:
     return name if re.fullmatch("[A-Za-z_]+", name) else quoted_name(name)
 
 
-def _is_atomic(*kinds: "DataType") -> bool:
-    return all(isinstance(kind, AtomicType | NumericType) for kind in kinds)
+def _can_cast(df: "DataFrame", name: str, kind: "DataType") -> bool:
+    """Return whether Spark can cast a column to a type and back: not a number to a date, for example."""
+    if not all(isinstance(each, AtomicType | NumericType) for each in (df.schema[name].dataType, kind)):
+        return False
+    try:
+        _ = df.select(_back(df, name, kind)).schema
+    except AnalysisException:
+        return False
+    return True
+
+
+def _back(df: "DataFrame", name: str, kind: "DataType") -> "Column":
+    """Return a column that is cast to a type, and back."""
+    return _try_cast(name, kind).cast(df.schema[name].dataType)

@@ -133,6 +133,9 @@ def test_rows_are_cast_to_the_types_of_their_table_if_no_value_changes(
 
 
 def test_types_that_cannot_be_cast_without_a_choice_are_left_alone(spark: "SparkSession") -> None:
-    df = spark.createDataFrame([], "a array<int>, b struct<x: int, y: int>, c int, d string")
-    table = spark.createDataFrame([], "a array<bigint>, b struct<y: int, x: int>, e int, d int").schema
+    df = spark.createDataFrame(
+        [], "a array<int>, b struct<x: int, y: int>, c int, d string, f int, g date, h timestamp"
+    )
+    kinds = "a array<bigint>, b struct<y: int, x: int>, e int, d int, f date, g boolean, h boolean"
+    table = spark.createDataFrame([], kinds).schema
     assert fit(df, table, "in", "out", skip=("d",)).schema == df.schema

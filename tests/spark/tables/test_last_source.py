@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from st_spark.jobs.changed_rows import ChangedRows
 from st_spark.tables import io
+from st_spark.tables.change_feed import DeltaSource
 from st_spark.tables.last_source import keep_version, last_version
 from st_spark.tables.output import open_output
 
@@ -35,3 +37,18 @@ def test_the_version_of_one_source_is_kept_and_goes_with_the_rows(
         assert last_version(writer, "a") is None
     assert io.read(spark, where, table_format).count() == 3
     spark.sql("DROP TABLE IF EXISTS kept_version")
+
+
+def test_a_version_is_kept_if_a_job_asks_for_it_and_a_failure_to_keep_it_is_logged(
+    spark: "SparkSession", tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    note, source = tmp_path / "out" / "_st-spark-source", DeltaSource(spark, "in", "a", 3, by_name=False)
+    with open_output(spark, str(tmp_path / "out"), "parquet", "merge") as writer:
+        ChangedRows(source, spark.range(1), kept=False).keep(writer)
+        assert not note.exists()
+        ChangedRows(source, spark.range(1)).keep(writer)
+        assert note.read_text() == "a 3"
+        note.unlink()
+        note.mkdir()  # so that no file can be written there
+        ChangedRows(source, spark.range(1)).keep(writer)
+    assert "is written, but not which version of its input was read" in caplog.text
