@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
@@ -203,14 +204,14 @@ class CatalogWriter(Writer):
         if self.description.buckets or self.description.provider == "hive":
             kind = "has buckets" if self.description.buckets else "is a table in Hive's format"
             raise TableError(f"{self.where} {kind}, so its partitions cannot be replaced.", "leave out --partition-by.")
-        shown = {row[0] for row in self.spark.sql(f"SHOW PARTITIONS {self.sql_name}").collect()}
-        folders = self.table.folder(self.description).partitions()
-        if elsewhere := sorted(shown - set(folders)):
-            raise TableError(
-                f"The partition {elsewhere[0]} of {self.where} does not lie in the folder of the table.",
-                "leave out --partition-by.",
-            )
-        check_spelling(self.where, folders, schema)
+        folder = self.table.folder(self.description)
+        for place in sorted({file.rpartition("/")[0] for file in self.spark.table(self.sql_name).inputFiles()}):
+            if not folder.files.absolute(unquote(place)).startswith(f"{folder.path}/"):
+                raise TableError(
+                    f"{self.where} has a partition in {place}, which is not in the folder of the table.",
+                    "leave out --partition-by.",
+                )
+        check_spelling(self.where, folder.partitions(), schema)
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""

@@ -85,18 +85,36 @@ def test_a_crash_between_the_partitions_of_a_catalog_table_is_undone(
 ) -> None:
     from st_spark.tables.catalog import CatalogTable
 
+    def crash_for_good(_: CatalogTable) -> None:
+        patched.setattr(CatalogTable, "recover", crash)  # as if the process were gone
+        raise KeyboardInterrupt
+
     save(frame(warehouse, OLD), "rooms.t", "overwrite", "table")
     with monkeypatch.context() as patched:
-        patched.setattr(CatalogTable, "find_partitions", crash)
-        patched.setattr(CatalogTable, "recover", crash)  # as if the process were gone
+        patched.setattr(CatalogTable, "find_partitions", crash_for_good)
         with pytest.raises(KeyboardInterrupt):
             save(frame(warehouse, NEW), "rooms.t", "overwrite")
+    folder = warehouse.sql("DESCRIBE TABLE EXTENDED rooms.t").where("col_name = 'Location'").collect()[0][1]
+    assert Path(folder.removeprefix("file:")).with_name(".t.st-spark-swap").exists()
     assert save(frame(warehouse, NEW[2:3]), "rooms.t", "overwrite") == {"replaced": 0, "added": 1, "kept": 6}
     assert stored(warehouse, "rooms.t") == sorted([*OLD, NEW[2]])
 
 
 def crash(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_partition_of_a_catalog_table_can_be_empty_and_cannot_lie_elsewhere(
+    warehouse: "SparkSession", tmp_path: Path
+) -> None:
+    save(frame(warehouse, OLD[:2]), "rooms.t", "overwrite", "table")
+    warehouse.sql("ALTER TABLE rooms.t ADD PARTITION (day = '2026-11-28', place = 'a b')")
+    save(frame(warehouse, OLD[:1]), "rooms.t", "overwrite")
+    save(frame(warehouse, NEW[:1]), str(tmp_path / "other"), "error", keys=())
+    elsewhere = f"PARTITION (day = '2026-11-29', place = 'x') LOCATION '{tmp_path}/other'"
+    warehouse.sql(f"ALTER TABLE rooms.t ADD {elsewhere}")
+    with pytest.raises(TableError, match=r"rooms.t has a partition in .*/other, which is not in the folder"):
+        save(frame(warehouse, OLD[:1]), "rooms.t", "overwrite")
 
 
 def test_a_job_cannot_change_the_partition_columns_of_a_table(spark: "SparkSession", tmp_path: Path) -> None:
