@@ -145,25 +145,30 @@ def test_a_merge_of_changes_reads_only_what_has_changed(
     with pytest.raises(InputError, match=r"There is no table .* yet, and version 2 is not the first one"):
         merge(since_version="2")
     assert merge()["input"]["version"] == 2
-    # Versions 3 to 7: the last change of each id counts.
+    # Versions 3 to 8: the last change of each id counts.
     spark.sql(f"UPDATE {name} SET text = 'once', price = 2 WHERE id = 1")
     spark.sql(f"UPDATE {name} SET text = 'twice' WHERE id = 1")
     spark.sql(f"DELETE FROM {name} WHERE id IN (2, 3)")
     spark.sql(f"INSERT INTO {name} VALUES (3, 'text 3', 5), (9, 'nine', 1)")
     spark.sql(f"DELETE FROM {name} WHERE id = 9")
+    spark.sql(f"UPDATE {name} SET id = 40, text = 'text 40' WHERE id = 4")
     result = merge()
-    assert result["input"] == {"path": source, "format": kind, "version": 7, "since_version": 2}
-    assert counts(result) == {"in": 2, "changed": 1, "updated": 1, "missing": 1, "out": 8}
-    assert counts(merge(since_version=2, delete_missing=True)) == {"in": 2, "unchanged": 2, "deleted": 1, "out": 7}
+    assert result["input"] == {"path": source, "format": kind, "version": 8, "since_version": 2}
+    assert counts(result) == {"in": 3, "new": 1, "changed": 1, "updated": 1, "missing": 2, "out": 9}
+    assert counts(merge(since_version=2, delete_missing=True)) == {"in": 3, "unchanged": 3, "deleted": 2, "out": 7}
     assert counts(merge(delete_missing=True)) == {"out": 7}
     stored = {row["id"]: (row["text"], row["price"]) for row in io.read(spark, output).collect()}
     assert stored == {row["id"]: (row["text"], row["price"]) for row in io.read(spark, source).collect()}
     opened = open_source(spark, source, kind, needed=True)
     assert opened is not None
-    with pytest.raises(InputError, match="has no version 99: its newest is 7"):
+    with pytest.raises(InputError, match="has no version 99: its newest is 8"):
         opened.changes(99, "id")
     with pytest.raises(InputError, match=r"does not reach back to version 0: .*DELTA_MISSING_CHANGE_DATA"):
         opened.changes(0, "id")
+    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    spark.sql(f"VACUUM {name} RETAIN 0 HOURS")
+    with pytest.raises(InputError, match="does not reach back to version 2"):
+        opened.changes(2, "id")
 
 
 @pytest.mark.parametrize("mode", ["error", "append", "overwrite"])
