@@ -65,7 +65,8 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
     with timings("search", f"Searching {job.table}"):
         hits, rows = top_k(df, column, query, job.k, similarity, metadata.get("id_column"), form)
         bad = {reason: rows[reason] for reason in (_NULL, _NAN, _SIZE)}
-        key = metadata.get("id_column") or df.columns[0]
+        key = metadata.get("id_column")
+        key = key if key in df.columns else df.columns[0]
         marked = bad_vectors.mark(df, key, column, column, form.width, "dot")
         bad_rows.check(job, job.table, rows["in"], bad, lambda: name_some(rejected(marked, (key,)), key))
     return {

@@ -244,7 +244,11 @@ def test_texts_of_a_join_that_cannot_be_read_are_set_aside(
 
 def test_search_counts_bad_vectors_and_stops_if_asked(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> None:
     job = EmbedJob(
-        input=str(tmp_path / "in.csv"), output=str(tmp_path / "made"), model=str(tiny_model), text_column="text"
+        input=str(tmp_path / "in.csv"),
+        output=str(tmp_path / "made"),
+        model=str(tiny_model),
+        text_column="text",
+        id_column="id",
     )
     Path(job.input).write_text("id,text\n1,the cat\n2,a mat\n3,\n")
     runner.run(job, spark)
@@ -253,6 +257,8 @@ def test_search_counts_bad_vectors_and_stops_if_asked(spark: "SparkSession", tin
     metadata = made.schema["embedding"].metadata
     rows = made.selectExpr("id", "IF(id = 2, array(1f), embedding) AS embedding").withMetadata("embedding", metadata)
     rows.orderBy(rows.id.desc()).coalesce(1).write.parquet(table)  # the short vector comes first
+    spark.read.parquet(table).drop("id").write.parquet(f"{table}_without_ids")
+    assert runner.run(SearchJob(query="the cat", table=f"{table}_without_ids"), spark)["rows"]["dimension"] == 1
     search = SearchJob(query="the cat", table=table)
     result = runner.run(search, spark)
     assert result["rows"] == {"in": 3, "null": 1, "nan": 0, "dimension": 1}
