@@ -73,12 +73,10 @@ def _job(kind: type[Job], argv: list[str]) -> int:
     from st_spark.jobs import runner
 
     done = runner.run(job)
-    if result == "-" or getattr(job, "json", False):
-        sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n")
-        return 0
-    if result:
+    if result not in (None, "-"):
         result_file.write(result, done)
-    sys.stdout.write(SUMMARIES[job.kind](done))
+    as_json = result == "-" or getattr(job, "json", False)
+    sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n" if as_json else SUMMARIES[job.kind](done))
     return 0
 
 

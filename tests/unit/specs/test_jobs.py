@@ -151,9 +151,14 @@ def test_json_has_the_kind_and_may_leave_out_defaults() -> None:
     assert EmbedJob.from_json(json.dumps(needed)) == EmbedJob(**needed)
 
 
-def test_json_may_have_an_integer_for_a_float() -> None:
+@pytest.mark.parametrize(
+    ("value", "wanted"), [({"threshold": 1}, {"threshold": 1.0}), ({"max_bad": 5}, {"max_bad": "5"})]
+)
+def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
+    value: dict[str, Any], wanted: dict[str, Any]
+) -> None:
     needed = NEEDED[DedupJob]
-    assert DedupJob.from_json(json.dumps({**needed, "threshold": 1})) == DedupJob(**needed, threshold=1.0)
+    assert DedupJob.from_json(json.dumps({**needed, **value})) == DedupJob(**needed, **wanted)
 
 
 @pytest.mark.parametrize(
