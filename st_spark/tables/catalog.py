@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 TRANSACTIONAL = ("delta", "iceberg", "hudi")
-# Properties that the metastore keeps for itself; and what last_source.py says of the rows.
+# Properties that the metastore keeps for itself, what last_source.py says of the rows, and the record of the run that
+# wrote them: see provenance.py.
 _INTERNAL = re.compile(
-    r"spark\.sql\..*|st_spark\.source|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows|totalSize|rawDataSize|owner"
+    r"spark\.sql\..*|st_spark\.source|st_spark\.run\..*|transient_lastDdlTime|EXTERNAL|bucketing_version|numFiles|numRows"
+    r"|totalSize|rawDataSize|owner"
 )
 _OWNER, _TIME = "st_spark.owner", "st_spark.time"
 
@@ -69,7 +71,7 @@ def describe(spark: "SparkSession", name: TableName) -> Description | None:
         elif section == "# Detailed Table Information":  # not before: a column can be called "Provider"
             facts.setdefault(row[0], row[1])
     kind = facts.get("Type", "VIEW")  # of a temporary view Spark shows the columns alone
-    rows = [] if kind == "VIEW" else spark.sql(f"SHOW TBLPROPERTIES {name}").collect()
+    rows = {} if kind == "VIEW" else properties(spark, name)
     return Description(
         facts.get("Provider", "").lower(),
         kind,
@@ -79,13 +81,18 @@ def describe(spark: "SparkSession", name: TableName) -> Description | None:
         _names(facts.get("Bucket Columns", "")),
         _names(facts.get("Sort Columns", "")),
         facts.get("Comment"),
-        {row[0]: row[1] for row in rows if not _INTERNAL.fullmatch(row[0])},
+        {key: value for key, value in rows.items() if not _INTERNAL.fullmatch(key)},
     )
 
 
-def set_properties(spark: "SparkSession", name: str, properties: dict[str, str]) -> None:
+def properties(spark: "SparkSession", name: TableName) -> dict[str, str]:
+    """Return all properties of a catalog table."""
+    return {row[0]: row[1] for row in spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
+
+
+def set_properties(spark: "SparkSession", name: str, values: dict[str, str]) -> None:
     """Set properties of a catalog table."""
-    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({_pairs(properties)})")
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({_pairs(values)})")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -179,7 +186,7 @@ class CatalogTable:
         """See LockPlace."""
         name = self.name.beside(lock)
         try:
-            rows = {row[0]: row[1] for row in self._spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
+            rows = properties(self._spark, name)
         except Exception:
             if self._exists(name):
                 raise
@@ -200,8 +207,8 @@ def _lock(text: str) -> str:
     return _pairs({_OWNER: text.encode().hex(), _TIME: str(time.time())})
 
 
-def _pairs(properties: dict[str, str]) -> str:
-    return ", ".join(f"{_text(key)} = {_text(value)}" for key, value in properties.items())
+def _pairs(values: dict[str, str]) -> str:
+    return ", ".join(f"{_text(key)} = {_text(value)}" for key, value in values.items())
 
 
 def _text(value: str) -> str:

@@ -35,6 +35,7 @@ def open_output(
     mode: str,
     inputs: Iterable[tuple[str, str | None]] = (),
     partition_by: tuple[str, ...] = (),
+    provider: str | None = None,
 ) -> Iterator[Writer]:
     """Open the output of a job, and clean up at the end if the job fails.
 
@@ -46,6 +47,7 @@ def open_output(
         inputs: (path or name, format) of each table that the job reads.
         partition_by: The partition columns; if the output exists, it must have them. To overwrite it is then to replace
             only the partitions that the new rows have.
+        provider: The format of a new catalog table, by default the session's.
 
     Raises:
         TableError: The output exists and mode is "error"; it is no table that this job may write; or it contains an
@@ -57,7 +59,7 @@ def open_output(
     check_apart(spark, where, "table" if name else "path", inputs)
     with ExitStack() as stack:
         if name:
-            writer = _open_catalog(spark, stack, where, name, mode, run)
+            writer = _open_catalog(spark, stack, where, name, mode, run, provider)
         else:
             writer = _open_path(spark, stack, where, table_format, mode, run)
         if writer.exists and mode == "error":
@@ -91,8 +93,10 @@ def _catalog_name(spark: "SparkSession", where: str, table_format: str | None) -
     return name if table_exists(spark, name) else None
 
 
-def _open_catalog(spark: "SparkSession", stack: ExitStack, where: str, name: TableName, mode: str, run: str) -> Writer:
-    new = Description(str(spark.conf.get("spark.sql.sources.default", "parquet")).lower())
+def _open_catalog(
+    spark: "SparkSession", stack: ExitStack, where: str, name: TableName, mode: str, run: str, default: str | None
+) -> Writer:
+    new = Description(default or str(spark.conf.get("spark.sql.sources.default", "parquet")).lower())
     found = describe(spark, name)
     provider = (found or new).provider
     if provider in TRANSACTIONAL:

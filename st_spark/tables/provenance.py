@@ -1,7 +1,7 @@
 """The record of the run that wrote a table: which job, when, with which version, and its counts.
 
-A Parquet folder has it in a file, a Delta table in the commit, another catalog table in its properties. (The footer of
-a Parquet file is written before the counts are known.)
+A Parquet folder has it in a file, a Delta table in the commit, another catalog table in its properties. Tables in
+Iceberg and Hudi have none. (The footer of a Parquet file is written before the counts are known.)
 """
 
 import json
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from st_spark.spark.filesystem import files_of
-from st_spark.tables.catalog import describe, set_properties
+from st_spark.tables.catalog import TRANSACTIONAL, describe, properties, set_properties
 from st_spark.tables.names import parse_name
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def keep(writer: "Writer", record: Mapping[str, Any]) -> None:
     try:
         if writer.format == "parquet":
             files_of(writer.spark).write(f"{writer.where.rstrip('/')}/{_FILE}", json.dumps(record, indent=2) + "\n")
-        elif writer.format == "table" and not is_delta_table(writer.spark, writer.where):
+        elif writer.format == "table" and writer.provider not in TRANSACTIONAL:
             set_properties(writer.spark, str(parse_name(writer.where)), _to_properties(record))
     except Exception as error:  # noqa: BLE001
         _log.warning("%s is written, but not the record of this run: %s", writer.where, error)
@@ -53,22 +53,17 @@ def in_commits(spark: "SparkSession", record: Mapping[str, Any]) -> Iterator[Non
 def last_run(spark: "SparkSession", where: str, table_format: str) -> dict[str, Any] | None:
     """Return the record of the last run that wrote a table; None if there is none."""
     if table_format == "delta":
-        return _from_history(spark, f"delta.`{where}`")
+        return _from_history(spark, f"delta.`{files_of(spark).absolute(where)}`")
     if table_format == "table":
         name = parse_name(where)
-        if name and is_delta_table(spark, where):
-            return _from_history(spark, str(name))
         found = describe(spark, name) if name else None
-        return _from_properties(found.properties) if found else None
+        if name is None or found is None or found.kind == "VIEW":
+            return None
+        if found.provider == "delta":
+            return _from_history(spark, str(name))
+        return _from_properties(properties(spark, name))
     files, path = files_of(spark), f"{where.rstrip('/')}/{_FILE}"
     return dict(json.loads(files.read(path))) if files.exists(path) else None
-
-
-def is_delta_table(spark: "SparkSession", where: str) -> bool:
-    """Return whether a catalog table is a Delta table."""
-    name = parse_name(where)
-    found = describe(spark, name) if name else None
-    return found is not None and found.provider == "delta"
 
 
 def _from_history(spark: "SparkSession", name: str) -> dict[str, Any] | None:
@@ -88,6 +83,6 @@ def _to_properties(record: Mapping[str, Any]) -> dict[str, str]:
     return {f"{_PREFIX}{name}": json.dumps(value) for name, value in {**record, "rows": rows}.items()}
 
 
-def _from_properties(properties: Mapping[str, str]) -> dict[str, Any] | None:
-    found = {name: text for name, text in properties.items() if name.startswith(_PREFIX)}
+def _from_properties(values: Mapping[str, str]) -> dict[str, Any] | None:
+    found = {name: text for name, text in values.items() if name.startswith(_PREFIX)}
     return {name.removeprefix(_PREFIX): json.loads(text) for name, text in found.items()} or None

@@ -50,6 +50,11 @@ class Writer(ABC):
     partition_by: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
+    def provider(self) -> str:
+        """The format of the files; for a catalog table, the format that the catalog says."""
+        return self.format
+
+    @property
     def appends(self) -> bool:
         """Whether the job appends to a table that exists."""
         return self.exists and self.mode == "append"
@@ -186,6 +191,11 @@ class CatalogWriter(Writer):
     def sql_name(self) -> str:
         """The table's name in Spark SQL."""
         return str(self.table.name)
+
+    @property
+    def provider(self) -> str:
+        """See Writer."""
+        return self.description.provider
 
     def check(self, schema: StructType, column: str) -> None:
         """See Writer. A table that is overwritten keeps its partitions and buckets, so it needs their columns."""

@@ -10,8 +10,10 @@ from pyspark.sql import functions as sf
 
 from st_spark import __version__, describe
 from st_spark.cli import main
-from st_spark.jobs import runner
+from st_spark.jobs import output_table, runner
 from st_spark.specs.jobs import DedupJob, EmbedJob
+from st_spark.tables import provenance
+from st_spark.tables.writers import TransactionalWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,8 +69,11 @@ def test_a_folder_says_how_it_was_made_and_by_which_run(
 
     Path(job.input).write_text("id,text\n1,the cat\n2,a mat\n3,the cats\n4,word\n")
     merged = runner.run(job, spark)
-    assert main.main(["describe", job.output, "--json"]) == 0
-    run = json.loads(capsys.readouterr().out)["last_run"]
+    file = Path(job.input).with_name("about.json")
+    assert main.main(["describe", job.output, "--json", "--result", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert file.read_text() == shown
+    run = json.loads(shown)["last_run"]
     assert run["job_id"] == merged["output"]["job_id"]
     assert {name: run["rows"][name] for name in ("new", "changed", "unchanged")} == {
         "new": 1,
@@ -111,6 +116,23 @@ def test_a_catalog_table_keeps_the_record_in_its_properties(
     assert found["last_run"]["job_id"] == result["output"]["job_id"]
     assert found["last_run"]["rows"]["out"] == result["rows"]["out"]
     assert found["files"] > 0
+
+
+def test_rejected_rows_have_the_format_of_a_catalog_table(warehouse: "SparkSession", job: EmbedJob) -> None:
+    warehouse.sql("CREATE TABLE lake.kept (id STRING) USING orc")
+    table = changed(job, output="lake.kept", mode="overwrite", on_error="quarantine")
+    with output_table.opened(warehouse, table) as output:
+        assert output.rejected is not None
+        assert (output.rejected.where, output.rejected.provider) == ("lake.kept__rejected", "orc")
+        output.rejected.write(warehouse.range(3), lambda: 3)
+    assert "orc" in warehouse.sql("SHOW CREATE TABLE lake.kept__rejected").collect()[0][0]
+
+
+def test_tables_in_other_formats_with_transactions_keep_no_record(warehouse: "SparkSession") -> None:
+    warehouse.sql("CREATE TABLE lake.kept (id STRING) USING parquet")
+    fields = (warehouse, "lake.kept", "table", "append", True, (), "lake.kept")
+    provenance.keep(TransactionalWriter(*fields, provider="iceberg"), {"job": "embed"})
+    assert provenance.last_run(warehouse, "lake.kept", "table") is None
 
 
 def test_a_table_that_says_nothing_is_described_as_far_as_it_can_be(spark: "SparkSession", tmp_path: Path) -> None:

@@ -280,11 +280,13 @@ def test_a_catalog_table_stays_what_it_is(warehouse: "SparkSession", make: str, 
     save(numbers(warehouse, 4, 6), name, "append", "table")
     assert ids(warehouse, name) == [0, 1, 2, 3, 4, 5]
     assert sorted(row["id"] for row in warehouse.table(name).where("k = 1 and score > '1'").collect()) == [3, 5]
+    warehouse.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('st_spark.run.job' = '1')")
     for first in (10, 20):
         save(numbers(warehouse, first, first + 3), name, "overwrite")
         assert ids(warehouse, name) == [first, first + 1, first + 2]
         assert ids(warehouse, name) == sorted(row["id"] for row in warehouse.table(name).where("k in (0, 1)").collect())
         assert kept(warehouse, name) == before
+    assert warehouse.sql(f"SHOW TBLPROPERTIES {name}").where("key = 'st_spark.run.job'").isEmpty()  # of other rows
     save(numbers(warehouse, 30, 32), name, "append")
     assert ids(warehouse, name) == [20, 21, 22, 30, 31]
     assert tables(warehouse) == ["t"]
