@@ -1,9 +1,11 @@
 """The rows that a job of pairs or groups cannot use: stop if there are too many, or return them as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from pyspark import StorageLevel
 from pyspark.sql import functions as sf
 
 from st_spark.choices import REASONS
@@ -27,6 +29,18 @@ _TABLE, _ID = "table", "id"
 Side = tuple["VectorTable", "TableStats", str]
 
 
+@contextmanager
+def found(job: "DedupJob | JoinJob | MineJob", sides: Sequence[Side], score: str) -> "Iterator[DataFrame]":
+    """Do what find() does. Executors keep the rows on their disks inside `with`: the output can replace a table."""
+    rows = find(job, sides, score).persist(StorageLevel.DISK_ONLY)
+    try:
+        if job.on_error == "quarantine":
+            rows.count()
+        yield rows
+    finally:
+        rows.unpersist()
+
+
 def find(job: "DedupJob | JoinJob | MineJob", sides: Sequence[Side], score: str) -> "DataFrame":
     """Check that no table has more bad rows than the job allows, and return the bad rows.
 
@@ -36,8 +50,7 @@ def find(job: "DedupJob | JoinJob | MineJob", sides: Sequence[Side], score: str)
         score: It decides whether vectors of zeros are bad.
 
     Returns:
-        table, id (a string if the tables have ids of several types), reason, column, and raw_text if one of the tables
-        is CSV or JSON lines.
+        table, id (a string if the tables have ids of several types), reason, column and raw_text.
 
     Raises:
         InputError: There are too many.

@@ -1,5 +1,6 @@
 """The dedup job: find the groups of near-duplicate rows in a table of vectors or texts."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -33,18 +34,19 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
         output: path and format, and the version of a Delta table.
     """
     names = (job.id_column, *job.keys)
-    with (
-        output_table.opened(spark, job) as output,
-        open_vectors(
+    with ExitStack() as stack:
+        output = stack.enter_context(output_table.opened(spark, job))
+        vectors = open_vectors(
             spark, job, timings, job.input, job.input_format, names, job.column, job.text_column, job.schema
-        ) as table,
-    ):
+        )
+        table = stack.enter_context(vectors)
         with timings("survey", "Counting rows and copies"):
             planned = _find(job, table)
         origin = {"vectors": vector_metadata(table.metadata), "on": list(job.keys) or None}
         groups = add_metadata(planned.groups, "score", origin)
         output.writer.check(groups.schema, "score")
-        rejected = bad_vectors.find(job, [(table, planned.stats, job.id_column)], planned.facts["score"])
+        sides = [(table, planned.stats, job.id_column)]
+        rejected = stack.enter_context(bad_vectors.found(job, sides, planned.facts["score"]))
         output.check_rejected(rejected)
         counts = Observation("st_spark")
         groups = groups.observe(

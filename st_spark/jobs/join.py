@@ -47,7 +47,7 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
         sides: list[bad_vectors.Side] = [(left, joined.stats.left, job.id_column)]
         if right and joined.stats.right:
             sides.append((right, joined.stats.right, job.right_id_column or job.id_column))
-        rejected = bad_vectors.find(job, sides, joined.facts["score"])
+        rejected = stack.enter_context(bad_vectors.found(job, sides, joined.facts["score"]))
         output.check_rejected(rejected)
         counts = Observation("st_spark")
         pairs = pairs.observe(counts, sf.count(sf.lit(1)).alias("pairs"))

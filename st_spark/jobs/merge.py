@@ -236,9 +236,14 @@ class Merge:
         return rows.join(made.unionAll(known), TEXT_HASH, "left"), totals
 
     def _known(self, texts: DataFrame) -> DataFrame:
-        """Return TEXT_HASH and the vector of the texts that another row of the table has."""
+        """Return TEXT_HASH and the vector of the texts that another row of the table has.
+
+        A job that looks for bad rows embeds a text again whose stored vector has a NaN or an infinity.
+        """
         vector = quoted_column(self._job.output_column).alias(_VECTOR)
         stored = self._table.select(text_hash(self._job.text_columns).alias(TEXT_HASH), vector)
+        if self._job.finds_bad_rows:
+            stored = stored.where(sf.forall(_VECTOR, lambda each: sf.abs(each) < float("inf")))
         stored = stored.where(sf.col(_VECTOR).isNotNull()).join(texts, TEXT_HASH, "left_semi")
         return stored.groupBy(TEXT_HASH).agg(sf.first(_VECTOR).alias(_VECTOR))
 

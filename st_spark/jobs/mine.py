@@ -65,7 +65,7 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
         stats = mined.stats
         assert stats.right is not None
         sides = [(source, stats.left, job.id_column), (target, stats.right, job.target_id_column or job.id_column)]
-        rejected = bad_vectors.find(job, sides, "cosine")
+        rejected = stack.enter_context(bad_vectors.found(job, sides, "cosine"))
         output.check_rejected(rejected)
         rows, tasks = stats.left.kept, facts.get("tasks", 1)
         text = f"Mining {rows:,} rows and {stats.right.kept:,}"

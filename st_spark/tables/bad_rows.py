@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # A temporary column: a struct of REASON and COLUMN, null for a good row.
 PROBLEM = f"{RESERVED}problem"
-# The last columns of a table of rejected rows. RAW_TEXT, of CSV and JSON lines, is a row that could not be read.
+# The last columns of a table of rejected rows. RAW_TEXT is a line of CSV or JSON that could not be read, else null.
+# It is always written, because an append can read another format than the run before.
 REASON, COLUMN, RAW_TEXT = "reason", "column", "raw_text"
 PROBLEM_TYPE = f"struct<{REASON}:string,{COLUMN}:string>"
 CORRUPT_ROW, UNDECODABLE, NOT_FINITE = "corrupt", "undecodable", "not finite"
@@ -61,15 +62,15 @@ def unread(df: "DataFrame", names: Sequence[str], *, lossy: bool) -> "Column":
 
 def check_names(df: "DataFrame", where: str) -> None:
     """Check that a table of rejected rows can have all columns of the input; InputError if not."""
-    for name in (REASON, COLUMN, *([RAW_TEXT] if CORRUPT in df.columns else [])):
+    for name in (REASON, COLUMN, RAW_TEXT):
         check_new_column(df, where, name, "rename it: the table of rejected rows adds this column.")
 
 
 def rejected(df: "DataFrame", names: Iterable[str]) -> "DataFrame":
-    """Return the bad rows with PROBLEM: the columns `names`, REASON, COLUMN, and RAW_TEXT of CSV and JSON lines."""
-    raw = [quoted_column(CORRUPT).alias(RAW_TEXT)] if CORRUPT in df.columns else []
+    """Return the bad rows with PROBLEM: the columns `names`, REASON, COLUMN and RAW_TEXT."""
+    raw = quoted_column(CORRUPT) if CORRUPT in df.columns else sf.lit(None).cast("string")
     why = [sf.col(f"{PROBLEM}.{name}") for name in (REASON, COLUMN)]
-    return df.where(sf.col(PROBLEM).isNotNull()).select(*map(quoted_column, names), *why, *raw)
+    return df.where(sf.col(PROBLEM).isNotNull()).select(*map(quoted_column, names), *why, raw.alias(RAW_TEXT))
 
 
 def name_some(bad: "DataFrame", id_column: str | None) -> str:

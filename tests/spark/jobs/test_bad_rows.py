@@ -12,6 +12,7 @@ from st_spark.errors import InputError
 from st_spark.jobs import runner
 from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
 from st_spark.tables import io
+from st_spark.tables.bad_rows import check_names
 from tests.support.checkpoints import write_modules
 from tests.support.word_checkpoints import write_static
 
@@ -120,7 +121,10 @@ def test_an_overwrite_replaces_the_rejected_rows_and_an_append_adds_to_them(
     runner.run(job, spark)
     Path(job.input).write_bytes(b"id,text\n6,caf\xe9\n")
     runner.run(changed(job, mode="append"), spark)
-    assert [row[0] for row in rejected(spark, job.output)] == ["2", "3", "4", "6"]
+    parquet = f"{job.input}.parquet"
+    spark.sql("SELECT '7' AS id, CAST(X'63616665E9' AS STRING) AS text").write.parquet(parquet)
+    runner.run(changed(job, input=parquet, mode="append"), spark)
+    assert [row[0] for row in rejected(spark, job.output)] == ["2", "3", "4", "6", "7"]
     Path(job.input).write_bytes(b"id,text\n1,a\n")
     assert runner.run(changed(job, mode="overwrite"), spark)["rejected"]["rows"] == 0
     assert rejected(spark, job.output) == []
@@ -145,6 +149,15 @@ def test_a_merge_keeps_the_old_version_of_a_row_that_is_rejected(spark: "SparkSe
     Path(job.input).write_bytes(b"id,text\n1,mat mat\n")
     with pytest.raises(InputError, match=r"1 of 1 rows .* \(1 without a valid vector\).*id '1' \(not finite"):
         runner.run(changed(job, on_error="fail"), spark)
+
+
+def test_a_merge_does_not_copy_a_bad_vector_of_the_table(spark: "SparkSession", embed: EmbedJob) -> None:
+    job = changed(embed, mode="merge")
+    runner.run(job, spark)
+    Path(job.input).write_bytes(b"id,text\n8,mat mat\n9,the cat\n")
+    runner.run(changed(job, on_error="quarantine"), spark)
+    assert [(row[0], row[2]) for row in rejected(spark, job.output)] == [("8", "not finite")]
+    assert vectors(spark, job.output)["9"] == "vector"
 
 
 def test_strings_of_parquet_that_are_not_utf8_are_found(spark: "SparkSession", embed: EmbedJob, tmp_path: Path) -> None:
@@ -215,13 +228,15 @@ def test_vectors_that_cannot_be_compared_are_set_aside(
     ids: list[Any] = [None, 10, 11, 12, 13, 14]
     if len(tables) == 2:
         ids = [each if each is None else str(each) for each in ids]
-    wanted = [(places[tables[0]], each, *why) for each, why in zip(ids, BAD, strict=True)]
-    wanted += [(places[tables[1]], "b", "null", "embedding")] if len(tables) == 2 else []
+    wanted = [(places[tables[0]], each, *why, None) for each, why in zip(ids, BAD, strict=True)]
+    wanted += [(places[tables[1]], "b", "null", "embedding", None)] if len(tables) == 2 else []
     assert rejected(spark, job.output) == sorted(wanted, key=str)
     assert result["rejected"]["rows"] == len(wanted)
     with pytest.raises(InputError, match=r"6 of 14 rows of .*first are bad \(.*1 dimension.*id .*\); \.\.\."):
         runner.run(changed(job, on_error="fail", mode="overwrite"), spark)
     runner.run(changed(job, on_error=None, max_bad="50%", mode="overwrite"), spark)
+    in_place = changed(job, output=places[tables[0]], mode="overwrite")
+    assert runner.run(in_place, spark)["rejected"]["rows"] == len(wanted)
 
 
 def test_texts_of_a_join_that_cannot_be_read_are_set_aside(
@@ -273,3 +288,5 @@ def test_an_input_with_a_column_of_the_rejected_table_is_refused(spark: "SparkSe
     Path(embed.input).write_text("id,text,Reason\n1,a,b\n")
     with pytest.raises(InputError, match=r"has a column 'Reason' already.*rename it: the table of rejected rows"):
         runner.run(changed(embed, on_error="quarantine"), spark)
+    with pytest.raises(InputError, match="has a column 'raw_text' already"):
+        check_names(spark.range(1).withColumnRenamed("id", "raw_text"), "in")
