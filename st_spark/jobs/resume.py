@@ -25,7 +25,7 @@ from st_spark.tables.row_counts import RowCounts
 from st_spark.tables.slices import Slices, homes
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
     from pyspark.sql._typing import UserDefinedFunctionLike
 
     from st_spark.jobs.timings import Timings
@@ -87,10 +87,8 @@ class Resume:
         if self._job.slice_seconds == 0:
             return None
         result = df.select(udf.call(function, texts, struct=True).alias(RESULT)).schema[RESULT]
-        try:
-            start, found = homes(self._spark, self._writer.where, self._writer.format)
-        except Exception as error:  # noqa: BLE001  (a catalog need not have folders)
-            _log.info("There is no place for the finished rows of this job: %s", str(error).partition("\n")[0])
+        start, found = homes(self._spark, self._writer.where, self._writer.format)
+        if start is None:
             return None
         types = [df.schema[name].dataType.simpleString() for name in self._job.text_columns]
         home = start + key(self._job, self._recipe, types, result.dataType.simpleString())
@@ -106,7 +104,7 @@ class Resume:
             self._timings("encode_and_write", f"Encoding {size.rows:,} rows. Finished ones are kept in {home}"),
             follow(self._spark, size.rows, size.tasks),
         ):
-            return slices.write(encoded)
+            return slices.write(encoded, size.rows)
 
     def _rows_of_slice(self, df: "DataFrame", size: RowCounts, texts: Sequence["Column"], kept: bool) -> int:
         """Return how many rows a slice should have, 0 if slices cost too much."""
@@ -114,13 +112,16 @@ class Resume:
         if size.rows < _LEAST_ROWS and not kept and not asked:
             return 0
         columns = [text.alias(f"{RESERVED}{place}") for place, text in enumerate(texts)]
-        sample = df.where(sf.col(TEXT_HASH).isNotNull()).select(*columns).limit(_SAMPLE).collect()
+        sample = _sample(df.where(sf.col(TEXT_HASH).isNotNull()).select(*columns))
         if not sample:
             return 0
         seconds = seconds_per_row(self._spark, self._job, sample, size.first_tasks)
         text_bytes = sum(len(text) for row in sample for text in row) / len(sample)
         cost = self._recipe["dim"] * _NUMBER_SECONDS + text_bytes * _BYTE_SECONDS
-        return slice_rows(size, seconds, cost, asked, kept)
+        most = slice_rows(size, seconds, cost, asked, kept)
+        if not most:
+            _log.info("No finished rows are kept: to encode a row takes %.2g s. --slice-seconds keeps them.", seconds)
+        return most
 
     def _open(self, home: str) -> Slices | None:
         slices = Slices(self._spark, self._writer.where, home)
@@ -161,6 +162,20 @@ def key(job: "EmbedJob", recipe: Mapping[str, Any], types: Sequence[str], result
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def _sample(rows: "DataFrame") -> "list[Row]":
+    """Return some different rows. The first ones are often alike, and equal texts are encoded once."""
+    return rows.limit(50 * _SAMPLE).distinct().limit(_SAMPLE).collect()
+
+
+def _by_text(known: "DataFrame") -> "DataFrame":
+    """Return TEXT_HASH and one result of each text.
+
+    It is the smallest, not the first: a task that Spark repeats must find the same result as before. Otherwise the rows
+    of a shuffle come in another order, and some are lost and others doubled.
+    """
+    return known.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH).agg(sf.min(RESULT).alias(_KNOWN))
+
+
 def _encoded(
     df: "DataFrame",
     size: RowCounts,
@@ -172,8 +187,7 @@ def _encoded(
     if known is None:
         call = udf.call(function, texts, struct=True)
         return size.repartition(df).withColumn(RESULT, call).withColumn(RESUMED, sf.lit(False))
-    by_text = known.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH).agg(sf.first(RESULT).alias(_KNOWN))
-    found = size.repartition(df.join(by_text, TEXT_HASH, "left"))
+    found = size.repartition(df.join(_by_text(known), TEXT_HASH, "left"))
     resumed = sf.col(_KNOWN).isNotNull()
     call = udf.call(function, [sf.when(~resumed, text) for text in texts], struct=True)
     return found.withColumn(RESULT, sf.coalesce(_KNOWN, call)).withColumn(RESUMED, resumed).drop(_KNOWN)

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pyspark.sql import Observation
-from pyspark.sql import functions as sf
-
 from st_spark.spark.filesystem import files_of
 from st_spark.tables.atomic_write import Folder
 from st_spark.tables.io import reader_path
@@ -57,13 +54,16 @@ class Slices:
         found = self._spark.read.schema(schema).options(**_LENIENT).parquet(*paths) if paths else None
         return None if found is None or found.isEmpty() else found
 
-    def write(self, df: "DataFrame") -> "DataFrame":
-        """Write the rows, a file for each task, and return them as they are read from there."""
-        counts, path = Observation("st_spark_slices"), f"{self.home}/{self._run}"
-        observed = df.observe(counts, sf.count(sf.lit(1)).alias("rows"))
-        observed.write.options(**_OPTIONS).parquet(path)
+    def write(self, df: "DataFrame", rows: int) -> "DataFrame":
+        """Write so many rows, a file for each task, and return them as they are read from there.
+
+        All rows are in the slices of this run then, so the ones of earlier runs are deleted.
+        """
+        path = f"{self.home}/{self._run}"
+        df.write.options(**_OPTIONS).parquet(path)
         kept = self._spark.read.schema(df.schema).parquet(reader_path(self._spark, path))
-        check_rows(self._where, kept, counts.get["rows"] or 0)
+        check_rows(self._where, kept, rows)
+        self._remove(lambda run: not run.endswith(f"/{self._run}"))
         return kept
 
     @contextmanager
@@ -85,16 +85,20 @@ class Slices:
             _log.warning("Could not delete %s: %s", self.home, error)
 
 
-def homes(spark: "SparkSession", where: str, table_format: str) -> tuple[str, list[str]]:
-    """Return what the folders of all keys of a table start with, and the ones that are there."""
+def homes(spark: "SparkSession", where: str, table_format: str) -> tuple[str | None, list[str]]:
+    """Return what the folders of all keys of a table start with, None without a place for them, and the folders."""
     files, name = files_of(spark), parse_name(where) if table_format == "table" else None
-    if name is None:
-        parent, _, last = files.absolute(where).rstrip("/").rpartition("/")
-    else:
-        schema = str(TableName(name.parts[:-1])) if len(name.parts) > 1 else spark.catalog.currentDatabase()
-        parent, last = spark.catalog.getDatabase(schema).locationUri.rstrip("/"), name.parts[-1]
+    try:
+        if name is None:
+            parent, _, last = files.absolute(where).rstrip("/").rpartition("/")
+        else:
+            schema = str(TableName(name.parts[:-1])) if len(name.parts) > 1 else spark.catalog.currentDatabase()
+            parent, last = spark.catalog.getDatabase(schema).locationUri.rstrip("/"), name.parts[-1]
+        found = files.entries(f"{parent}/") if files.exists(f"{parent}/") else {}
+    except Exception as error:  # noqa: BLE001  (a catalog need not have folders)
+        _log.info("There is no place for finished rows of %s: %s", where, str(error).partition("\n")[0])
+        return None, []
     start = f".{last}.st-spark-resume-"
-    found = files.entries(f"{parent}/") if files.exists(f"{parent}/") else {}
     return f"{parent}/{start}", [f"{parent}/{each}" for each in found if each.startswith(start)]
 
 
@@ -118,7 +122,7 @@ def remove(files: "Files", home: str, chosen: Callable[[str], bool]) -> int:
             files.delete(place.path)
             place.remove(LOCK)
             deleted += 1
-    if deleted == len(found):
+    if not runs(files, home):  # look again: a run can have started meanwhile
         files.delete(home)
     return deleted
 

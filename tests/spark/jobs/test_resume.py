@@ -8,9 +8,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from st_spark.jobs import runner
+from st_spark.jobs import resume, runner
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
+from st_spark.tables.changes import TEXT_HASH
 from st_spark.tables.writers import FolderWriter
 from tests.support.word_checkpoints import write_static
 
@@ -86,3 +87,18 @@ def test_images_are_found_by_their_bytes(
     fail_to_publish(monkeypatch, embed, **job)
     rows = embed(**job)["rows"]
     assert (rows["resumed"], rows["out"], rows["unreadable"]) == (62, 62, 2)
+
+
+@pytest.mark.parametrize("ascending", [True, False])
+def test_a_text_with_several_results_has_one_in_any_order(spark: "SparkSession", ascending: bool) -> None:
+    value = "struct(array(float(1.5), float(id)) AS embedding, id AS n_tokens, id > 0 AS duplicate)"
+    rows = spark.range(4).selectExpr(f"'a' AS {TEXT_HASH}", f"{value} AS {resume.RESULT}", "id")
+    known = rows.sort("id", ascending=ascending).coalesce(1)
+    (row,) = resume._by_text(known).collect()
+    assert row[1].asDict() == {"embedding": [1.5, 0.0], "n_tokens": 0, "duplicate": False}
+
+
+def test_the_speed_is_measured_with_different_texts(spark: "SparkSession") -> None:
+    rows = spark.range(200).selectExpr("if(id < 100, 'N/A', concat('text ', id)) AS text").coalesce(1)
+    texts = [row["text"] for row in resume._sample(rows)]
+    assert len(set(texts)) == len(texts) == 16

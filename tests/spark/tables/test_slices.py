@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql.types import LongType, StructField, StructType
 
+from st_spark.errors import PlatformError, TableError
 from st_spark.jobs.clean import clean
-from st_spark.tables.slices import Slices, homes
+from st_spark.spark.filesystem import files_of
+from st_spark.tables.slices import Slices, homes, remove, runs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -20,7 +22,7 @@ def fail(spark: "SparkSession", home: str, rows: int) -> None:
 
     def run() -> None:
         with Slices(spark, "out", home).locked() as slices:
-            slices.write(spark.range(0, rows, 1, 4))
+            slices.write(spark.range(0, rows, 1, 4), rows)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -29,7 +31,7 @@ def fail(spark: "SparkSession", home: str, rows: int) -> None:
 
 def test_slices_are_found_until_a_run_succeeds(spark: "SparkSession", tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    home = homes(spark, out, "parquet")[0] + "key"
+    home = f"{homes(spark, out, 'parquet')[0]}key"
     fail(spark, home, 100)
     (run,) = (path for path in Path(home.removeprefix("file:")).iterdir() if path.is_dir())
     damaged, empty, *_ = sorted(run.glob("part-*"))
@@ -42,20 +44,49 @@ def test_slices_are_found_until_a_run_succeeds(spark: "SparkSession", tmp_path: 
         known = slices.known(SCHEMA)
         assert known is not None
         assert sorted(row["id"] for row in known.collect()) == list(range(50, 100))
-        assert slices.write(spark.range(7)).count() == 7
+        with pytest.raises(PlatformError, match="7 of 8 rows were written for"):
+            slices.write(spark.range(7), 8)
+        assert run.exists()
+    with Slices(spark, out, home).locked() as slices:
+        assert slices.write(spark.range(7), 7).count() == 7
+        assert len(runs(files_of(spark), home)) == 1  # all rows are in its own slices
     assert list(tmp_path.iterdir()) == []
 
 
 def test_clean_deletes_what_nobody_comes_back_for(spark: "SparkSession", tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     (tmp_path / ".out.st-spark-new-1").mkdir()
-    home = homes(spark, out, "parquet")[0] + "key"
+    home = f"{homes(spark, out, 'parquet')[0]}key"
     fail(spark, home, 10)
     assert clean(spark, out, seconds=3_600) == 0
     with Slices(spark, out, home).locked():
         assert clean(spark, out) == 1
         assert [path.name for path in tmp_path.iterdir()] == [Path(home).name]  # of the run that lives
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_starts_while_others_are_deleted_keeps_its_folder(spark: "SparkSession", tmp_path: Path) -> None:
+    home = str(tmp_path / ".out.st-spark-resume-key")
+    fail(spark, home, 10)
+
+    def start_another(_: str) -> bool:
+        Path(home, "new").mkdir()
+        return True
+
+    assert remove(files_of(spark), home, start_another) == 1
+    assert runs(files_of(spark), home) == ["new"]
+
+
+@pytest.mark.parametrize("where", ["no/such/folder/out", "in/out"])
+def test_clean_needs_something_of_st_spark(spark: "SparkSession", tmp_path: Path, where: str) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(TableError, match=f"There is nothing of st-spark beside .*/{where}\\."):
+        clean(spark, str(tmp_path / where))
+    assert [path.name for path in tmp_path.rglob("*")] == ["in"]
+
+
+def test_a_schema_without_a_folder_has_no_place_for_slices(spark: "SparkSession") -> None:
+    assert homes(spark, "no_such_schema.docs", "table") == (None, [])
 
 
 def test_a_run_that_has_finished_nothing_keeps_nothing(spark: "SparkSession", tmp_path: Path) -> None:
