@@ -172,5 +172,7 @@ def opened(
         if job.on_error == "quarantine":
             mode = "append" if job.mode == "append" else "overwrite"
             where = rejected_name(job.output)
-            rejected = stack.enter_context(open_output(spark, where, writer.format, mode, inputs, provider=writer.provider))
+            rejected = stack.enter_context(
+                open_output(spark, where, writer.format, mode, inputs, provider=writer.provider)
+            )
         yield OutputTable(writer, job.kind, rejected=rejected)
