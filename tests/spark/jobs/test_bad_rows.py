@@ -130,6 +130,16 @@ def test_an_overwrite_replaces_the_rejected_rows_and_an_append_adds_to_them(
     assert rejected(spark, job.output) == []
 
 
+def test_an_overwrite_of_partitions_replaces_their_rejected_rows_alone(spark: "SparkSession", embed: EmbedJob) -> None:
+    job = changed(embed, on_error="quarantine", partition_by="day")
+    Path(job.input).write_bytes(b"id,day,text\n1,mon,cat\n2,mon,caf\xe9\n3,tue,caf\xe9\n4,tue,dog\n")
+    runner.run(job, spark)
+    Path(job.input).write_bytes(b"id,day,text\n5,tue,caf\xe9\n6,tue,cat\n")
+    assert runner.run(changed(job, mode="overwrite"), spark)["rejected"]["rows"] == 2
+    assert [row[0] for row in rejected(spark, job.output)] == ["2", "5"]
+    assert sorted(row["id"] for row in io.read(spark, job.output).collect()) == ["1", "6"]
+
+
 def test_a_merge_keeps_the_old_version_of_a_row_that_is_rejected(spark: "SparkSession", embed: EmbedJob) -> None:
     job = changed(embed, on_error="quarantine", mode="merge")
     runner.run(job, spark)
