@@ -3,9 +3,10 @@
     python -m benchmarks.kill_points [--runs 200] [--rows 12000] [--seed 0]
 
 Formats and modes take turns. Each run kills the driver, its JVM and its workers by SIGKILL; each tenth run kills one
-Python worker first. The old table is read without Spark. Vectors are compared bit by bit: those of the tiny LSTM model
-do not depend on the other texts of a batch. A job keeps slices of a second here (by default of a minute), and they
-are small beside its work, as in real jobs.
+Python worker first. Every other kill comes soon after the first slice is finished, the others at any moment. The old
+table is read without Spark. Vectors are compared bit by bit: those of the tiny LSTM model do not depend on the other
+texts of a batch. A job keeps slices of a second here (by default of a minute), and they are small beside its work, as
+in real jobs.
 """
 
 import hashlib
@@ -39,6 +40,7 @@ CASES = [
 ]
 # Spark's best compiler does not pay in processes that live for seconds.
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+_SLICES = ".*resume*/*/part-*.parquet"
 _DAEMON = "tests.support.python_daemon"
 Row = tuple[int, str, bytes]
 
@@ -74,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for number in range(options.runs):
             case, current = cases[CASES[number % len(CASES)]], victim
-            _kill(current, case, random_, worker=number % 10 == 9)
+            after_slice = (number + number // len(CASES)) % 2 == 1
+            _kill(current, case, random_, worker=number % 10 == 9, after_slice=after_slice)
             victim = _victim() if number + 1 < options.runs else current
             _check(spark, case)
             print(f"{number + 1} of {options.runs} kills: {dict(case.seen)}", file=sys.stderr, flush=True)
@@ -142,7 +145,9 @@ def _run_as_victim() -> None:
     print("done", flush=True)
 
 
-def _kill(victim: "subprocess.Popen[bytes]", case: Case, random_: random.Random, worker: bool) -> None:
+def _kill(
+    victim: "subprocess.Popen[bytes]", case: Case, random_: random.Random, *, worker: bool, after_slice: bool
+) -> None:
     """Give a job to the victim, and kill it at a random moment. With `worker` its job may fail, or survive."""
     assert victim.stdin
     assert victim.stdout
@@ -154,7 +159,10 @@ def _kill(victim: "subprocess.Popen[bytes]", case: Case, random_: random.Random,
     victim.stdin.write(json.dumps(job).encode() + b"\n")
     victim.stdin.flush()
     victim.stdout.readline()
-    time.sleep(random_.random() * case.seconds)
+    start = time.monotonic()
+    while after_slice and time.monotonic() < start + case.seconds and not any(output.parent.glob(_SLICES)):
+        time.sleep(0.02)
+    time.sleep(random_.random() * case.seconds * (0.1 if after_slice else 1))
     if worker:
         daemons = [each for each in psutil.Process(victim.pid).children(recursive=True) if _DAEMON in each.cmdline()]
         workers = [child for daemon in daemons for child in daemon.children()]
@@ -175,7 +183,7 @@ def _check(spark: "SparkSession", case: Case) -> None:
     state = _state(output, case)
     case.seen[state] += 1
     case.seconds *= 0.7 if state == "new" else 1.05  # so that most kills come while a job runs, on any machine
-    kept = [pq.ParquetFile(path).metadata.num_rows for path in output.parent.glob(".*resume*/*/part-*.parquet")]
+    kept = [pq.ParquetFile(path).metadata.num_rows for path in output.parent.glob(_SLICES)]
     if state == "new" and case.job["mode"] == "append":
         return  # it is complete: a rerun would add its rows again
     result = runner.run(EmbedJob.from_fields({name: case.job[name] for name in case.job if name != "old"}), spark)
