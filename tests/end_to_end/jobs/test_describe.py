@@ -26,8 +26,8 @@ def job(tmp_path: Path, tiny_model: Path) -> EmbedJob:
     """A merge of three texts, of which two are equal."""
     where = tmp_path / "in.csv"
     where.write_text("id,text\n1,the cat\n2,a mat\n3,the cat\n")
-    fields = {"input": str(where), "output": str(tmp_path / "out [1]"), "model": str(tiny_model), "prompt": "query: "}
-    return EmbedJob(**fields, text_column="text", id_column="id", mode="merge")
+    fields: dict[str, Any] = {"input": str(where), "output": str(tmp_path / "out [1]"), "model": str(tiny_model)}
+    return EmbedJob(**fields, prompt="query: ", text_column="text", id_column="id", mode="merge")
 
 
 @pytest.fixture
