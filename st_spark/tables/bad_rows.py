@@ -97,4 +97,4 @@ def _first_text(schema: StructType) -> str | None:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 200 else f"{text[:197]}..."  # a path should be whole
