@@ -64,7 +64,8 @@ def test_a_mining_job_writes_a_table_files_and_a_report(
     assert [result[name] for name in names] == values
     assert result["source"]["set_aside"] == {"null": 1}
     assert result["source"]["kept"] == 30
-    assert result["output"] == {"path": job.output, "format": "parquet", "mode": "error", "version": None}
+    output = {"path": job.output, "format": "parquet", "mode": "error", "version": None}
+    assert result["output"] == output | {"job_id": result["output"]["job_id"]}
     lines = Path(str(job.tsv)).read_text().splitlines()
     assert [float(line.split("\t")[0]) for line in lines[1:]] == pytest.approx(sorted(want.values())[::-1], abs=1e-6)
     best = min(want, key=lambda pair: (-want[pair], *pair))
