@@ -85,13 +85,13 @@ def describe(spark: "SparkSession", name: TableName) -> Description | None:
     )
 
 
-def properties(spark: "SparkSession", name: TableName) -> dict[str, str]:
-    """Return all properties of a catalog table."""
+def properties(spark: "SparkSession", name: TableName | str) -> dict[str, str]:
+    """Return all properties of a catalog table, or of a Delta folder as SQL names it."""
     return {row[0]: row[1] for row in spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
 
 
 def set_properties(spark: "SparkSession", name: str, values: dict[str, str]) -> None:
-    """Set properties of a catalog table."""
+    """Set properties of a catalog table, or of a Delta folder as SQL names it."""
     spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({_pairs(values)})")
 
 

@@ -1,5 +1,6 @@
 """Keep with a table which version of which source the last merge has read: in a hidden file, or a table property."""
 
+from st_spark.tables.catalog import properties, set_properties
 from st_spark.tables.writers import CatalogWriter, FolderWriter, TransactionalWriter, Writer
 
 _FILE, _PROPERTY = "_st-spark-source", "st_spark.source"
@@ -19,17 +20,17 @@ def keep_version(writer: Writer, source: str | None, version: int | None = None)
     if isinstance(writer, FolderWriter):
         path = f"{writer.folder.path}/{_FILE}"
         writer.folder.files.write(path, note) if note else writer.folder.files.delete(path)
+    elif note:
+        set_properties(writer.spark, _name(writer), {_PROPERTY: note})
     else:
-        change = f"SET TBLPROPERTIES ('{_PROPERTY}' = '{note}')" if note else f"UNSET TBLPROPERTIES ('{_PROPERTY}')"
-        writer.spark.sql(f"ALTER TABLE {_name(writer)} {change}")
+        writer.spark.sql(f"ALTER TABLE {_name(writer)} UNSET TBLPROPERTIES ('{_PROPERTY}')")
 
 
 def _note(writer: Writer) -> str:
     if isinstance(writer, FolderWriter):
         path = f"{writer.folder.path}/{_FILE}"
         return writer.folder.files.read(path) if writer.folder.files.exists(path) else ""
-    rows = writer.spark.sql(f"SHOW TBLPROPERTIES {_name(writer)}").collect()
-    return str({row[0]: row[1] for row in rows}.get(_PROPERTY, ""))
+    return properties(writer.spark, _name(writer)).get(_PROPERTY, "")
 
 
 def _name(writer: Writer) -> str:
