@@ -72,13 +72,13 @@ def main(argv: list[str] | None = None) -> int:
     random_, folder, spark = random.Random(options.seed), scratch(), _start()
     _write_inputs(folder, options.rows, random_)
     cases = {case: _undisturbed(spark, folder, *case) for case in CASES[: options.runs]}
-    victim = _victim()
+    victim = _victim(folder / "local")
     try:
         for number in range(options.runs):
             case, current = cases[CASES[number % len(CASES)]], victim
             after_slice = (number + number // len(CASES)) % 2 == 1
             _kill(current, case, random_, worker=number % 10 == 9, after_slice=after_slice)
-            victim = _victim() if number + 1 < options.runs else current
+            victim = _victim(folder / "local") if number + 1 < options.runs else current
             _check(spark, case)
             print(f"{number + 1} of {options.runs} kills: {dict(case.seen)}", file=sys.stderr, flush=True)
     finally:
@@ -125,11 +125,12 @@ def _undisturbed(spark: "SparkSession", folder: Path, table_format: str, mode: s
     return Case(job | {"output": output, "old": str(old)}, seconds, _table(old), _table(calm))
 
 
-def _victim() -> "subprocess.Popen[bytes]":
-    """Start a process that waits for a job with a warm Spark."""
+def _victim(local: Path) -> "subprocess.Popen[bytes]":
+    """Start a process that waits for a job with a warm Spark, whose temporary files go into a folder."""
     command = [sys.executable, "-m", "benchmarks.kill_points", "--victim"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, start_new_session=True, **pipes)
+    shutil.rmtree(local, ignore_errors=True)  # a killed driver leaves Delta's jars there: 88 MB
+    return subprocess.Popen(command, start_new_session=True, env=os.environ | {"SPARK_LOCAL_DIRS": str(local)}, **pipes)
 
 
 def _run_as_victim() -> None:

@@ -177,8 +177,12 @@ def _not_started(error: Exception, log: Path, delta: bool) -> PlatformError:
             "name a Maven repository that this machine can reach (spark.jars.repositories or spark.jars.ivySettings in "
             "spark-defaults.conf), put the jars into Spark's jars folder, or choose --output-format parquet.",
         )
-    causes = [line.strip() for line in text.splitlines() if re.search(r"(Error|Exception|error)\b.*:", line)]
+    lines = [line.strip() for line in f"{text}\n{error}".splitlines() if not line.lstrip().startswith("at ")]
+    causes = [line for line in lines if re.search(r"(Error|Exception|error)\b.*:", line)]
     reason = causes[-1][:300] if causes else f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    return PlatformError(
-        f"Spark did not start: {reason}", f"read its log, {keep_log()}; `st-spark doctor` checks the rest."
-    )
+    fix = f"read its log, {keep_log()}; `st-spark doctor` checks the rest."
+    full = next((line for line in lines if "No space left on device" in line), None)
+    if full:
+        reason = full[:300]
+        fix = f"free space there, or set SPARK_LOCAL_DIRS to a folder with space. Log: {keep_log()}."
+    return PlatformError(f"Spark did not start: {reason.rstrip('.')}.", fix)

@@ -1,0 +1,38 @@
+"""What is said when Spark does not start."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from st_spark.spark import session
+
+_TRACE = """26/11/27 00:05:02 ERROR SparkContext: Error initializing SparkContext.
+{cause}
+\tat java.base/sun.nio.fs.UnixException.rethrowAsIOException(UnixException.java:106)
+\tat org.apache.spark.util.Utils$.tryLogNonFatalError(Utils.scala:1314)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (
+            "java.nio.file.FileSystemException: /a.jar -> /full/a.jar: No space left on device",
+            r"start: java.nio.file.FileSystemException: /a.jar -> /full/a.jar: No space left on device. "
+            r"Fix: free space there, or set SPARK_LOCAL_DIRS to a folder with space. Log: \S+\.log",
+        ),
+        (
+            "java.net.BindException: Cannot assign requested address: Service failed after 16 retries.",
+            r"start: java.net.BindException: Cannot assign requested address: Service failed after 16 retries. Fix: ",
+        ),
+    ],
+)
+def test_error_names_the_cause_and_not_a_line_of_the_stack(
+    cause: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "spark.log"
+    log.write_text(_TRACE.format(cause=cause))
+    monkeypatch.setattr(session, "_log", log)
+    error = session._not_started(RuntimeError("no JVM"), log, delta=True)
+    assert re.search(expected, str(error)), str(error)
