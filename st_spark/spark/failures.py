@@ -34,7 +34,11 @@ _SIGNS = (
         "give the job more memory or run fewer tasks at once; the system's log says whether memory ran out.",
     ),
     ("OutOfMemoryError", "Spark's JVM ran out of memory.", "raise spark.driver.memory or spark.executor.memory."),
-    ("No space left on device", "The disk is full.", "free space, or point spark.local.dir at a larger disk."),
+    (
+        "No space left on device",
+        "The disk is full.",
+        "free space where the output lies, or point spark.local.dir (Spark's temporary files) at a larger disk.",
+    ),
     ("Read-only file system", "Spark cannot write: {reason}.", "name a place on a file system that is not read-only."),
     (
         "AccessControlException|AccessDeniedException|Permission denied",

@@ -43,6 +43,12 @@ class Cluster:
                 found.append(process)
         return found
 
+    def workers(self) -> list[psutil.Process]:
+        """Return the Java processes of the workers: the "nodes"."""
+        found = psutil.process_iter(["cmdline"])
+        lines = ((process, process.info["cmdline"] or []) for process in found)
+        return [each for each, line in lines if "org.apache.spark.deploy.worker.Worker" in line and self.master in line]
+
     def python_workers(self) -> list[psutil.Process]:
         """Return the Python workers that tasks run in: children of each executor's daemon."""
         daemons = [child for executor in self.executors() for child in executor.children()]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from st_spark import encode
@@ -126,6 +127,41 @@ def test_model_files_are_stored_once_on_each_node_even_for_new_executors(nodes: 
     homes = Counter(next(node for node in nodes.scratch if path.is_relative_to(node)) for path in arrived)
     assert homes == dict.fromkeys(nodes.scratch, 1)
     assert {path.name for path in arrived} == {fingerprint(minilm)}
+
+
+@pytest.mark.parametrize("victim", ["executors", "workers"])  # a worker does not come back: it is the last
+def test_a_job_with_slices_goes_on_after_a_loss(
+    nodes: Cluster, docs: "DataFrame", minilm: Path, expected: np.ndarray, tmp_path: Path, victim: str
+) -> None:
+    from st_spark.jobs import runner
+    from st_spark.specs.jobs import EmbedJob
+
+    docs.write.parquet(str(tmp_path / "in"))
+    fields = {"input": str(tmp_path / "in"), "output": str(tmp_path / "out"), "id_column": "id", "text_column": "text"}
+    killed: list[psutil.Process] = []
+    killer = threading.Thread(target=kill_after_a_slice, args=(tmp_path, getattr(nodes, victim), killed))
+    killer.start()
+    options = {"model": str(minilm), "dtype": "float32", "slice_seconds": 1}
+    result = runner.run(EmbedJob.from_fields(fields | options), docs.sparkSession)
+    killer.join()
+    assert len(killed) == 1
+    assert (result["rows"]["out"], result["rows"]["resumed"]) == (ROWS, 0)
+    table = pq.read_table(tmp_path / "out").sort_by("id")
+    assert table["id"].to_pylist() == list(range(ROWS))
+    np.testing.assert_allclose(np.array(table["embedding"].to_pylist(), np.float32), expected, atol=1e-6, rtol=0)
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def kill_after_a_slice(folder: Path, victims: Callable[[], list[psutil.Process]], killed: list[Any]) -> None:
+    """Kill one process when the first slice is finished."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if any(folder.glob(".out.st-spark-resume-*/*/part-*")):
+            process = victims()[0]
+            process.kill()
+            killed.append(process)
+            return
+        time.sleep(0.02)
 
 
 def kill_in_the_middle(context: Any, victims: Callable[[], list[psutil.Process]], killed: list[Any]) -> None:
