@@ -36,8 +36,9 @@ def _like(kind: str, layers: int, width: int, feed: int, **more: object) -> tupl
     return kind, {"num_attention_heads": 12, **sizes, **more}
 
 
-def _t5(layers: int, width: int, heads: int) -> tuple[str, dict[str, Any]]:
-    return "t5", {"num_layers": layers, "d_model": width, "d_ff": 4 * width, "num_heads": heads, "d_kv": 64}
+def _t5(layers: int, width: int, heads: int, feed: int = 4, per_head: int = 64) -> tuple[str, dict[str, Any]]:
+    sizes = {"num_layers": layers, "d_model": width, "d_ff": feed * width, "num_heads": heads, "d_kv": per_head}
+    return "t5", sizes
 
 
 # A type of transformers and its sizes.
@@ -52,6 +53,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "albert-6x768": _like("albert", 6, 768, 3072, embedding_size=128),
     "t5-12x768": _t5(12, 768, 12),
     "t5-24x1024": _t5(24, 1024, 16),
+    "t5-24x1024-xl": _t5(24, 1024, 32, 16, 128),
     "modernbert-12x384": _like("modernbert", 12, 384, 1536),
     "modernbert-22x768": _like("modernbert", 22, 768, 1152),
     "nomic-12x768": _like("nomic_bert", 12, 768, 3072),

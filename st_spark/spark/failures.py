@@ -78,9 +78,14 @@ def explain(error: BaseException) -> StSparkError:
     if found := _RAISED_MISSING.search(text):
         return PlatformError(found.group(1), found.group(2).strip())
     reason = _reason(text)
-    if re.search(_CONFLICT, text):
+    if is_conflict(error):
         return BusyError(f"Another job changed the table at the same time: {reason}.", "run the job again.")
     return _platform(text, reason) or JobError(_with_kind(error, reason), "see the log.")
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Return whether a commit of Delta failed because another writer changed the table meanwhile."""
+    return re.search(_CONFLICT, str(error)) is not None
 
 
 def _platform(text: str, reason: str) -> PlatformError | None:

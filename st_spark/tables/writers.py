@@ -1,5 +1,6 @@
 """Write a table as a whole or not at all: Parquet folders, catalog tables, and formats with transactions."""
 
+import logging
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from st_spark.errors import PlatformError, TableError
+from st_spark.spark.failures import is_conflict
 from st_spark.spark.hold import held
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from st_spark.tables.atomic_write import Folder
     from st_spark.tables.catalog import CatalogTable, Description
     from st_spark.tables.lock import Lock
+
+
+# How often Delta is asked to merge rows that are ready, when other writers change the table meanwhile.
+_TRIES = 3
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -290,13 +297,21 @@ class TransactionalWriter(Writer):
         key, values = quoted_name(id_column), [f"source.{name}" for name in names]
         view = f"{RESERVED}{uuid.uuid4().hex}"
         source.createOrReplaceTempView(view)
+        statement = (
+            f"MERGE INTO {self.sql_name} AS table USING {view} AS source ON table.{key} = source.{key} "
+            f"WHEN MATCHED AND source.{DELETED} THEN DELETE "
+            f"WHEN MATCHED THEN UPDATE SET {', '.join(map(' = '.join, zip(names, values, strict=True)))} "
+            f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
+        )
         try:
-            self.spark.sql(
-                f"MERGE INTO {self.sql_name} AS table USING {view} AS source ON table.{key} = source.{key} "
-                f"WHEN MATCHED AND source.{DELETED} THEN DELETE "
-                f"WHEN MATCHED THEN UPDATE SET {', '.join(map(' = '.join, zip(names, values, strict=True)))} "
-                f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
-            )
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    self.spark.sql(statement)
+                    break
+                except Exception as error:
+                    if not tries_left or not is_conflict(error):
+                        raise
+                    _log.warning("Another writer changed %s at the same time. Merging again.", self.where)
         finally:
             self.spark.catalog.dropTempView(view)
         return self._version()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from st_spark import describe
@@ -16,6 +17,7 @@ from st_spark.spark import session
 from st_spark.specs.jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.change_feed import open_source
+from st_spark.tables.changes import DELETED, ID
 from st_spark.tables.output import open_output
 
 if TYPE_CHECKING:
@@ -252,3 +254,26 @@ def test_a_merge_is_one_version_that_leaves_other_files_alone(
     np.testing.assert_allclose([row["embedding"] for row in rows], wanted, atol=2e-2)
     assert merge([(0, "another"), *((key, f"text {key}") for key in range(2, 1025))])["output"]["version"] is None
     assert len(spark.sql(f"DESCRIBE HISTORY delta.`{out}`").collect()) == 2
+
+
+def test_a_merge_that_meets_another_commit_merges_again(
+    spark: "SparkSession", tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, met = str(tmp_path / "out"), tmp_path / "met"
+    save(numbers(spark, 0, 4).coalesce(1), out, "error", "delta")
+
+    def delete_a_row_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from deltalake import DeltaTable
+
+        if not met.exists():
+            met.touch()
+            DeltaTable(out).delete("id = 3")
+        yield from batches
+
+    old = spark.createDataFrame([(0, True), (1, False)], f"{ID} bigint, {DELETED} boolean")
+    added = spark.createDataFrame([(1, 1, "new"), (9, 1, "new")], "id bigint, k bigint, score string").coalesce(1)
+    with open_output(spark, out, "delta", "merge") as writer:
+        version = writer.merge(added.mapInArrow(delete_a_row_once, added.schema), old, "id", 4)
+    assert "Another writer changed" in caplog.text
+    assert version == 2
+    assert sorted(map(tuple, io.read(spark, out).collect())) == [(1, 1, "new"), (2, 0, "2"), (9, 1, "new")]
