@@ -169,20 +169,25 @@ LANGUAGES = """
 
 # Passages of 128 tokens per second on one core, by shape (architecture, layers x width): in float32, with dtype auto.
 # `python -m benchmarks.model_speed` prints them. The weights are random, which does not change the speed.
-MEASURED_ON = "one core of an Intel Xeon with AMX, shared with other programs"
+MEASURED_ON = "one core of an Intel Xeon with AMX"
 SPEEDS = """
-bert-3x384           71.7    205
-bert-6x384           30.7   75.4
-bert-12x384          15.5   35.8
-bert-6x768           10.5   44.6
-bert-12x768           5.3   18.9
-bert-24x1024          1.4    3.8
-mpnet-12x768          4.5   21.2
-albert-6x768          9.3   21.9
-t5-12x768             4.6   20.5
-clip-12x512          18.5   54.1
-modernbert-12x384    13.6   34.2
-modernbert-22x768     3.8   10.8
-static               3860   3630
-words                8000   8700
+bert-3x384           65.4    144
+bert-6x384           34.7   86.8
+bert-12x384          17.5   69.8
+bert-6x768            9.1   27.0
+bert-12x768           5.0   25.1
+bert-24x1024          1.5    6.6
+mpnet-12x768          5.7   20.9
+albert-6x768         10.3   28.6
+t5-12x768             5.8   25.2
+t5-24x1024            1.5    6.0
+modernbert-12x384    12.2   29.6
+modernbert-22x768     3.1   12.0
+nomic-12x768          3.7   13.1
+qwen3-28x1024         0.8    2.7
+gemma3-24x768         3.8   12.2
+clip-12x512          20.6   73.4
+clip-12x768           9.3   38.7
+static               4365   4210
+words                8769   9163
 """
