@@ -17,11 +17,11 @@ all-MiniLM-L6-v2     general BERT     384 256 cosine yes en apache-2.0  22.7 ber
 all-MiniLM-L6-v1     general BERT     384 128 cosine yes en apache-2.0  22.7 bert-6x384
 sentence-t5-base     general T5+Dense 768 256 cosine yes en apache-2.0  110.2 t5-12x768
 sentence-t5-large    general T5+Dense 768 256 cosine yes en apache-2.0  335.7 t5-24x1024
-sentence-t5-xl       general T5+Dense 768 256 cosine yes en apache-2.0 1241.7 -
+sentence-t5-xl       general T5+Dense 768 256 cosine yes en apache-2.0 1241.7 t5-24x1024-xl
 sentence-t5-xxl      general T5+Dense 768 256 cosine yes en apache-2.0 4865.6 -
 gtr-t5-base          search  T5+Dense 768 512 cosine yes en apache-2.0  110.2 t5-12x768
 gtr-t5-large         search  T5+Dense 768 512 cosine yes en apache-2.0  335.7 t5-24x1024
-gtr-t5-xl            search  T5+Dense 768 512 cosine yes en apache-2.0 1241.7 -
+gtr-t5-xl            search  T5+Dense 768 512 cosine yes en apache-2.0 1241.7 t5-24x1024-xl
 gtr-t5-xxl           search  T5+Dense 768 512 cosine yes en apache-2.0 4865.6 -
 paraphrase-mpnet-base-v2         paraphrase MPNet   768 512 cosine no en apache-2.0 109.5 mpnet-12x768
 paraphrase-distilroberta-base-v2 paraphrase RoBERTa 768 256 cosine no en apache-2.0  82.1 bert-6x768
@@ -53,7 +53,7 @@ clip-ViT-B-32                 image-text CLIP             512  77 cosine no en  
 clip-ViT-B-32-multilingual-v1 image-text DistilBERT+Dense 512 128 cosine no 50+ apache-2.0 135.1 bert-6x768
 hkunlp/instructor-base  instructions T5+Dense 768 512 cosine yes en apache-2.0  110.2 t5-12x768
 hkunlp/instructor-large instructions T5+Dense 768 512 cosine yes en apache-2.0  335.7 t5-24x1024
-hkunlp/instructor-xl    instructions T5+Dense 768 512 cosine yes en apache-2.0 1241.7 -
+hkunlp/instructor-xl    instructions T5+Dense 768 512 cosine yes en apache-2.0 1241.7 t5-24x1024-xl
 allenai-specter papers BERT 768 512 cosine no en apache-2.0 109.9 bert-12x768
 nq-distilbert-base-v1 questions DistilBERT 768 512 cosine no en apache-2.0 66.4 bert-6x768
 facebook-dpr-ctx_encoder-single-nq-base      questions BERT 768 509 dot no en cc-by-nc-4.0 109.5 bert-12x768
