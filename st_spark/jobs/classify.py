@@ -9,7 +9,7 @@ from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.classify import classifier
 from st_spark.errors import InputError
 from st_spark.jobs import add_column
-from st_spark.jobs.add_column import ColumnBuilder
+from st_spark.jobs.new_column import ColumnBuilder
 from st_spark.jobs.resume import RESULT
 from st_spark.model.checkpoint import hub
 from st_spark.model.checkpoint.files import fingerprint

@@ -9,7 +9,7 @@ from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.calibrate import SAMPLE, calibrate
 from st_spark.embedding.encode import encoder
 from st_spark.jobs import add_column
-from st_spark.jobs.add_column import ColumnBuilder
+from st_spark.jobs.new_column import ColumnBuilder
 from st_spark.jobs.resume import RESULT
 from st_spark.tables.append_check import RecipeError
 from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column

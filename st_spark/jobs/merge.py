@@ -40,7 +40,7 @@ from st_spark.tables.row_counts import count_rows
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-    from st_spark.jobs.add_column import ColumnBuilder
+    from st_spark.jobs.new_column import ColumnBuilder
     from st_spark.jobs.output_table import OutputTable
     from st_spark.jobs.resume import Resume
     from st_spark.jobs.timings import Timings
