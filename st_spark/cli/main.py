@@ -10,7 +10,7 @@ from typing import Any
 
 from st_spark._version import __version__
 from st_spark.cli import clean, doctor, models
-from st_spark.cli.summaries import SUMMARIES
+from st_spark.cli.summaries import SUMMARIES, report_line
 from st_spark.errors import SpecError, StSparkError, check_no_secret
 from st_spark.jobs import result_file
 from st_spark.specs.base import Job, Parser
@@ -76,7 +76,8 @@ def _job(kind: type[Job], argv: list[str]) -> int:
     if result not in (None, "-"):
         result_file.write(result, done)
     as_json = result == "-" or getattr(job, "json", False)
-    sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n" if as_json else SUMMARIES[job.kind](done))
+    summary = SUMMARIES[job.kind](done) + report_line(done)
+    sys.stdout.write(json.dumps(done, indent=2, default=str) + "\n" if as_json else summary)
     return 0
 
 

@@ -5,36 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from st_spark.cli.text_table import table
+from st_spark.report.words import ROW_COUNTS
 
 Result = Mapping[str, Any]
-
-_ROW_COUNTS = {
-    "null": "without a text",
-    "empty": "blank",
-    "truncated": "truncated",
-    "corrupt": "corrupt (skipped)",
-    "undecodable": "with undecodable characters (see --input-encoding)",
-    "zero": "zero vectors",
-    "nan": "vectors with NaN",
-    "unreadable": "unreadable images (no vector)",
-    "undecided": "without a similar label",
-    "null_id": "without an ID",
-    "duplicate_id": "with a duplicate ID",
-    "resumed": "with the vector of an earlier, killed run",
-    "new": "new",
-    "changed": "with another text",
-    "updated": "with other values in other columns",
-    "unchanged": "unchanged",
-    "missing": "no longer in the input (kept)",
-    "deleted": "no longer in the input (deleted)",
-}
 
 
 def summary_of_embed(result: Result) -> str:
     """Return the summary of an embed or a classify job."""
     rows, model, output = result["rows"], result["model"], result["output"]
     speed = f"{result['rows_per_second']:,.0f} rows/s, {result['tokens']:,} tokens"
-    counts = [f"{count:,} {_ROW_COUNTS[name]}" for name, count in rows.items() if count and name in _ROW_COUNTS]
+    counts = [f"{count:,} {ROW_COUNTS[name]}" for name, count in rows.items() if count and name in ROW_COUNTS]
     counts += [f"{result['duplicates']:,} repeated texts encoded once"] if result["duplicates"] else []
     precision = result.get("precision", "float32")
     stored = "" if precision == "float32" else f", stored as {precision}"
@@ -116,7 +96,6 @@ def summary_of_mine(result: Result) -> str:
         _rejected(result),
         _place(result["output"]),
         *(f"  file {each}" for each in result.get("files", ())),
-        f"  report {result['report']['path']}" if "report" in result else "",
     )
 
 
@@ -169,6 +148,14 @@ SUMMARIES: Mapping[str, Callable[[Result], str]] = {
     "mine": summary_of_mine,
     "describe": summary_of_describe,
 }
+
+
+def report_line(result: Result) -> str:
+    """Return where the report of a job is, or why there is none."""
+    report = result.get("report")
+    if report is None:
+        return ""
+    return _lines(f"  report {report['path']}" + (f" was not written: {report['error']}" if "error" in report else ""))
 
 
 def _lines(*lines: str) -> str:

@@ -10,7 +10,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.bitext import export, mining, report
+from st_spark.bitext import export, mining
 from st_spark.bitext.corpus import Corpus
 from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
@@ -18,6 +18,7 @@ from st_spark.errors import InputError
 from st_spark.jobs import bad_vectors, output_table
 from st_spark.jobs.result_file import check_outside
 from st_spark.jobs.vector_input import VectorTable, open_vectors, types_of_second
+from st_spark.report import scores
 from st_spark.spark.progress import follow
 from st_spark.tables import io
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
@@ -43,11 +44,9 @@ def run(spark: "SparkSession", job: "MineJob", timings: "Timings") -> dict[str, 
             neighbours make scores too high);
         model: the model that made the vectors, if known;
         output: path and format, and the version of a Delta table;
-        files: the TSV and TMX files; report: its path, and the number of pairs above each threshold.
+        files: the TSV and TMX files; report: the Scores of all pairs, which runner.run() writes to the page.
     """
     files = _files(job)
-    if job.report:
-        report.check(Path(job.report))
     with ExitStack() as stack:
         output = stack.enter_context(output_table.opened(spark, job))
         source, target = _open(spark, job, timings, stack)
@@ -159,7 +158,7 @@ def _files(job: "MineJob") -> list[export.TsvFile | export.TmxFile]:
         assert job.source_language is not None
         assert job.target_language is not None
         files.append(export.TmxFile(Path(job.tmx), job.source_language, job.target_language))
-    for path, flag in ((job.tsv, "--tsv"), (job.tmx, "--tmx"), (job.report, "--report")):
+    for path, flag in ((job.tsv, "--tsv"), (job.tmx, "--tmx")):
         if path:
             check_outside(path, flag, [where for where, _ in job.tables()])
     for file in files:
@@ -175,7 +174,7 @@ def _write_files(
     files: list[export.TsvFile | export.TmxFile],
     timings: "Timings",
 ) -> "Mapping[str, Any]":
-    """Write the TSV and TMX files and the report; return what the result says of them."""
+    """Write the TSV and TMX files, and collect the scores for the report; return what the result says of them."""
     written: dict[str, Any] = {}
     if files:
         with timings("files", f"Writing {' and '.join(str(file.path) for file in files)}"):
@@ -183,6 +182,6 @@ def _write_files(
             export.write((row.asDict() for row in rows), files)
         written["files"] = [str(file.path) for file in files]
     if job.report:
-        with timings("report", f"Writing {job.report}"):
-            written["report"] = report.write(all_pairs, job.threshold, job.margin, Path(job.report))
+        with timings("report", "Counting scores"):
+            written["report"] = scores.collect(all_pairs, (SOURCE, TARGET), job.threshold)
     return written

@@ -1,4 +1,4 @@
-"""Write the result of a job as a JSON file: on the local disk, or where Spark can write."""
+"""Write the result of a job as a JSON file, or its report: on the local disk, or where Spark can write."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,19 +8,25 @@ from typing import Any
 from st_spark.errors import InputError, StSparkError
 
 
-def prepare(path: str, tables: Iterable[str] = ()) -> None:
-    """Check that the folder of the result exists, and delete an older result. Folders with a scheme are not checked.
+def prepare(path: str, tables: Iterable[str] = (), flag: str = "--result") -> None:
+    """Check that a file can be written, and delete an older one. Places with a scheme are not checked.
 
     Args:
-        path: The result file.
-        tables: The tables of the job. The result must not lie in one of them.
+        path: The file of the result, or of the report.
+        tables: The tables of the job. The file must not lie in one of them.
+        flag: The option that names the file.
     """
-    check_outside(path, "--result", tables)
+    check_outside(path, flag, tables)
     if "://" in path:
         return
     if not Path(path).absolute().parent.is_dir():
-        raise InputError(f"There is no folder for the result {path}.", "make it, or name another --result.")
-    Path(path).unlink(missing_ok=True)
+        raise InputError(f"There is no folder for the {flag[2:]} {path}.", f"make it, or name another {flag}.")
+    try:
+        Path(path).unlink(missing_ok=True)
+        _partial(path).touch()
+        _partial(path).unlink()
+    except OSError as error:
+        raise InputError(f"Cannot write {flag} {path}: {error}.", f"name another {flag}.") from None
 
 
 def check_outside(path: str, flag: str, tables: Iterable[str]) -> None:
@@ -35,14 +41,21 @@ def check_outside(path: str, flag: str, tables: Iterable[str]) -> None:
 
 
 def write(path: str, result: Mapping[str, Any]) -> None:
-    """Write a result to a file beside the path, then rename it. Readers never see a partial file."""
-    text = json.dumps(result, indent=2, default=str) + "\n"
+    """Write a result; see write_text()."""
+    write_text(path, json.dumps(result, indent=2, default=str) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text to a file beside the path, then rename it. Readers never see a partial file."""
     if "://" in path:
         _write_by_spark(path, text)
         return
-    partial = Path(path).with_name(f".{Path(path).name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    _partial(path).write_text(text, encoding="utf-8")
+    _partial(path).replace(path)
+
+
+def _partial(path: str) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.partial")
 
 
 def failure(kind: str, error: StSparkError) -> dict[str, Any]:
@@ -58,9 +71,7 @@ def _write_by_spark(path: str, text: str) -> None:
 
     spark = SparkSession.getActiveSession()
     if spark is None:
-        raise InputError(
-            f"The result {path} needs a Spark session, and there is none.", "name a local file with --result."
-        )
+        raise InputError(f"{path} needs a Spark session, and there is none.", "name a local file.")
     files, partial = files_of(spark), f"{path}.partial"
     files.write(partial, text)
     files.delete(path)

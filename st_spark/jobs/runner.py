@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from st_spark._version import __version__
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import prepare
-from st_spark.jobs import classify, dedup, describe, embed, join, mine, search
+from st_spark.jobs import classify, dedup, describe, embed, join, mine, report, search
 from st_spark.jobs.timings import Timings
 from st_spark.spark import session
 from st_spark.spark.cluster import use_this_python
+from st_spark.spark.progress import recorded
 from st_spark.specs.base import Job
 from st_spark.specs.fields import ModelOptions
 from st_spark.specs.jobs import ClassifyJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
@@ -43,12 +44,15 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
     Returns:
         Values that JSON can hold: "job", "st_spark" (the version), "spark" (its version and the application's id),
         "seconds" by phase, and the result of this kind of job; see embed.run(), classify.run(), search.run(),
-        join.run(), dedup.run(), mine.run() and describe.describe().
+        join.run(), dedup.run(), mine.run() and describe.describe(). With a report also "report"; see report.write().
 
     Raises:
         StSparkError: The job failed; the message has the reason and a fix.
     """
     begin, timings = time.perf_counter(), Timings()
+    reported = job if isinstance(job, report.Reported) and job.report is not None else None
+    if reported is not None:
+        report.prepare(reported)
     if isinstance(job, ModelOptions) and job.model is not None:
         with timings("load", f"Checking {job.model}"):  # before Spark starts and reads
             prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)
@@ -56,10 +60,17 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
         with timings("start", "Starting Spark"):
             spark = session.start(delta=any(is_delta(*table) for table in job.tables()))
     use_this_python(spark)
-    result = RUNS[type(job)](spark, job, timings)
+    with recorded() as steps:
+        result = RUNS[type(job)](spark, job, timings)
     timings.seconds["total"] = round(time.perf_counter() - begin, 3)
     about = {"version": spark.version, "application": spark.conf.get("spark.app.id", None)}
-    return {"job": job.kind, "st_spark": __version__, "spark": about, **result, "seconds": timings.seconds}
+    pairs = result.pop("report", None)
+    done = {"job": job.kind, "st_spark": __version__, "spark": about, **result, "seconds": timings.seconds}
+    if reported is not None:
+        with timings("report", f"Writing {reported.report}"):
+            done["report"] = report.write(spark, reported, done, steps, pairs)
+        timings.seconds["total"] = round(time.perf_counter() - begin, 3)
+    return done
 
 
 def is_delta(where: str, table_format: str | None) -> bool:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from st_spark.spark.background import repeated
@@ -19,6 +20,20 @@ POLL_SECONDS = 0.3
 LINE_SECONDS = 5.0
 # (stage id, tasks, tasks done) of each stage of the action.
 Stages = Iterable[tuple[int, int, int]]
+# Seconds since an action began, and the rows that were done then, in the order of time.
+Steps = list[tuple[float, int]]
+_recorded: ContextVar[list[Steps] | None] = ContextVar("recorded", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[list[Steps]]:
+    """Return a list, to which each follow() inside `with` adds the steps of its action."""
+    found: list[Steps] = []
+    token = _recorded.set(found)
+    try:
+        yield found
+    finally:
+        _recorded.reset(token)
 
 
 @contextmanager
@@ -32,10 +47,20 @@ def follow(spark: "SparkSession", rows: int, tasks: int) -> Iterator[None]:
     """
     display = _bar if sys.stderr.isatty() else _log_lines
     watch = _connect_tasks if is_connect(spark) else _classic_tasks
+    steps: Steps = [(0.0, 0)]
+    if (found := _recorded.get()) is not None:
+        found.append(steps)
+    start = time.monotonic()
     with display(rows) as show:
-        with watch(spark, lambda stages: show(rows * tasks_done(stages, tasks) // max(tasks, 1))):
+
+        def note(done: int) -> None:
+            if done > steps[-1][1]:
+                steps.append((time.monotonic() - start, done))
+            show(done)
+
+        with watch(spark, lambda stages: note(rows * tasks_done(stages, tasks) // max(tasks, 1))):
             yield
-        show(rows)
+        note(rows)
 
 
 def tasks_done(stages: Stages, tasks: int) -> int:

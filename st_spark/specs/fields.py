@@ -79,6 +79,22 @@ class OutputTable(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report(Job):
+    """Report."""
+
+    report: str | None = option("HTML page about the run: counts, plots and examples; FILE.html", None, path=True)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that the report is a page."""
+        super().__post_init__()
+        if self.report is not None and not self.report.lower().endswith((".html", ".htm")):
+            raise SpecError(
+                f"The report is one HTML page, and report is {self.report!r}.",
+                f"name a file that ends in .html: --report {self.report.rstrip('/') or 'report'}.html.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class BadRows(Job):
     """Bad rows."""
 

@@ -25,6 +25,7 @@ from st_spark.specs.fields import (
     OutputTable,
     PairOptions,
     Partitions,
+    Report,
     VectorOptions,
     format_option,
     schema_option,
@@ -32,7 +33,7 @@ from st_spark.specs.fields import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedJob(InputTable, OutputTable, Partitions):
+class EmbedJob(InputTable, OutputTable, Partitions, Report):
     """Embed a column of texts or images (or a pair of text columns): write all columns and the vectors."""
 
     kind: ClassVar[str] = "embed"
@@ -144,7 +145,7 @@ class DescribeJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JoinJob(OutputTable, PairOptions):
+class JoinJob(OutputTable, PairOptions, Report):
     """Join two tables, or one with itself, by the similarity of their vectors or texts."""
 
     kind: ClassVar[str] = "join"
@@ -164,7 +165,7 @@ class JoinJob(OutputTable, PairOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DedupJob(InputTable, OutputTable, PairOptions):
+class DedupJob(InputTable, OutputTable, PairOptions, Report):
     """Group near-duplicate rows by their vectors or texts, and choose one row to keep of each group."""
 
     kind: ClassVar[str] = "dedup"
@@ -175,7 +176,7 @@ class DedupJob(InputTable, OutputTable, PairOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MineJob(OutputTable, VectorOptions):
+class MineJob(OutputTable, VectorOptions, Report):
     """Find sentences of two tables that translate each other, by the margin of their similarity."""
 
     kind: ClassVar[str] = "mine"
@@ -209,7 +210,6 @@ class MineJob(OutputTable, VectorOptions):
     texts: bool = option("also write both texts to the table", False)
     tsv: str | None = option("also write scores and texts to this TSV file", None, path=True)
     tmx: str | None = option("also write the texts to this TMX file; needs both languages", None, path=True)
-    report: str | None = option("folder for a score histogram, pairs per threshold, and examples", None, path=True)
 
     def __post_init__(self) -> None:
         """Check the fields."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -213,8 +212,3 @@ def free_port() -> int:
 def _run(env: Mapping[str, str], *argv: str) -> None:
     done = subprocess.run([str(_BIN / "airflow"), *argv], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-
-
-def chromium() -> str | None:
-    """Return the program of a Chromium, or None."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.end_to_end.airflow_server import Airflow, airflow, chromium, spark_settings, wait
+from tests.end_to_end.airflow_server import Airflow, airflow, spark_settings, wait
 from tests.end_to_end.cluster import Cluster, cluster
+from tests.support.browser import open_page
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -230,17 +230,9 @@ def test_cancelled_task_ends_its_spark_application(running: Airflow, nodes: Clus
 
 
 def test_page_of_the_run_shows_success(running: Airflow, embedded: str, tmp_path: Path) -> None:
-    program = chromium()
-    if program is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
     page = f"{running.url}/dags/embed_corpus/runs/{quote(embedded)}"
     picture = Path(os.environ.get("ST_SPARK_SCREENSHOT", tmp_path / "run.png"))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    options += ["--window-size=1400,800", "--virtual-time-budget=30000", "--hide-scrollbars"]
-    done = subprocess.run(
-        [program, *options, "--dump-dom", page], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert "embed_corpus" in done.stdout, done.stderr[-2000:]
-    assert "Success" in done.stdout
-    subprocess.run([program, *options, f"--screenshot={picture}", page], capture_output=True, check=True, timeout=120)
+    shown = open_page(page, picture, "--window-size=1400,800", "--virtual-time-budget=30000")
+    assert "embed_corpus" in shown
+    assert "Success" in shown
     assert picture.stat().st_size > 20_000
