@@ -14,6 +14,7 @@ from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJo
 from st_spark.tables import io
 from st_spark.tables.bad_rows import check_names
 from tests.support.checkpoints import write_modules
+from tests.support.report_page import sections
 from tests.support.word_checkpoints import write_static
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def rejected(spark: "SparkSession", output: str) -> list[tuple[object, ...]]:
 def test_bad_rows_are_written_emptied_or_set_aside(
     spark: "SparkSession", embed: EmbedJob, options: dict[str, str], found: dict[str, str]
 ) -> None:
-    result = runner.run(changed(embed, **options), spark)
+    page = Path(embed.output).with_name("r.html")
+    result = runner.run(changed(embed, report=str(page), **options), spark)
     assert vectors(spark, embed.output) == found
     rows = result["rows"]
     counts = [rows[name] for name in ("in", "out", "null", "corrupt", "undecodable", "nan")]
@@ -94,6 +96,9 @@ def test_bad_rows_are_written_emptied_or_set_aside(
         assert result["rejected"] == {"path": where, "format": "parquet", "rows": 3, "version": None}
         assert io.read(spark, where).columns == ["id", "text", "reason", "column", "raw_text"]
         assert rejected(spark, embed.output) == REJECTED
+        shown = " ".join(sections(page)["Rejected rows"].split())
+        assert "3 rows of this run were rejected" in shown
+        assert "corrupt 1 3,too,many not finite embedding 1 4, mat mat undecodable text 1 2, caf\ufffd" in shown
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.specs.jobs import DedupJob, EmbedJob
 from st_spark.tables import io
+from tests.support.report_page import sections
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,7 +26,8 @@ def test_vectors_are_grouped_and_rows_without_vectors_counted(spark: "SparkSessi
     spark.createDataFrame([*rows, *others], "id bigint, lang string, v array<float>").write.parquet(
         str(tmp_path / "in")
     )
-    job = DedupJob(input=str(tmp_path / "in"), output=str(tmp_path / "out"), on="lang")
+    page = str(tmp_path / "r.html")
+    job = DedupJob(input=str(tmp_path / "in"), output=str(tmp_path / "out"), on="lang", report=page)
     result = runner.run(job, spark)
     aside = {"null": 1, "null id": 1, "zero": 1}
     assert result["input"] == {"path": job.input, "rows": 8, "kept": 5, "set_aside": aside, "dimension": 2}
@@ -41,6 +43,10 @@ def test_vectors_are_grouped_and_rows_without_vectors_counted(spark: "SparkSessi
         (4, 4, 1, True),
         (6, 6, 1, True),
     ]
+    shown = {title: " ".join(text.split()) for title, text in sections(page).items()}
+    assert "input read 8 input used 5 input set aside: null 1" in shown["Inputs"]
+    assert shown["Largest groups"].endswith("its score 3 1 3 0.9950")  # rows, representative, least similar row
+    assert "The lowest scores score group id 1.0000 1 2 0.9950 1 3" in shown["Examples"]
     with pytest.raises(TableError, match="exists"):
         runner.run(job, spark)
 
@@ -90,11 +96,14 @@ def test_the_command_prints_a_summary_and_writes_the_result(
     rows = [(i, [1.0, i % 3 * 10.0]) for i in range(6)]
     spark.createDataFrame([*rows, (9, None)], "id bigint, v array<double>").write.parquet(str(tmp_path / "in"))
     where = [f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", f"--result={tmp_path / 'r.json'}"]
-    assert main.main(["dedup", *where, "--threshold=0.99"]) == 0
+    assert main.main(["dedup", *where, "--threshold=0.99", "--report=nosuch://bucket/r.html"]) == 0
     shown = capsys.readouterr().out
     assert "4 duplicates, 3 of them exact copies" in shown
     assert "2 groups, 2 of several rows, the largest of 4" in shown
     assert "set aside: 1 null" in shown
-    assert json.loads((tmp_path / "r.json").read_text())["job"] == "dedup"
+    assert "  report nosuch://bucket/r.html was not written: " in shown  # the table was, so the job has not failed
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert (result["job"], result["report"]["path"]) == ("dedup", "nosuch://bucket/r.html")
+    assert "nosuch" in result["report"]["error"]
     assert main.main(["dedup", *where, "--mode=overwrite", "--score=euclidean"]) == 2
     assert "No euclidean score reaches the threshold 0.9" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from st_spark.specs.jobs import EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.row_counts import RowCounts, count_rows
 from tests.support.checkpoints import write_bert
+from tests.support.report_page import sections
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,13 +47,23 @@ def written(spark: "SparkSession", tmp_path: Path, column: str = "embedding") ->
 def test_the_output_has_the_input_columns_and_the_vectors_of_the_model(
     spark: "SparkSession", embed: Embed, tiny_model: Path, tmp_path: Path
 ) -> None:
-    texts = [f"the cat {i} sat on the mat" for i in range(600)]
-    embed("id,text,other\n" + "".join(f"{i},{text},x\n" for i, text in enumerate(texts)))
+    texts = [f"the cat {i} sat on the mat" for i in range(599)] + ["<script>alert('x')</script>" + " word" * 99]
+    report = str(tmp_path / "report.html")
+    result = embed("id,text,other\n" + "".join(f"{i},{text},x\n" for i, text in enumerate(texts)), report=report)
     out = io.read(spark, str(tmp_path / "out"))
     assert out.dtypes == [("id", "string"), ("text", "string"), ("other", "string"), ("embedding", "array<float>")]
     found = written(spark, tmp_path)
     vectors = SentenceTransformer(tiny_model).encode(texts)
     np.testing.assert_allclose([found[str(i)] for i in range(600)], vectors, atol=2e-2)
+    assert result["report"] == {"path": report}
+    shown = sections(report)
+    assert list(shown) == ["What ran", "Time", "Rows", "Speed", "Length of texts", "Map", "All values"]
+    assert "embed --mode error" in shown["What ran"] and str(tiny_model) in shown["What ran"]
+    assert "encode and write" in shown["Time"]
+    assert "The model reads at most 64 tokens of a text: 1 texts of this run were cut" in shown["Length of texts"]
+    assert "<script>alert('x')</script> word word" in shown["Length of texts"]
+    assert "600 sampled vectors" in shown["Map"] and "the cat" in shown["Map"]
+    assert '"rows_per_second"' in shown["All values"]
 
 
 def test_the_result_counts_every_kind_of_row(spark: "SparkSession", embed: Embed, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from st_spark.model.encoder import SentenceTransformer
 from st_spark.specs.jobs import EmbedJob, JoinJob
 from st_spark.tables import io
 from tests.spark.join.tables import frame, neighbours, random_vectors, rows
+from tests.support.report_page import sections
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -58,6 +59,7 @@ def test_texts_of_both_tables_are_embedded_and_joined(spark: "SparkSession", min
         max_seq_length=6,
         batch_size=2,
         dtype="float32",
+        report=str(tmp_path / "r.html"),
     )
     result = runner.run(job, spark)
     model = SentenceTransformer(minilm, dtype="float32")
@@ -71,6 +73,8 @@ def test_texts_of_both_tables_are_embedded_and_joined(spark: "SparkSession", min
     assert {row[:2] for row in rows(io.read(spark, job.output))} == {("q1", "a2"), ("q2", "a1")}
     assert result["left"]["set_aside"] == {"null": 1, "corrupt": 1}
     assert result["left"]["rows"] == 4
+    shown = " ".join(sections(job.report)["Examples"].split())
+    assert "q1: Where do cats sleep? a2: A cat sleeps in a warm place." in shown
     assert result["model"]["dim"] == result["right"]["dimension"] == 384
     assert result["score"] == "cosine"
 

@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from st_spark.bitext import report
 from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import mine, runner
 from st_spark.specs.jobs import MineJob
 from st_spark.tables import io
 from tests.spark.join.tables import frame
+from tests.support.report_page import sections
 from tests.unit.bitext import laser
 from tests.unit.bitext.test_retrieval import clustered
 
@@ -49,7 +49,7 @@ def test_a_mining_job_writes_a_table_files_and_a_report(
         max_alike=1.0,
         tsv=str(tmp_path / "out.tsv"),
         tmx=str(tmp_path / "out.tmx"),
-        report=str(tmp_path / "report"),
+        report=str(tmp_path / "report.html"),
         source_language="de",
         target_language="en",
     )
@@ -76,7 +76,13 @@ def test_a_mining_job_writes_a_table_files_and_a_report(
     assert result["report"]["pairs_from"]["1.10"] == len(want)
     every = laser.mine(laser.cosines(*(each.astype("float32") for each in VECTORS)))
     assert next(iter(result["report"]["pairs_from"].values())) == len(every) > len(want)
-    assert {path.name for path in Path(str(job.report)).iterdir()} == {report.FIGURE, report.TEXT}
+    shown = {title: " ".join(text.split()) for title, text in sections(job.report).items()}
+    assert list(shown) == ["What ran", "Time", "Inputs", "Scores", "Examples", "All values"]
+    assert "source set aside: null 1" in shown["Inputs"]
+    assert f"1.10 {len(want)}" in shown["Scores"]
+    above, below = shown["Examples"].split("Just below it")
+    assert f"{want[best]:.4f} {best[0]}: source sentence & number {best[0]}" in above
+    assert "source sentence & number" in below
     with pytest.raises(TableError, match="exists"):
         runner.run(job, spark)
 

@@ -75,7 +75,11 @@ def test_progress_is_logged_and_the_job_group_restored(
     logger = logging.getLogger("st_spark.spark.progress")
     logger.addFilter(note)
     try:
-        with caplog.at_level(logging.INFO, logger="st_spark"), progress.follow(spark, 800, 8):
+        with (
+            caplog.at_level(logging.INFO, logger="st_spark"),
+            progress.recorded() as recorded,
+            progress.follow(spark, 800, 8),
+        ):
             spark.range(0, 800, numPartitions=8).mapInArrow(half, "id long").write.format("noop").mode("append").save()
         assert context.getLocalProperty("spark.jobGroup.id") == "mine"
     finally:
@@ -84,6 +88,9 @@ def test_progress_is_logged_and_the_job_group_restored(
     shown = [rows(record) for record in caplog.records]
     assert MIDDLE & set(shown)
     assert shown[-1] == "800 of 800"
+    steps = recorded[0]
+    assert (steps[0], steps[-1][1]) == ((0.0, 0), 800) and len(steps) > 2
+    assert steps == sorted(steps)
     assert not followers()
 
 
