@@ -26,8 +26,8 @@ table { border-collapse: collapse; min-width: 50%; }
 th { font-weight: 600; overflow-wrap: normal; }
 th, td { text-align: start; vertical-align: top; padding: 0.3rem 0.9rem 0.3rem 0;
   border-bottom: 1px solid var(--line); }
-td { min-width: 3.5rem; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td { min-width: 5rem; }
+.number { text-align: right; min-width: 3.5rem; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .bar { min-width: 6rem; width: 40%; }
 .bar div { background: var(--bar); height: 0.9rem; margin-top: 0.3rem; border-radius: 2px; min-width: 1px;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -85,31 +85,21 @@ def speed_plot(parts: Sequence[tuple[float, float, float]], mean: float) -> str:
     return _picture(draw)
 
 
-def map_plot(points: npt.NDArray[Any], groups: npt.NDArray[Any], centres: Sequence[int]) -> str:
+def map_plot(points: npt.NDArray[Any], groups: npt.NDArray[Any]) -> str:
     """Draw points in two dimensions.
 
     Args:
         points: [n, 2].
-        groups: [n] the group of each point, which is its colour.
-        centres: The point of each group that gets the number of the group, from 1.
+        groups: [n] the group of each point, from 0: its colour. The middle of a group gets its number, from 1.
     """
 
     def draw(axis: "Axes") -> None:
-        axis.scatter(
-            points[:, 0],
-            points[:, 1],
-            c=groups,
-            cmap="tab10",
-            vmin=-0.5,
-            vmax=9.5,
-            s=9,
-            alpha=0.7,
-            linewidths=0,
-            rasterized=True,
-        )
+        x, y = points.T
+        axis.scatter(x, y, c=groups, cmap="tab10", vmin=-0.5, vmax=9.5, s=9, alpha=0.7, linewidths=0, rasterized=True)
         box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black", "linewidth": 0.8}
-        for number, place in enumerate(centres, 1):
-            axis.annotate(str(number), points[place], ha="center", va="center", weight="bold", bbox=box)
+        for number in range(int(groups.max()) + 1):
+            middle = points[groups == number].mean(axis=0)
+            axis.annotate(str(number + 1), middle, ha="center", va="center", weight="bold", bbox=box)
         axis.set(xlabel="first axis", ylabel="second axis", xticks=[], yticks=[])
 
     return _picture(draw, 6.0)

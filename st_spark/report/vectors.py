@@ -119,7 +119,7 @@ def map_parts(sample: Sample, similarity: str) -> list[Html]:
     caption += "is a group (k-means); a number is at the middle of its group."
     note = f"The two axes show {share:.0%} of the variance, so rows that overlap here can be far apart."
     head = ("group", "rows", "id in the middle" if sample.images else "text in the middle")
-    return [page.figure(plots.map_plot(points, groups, centres), caption), page.paragraph(note), page.table(head, rows)]
+    return [page.figure(plots.map_plot(points, groups), caption), page.paragraph(note), page.table(head, rows)]
 
 
 def project(vectors: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:

@@ -83,8 +83,9 @@ def rejected(spark: "SparkSession", output: str) -> list[tuple[object, ...]]:
 def test_bad_rows_are_written_emptied_or_set_aside(
     spark: "SparkSession", embed: EmbedJob, options: dict[str, str], found: dict[str, str]
 ) -> None:
-    page = Path(embed.output).with_name("r.html")
-    result = runner.run(changed(embed, report=str(page), **options), spark)
+    page = str(Path(embed.output).with_name("r.html"))
+    more = {"report": page} if options.get("on_error") == "quarantine" else {}
+    result = runner.run(changed(embed, **options, **more), spark)
     assert vectors(spark, embed.output) == found
     rows = result["rows"]
     counts = [rows[name] for name in ("in", "out", "null", "corrupt", "undecodable", "nan")]
@@ -188,7 +189,8 @@ def test_strings_of_parquet_that_are_not_utf8_are_found(spark: "SparkSession", e
 def test_unreadable_images_are_set_aside(
     spark: "SparkSession", tiny_clip: Path, digits: Path, tmp_path: Path, kind: Any
 ) -> None:
-    more = {"labels": "zero,one"} if kind is ClassifyJob else {}
+    page = str(tmp_path / "r.html")
+    more = {"labels": "zero,one"} if kind is ClassifyJob else {"report": page}
     job = kind(
         input=str(digits),
         input_format="binaryFile",
@@ -202,6 +204,10 @@ def test_unreadable_images_are_set_aside(
     assert [result["rows"][name] for name in ("in", "out", "unreadable", "bad")] == [62, 60, 2, 2]
     found = io.read(spark, f"{job.output}__rejected").collect()
     assert {Path(row["path"]).name[:3] for row in found} == {"bad"}
+    if kind is EmbedJob:
+        shown = sections(page)
+        assert "Length of texts" not in shown
+        assert "60 sampled vectors" in shown["Map"] and "cannot be read as an image" in shown["Rejected rows"]
     assert all("cannot be read as an image" in row["reason"] and row["column"] == "content" for row in found)
     with pytest.raises(InputError, match=r"2 of 62 rows .*path 'file:.*bad.* \(.*cannot be read as an image"):
         runner.run(changed(job, on_error="fail", mode="overwrite"), spark)

@@ -7,6 +7,7 @@ import pytest
 
 from st_spark.errors import InputError, PlatformError, SpecError
 from st_spark.jobs import report
+from st_spark.report.page import Html
 from st_spark.specs.jobs import DedupJob
 
 
@@ -49,7 +50,7 @@ def test_an_older_report_is_deleted_before_the_work(tmp_path: Path) -> None:
 
 
 def test_a_section_that_cannot_be_made_says_why() -> None:
-    def broken() -> list[report.Html]:
+    def broken() -> list[Html]:
         raise ValueError("no <such> column")
 
     assert "This section could not be made: no &lt;such&gt; column" in report._section("Map", broken)

@@ -77,7 +77,7 @@ def test_a_page_opens_in_a_browser_and_loads_nothing(tmp_path: Path) -> None:
         plots.score_plot({90: 3, 91: 5}, 0.01, 0.905, "score", "pairs"),
         plots.length_plot(random.integers(3, 90, 200), 64),
         plots.speed_plot([(0.0, 1.0, 10.0), (1.0, 2.0, 30.0)], 20.0),
-        plots.map_plot(random.normal(size=(60, 2)), np.arange(60) % 3, [0, 1, 2]),
+        plots.map_plot(random.normal(size=(60, 2)), np.arange(60) % 3),
     ]
     figures = [page.figure(each, f"figure {number}") for number, each in enumerate(pictures)]
     table = page.table(("id", "text"), [(1, SCRIPT), (2, "日本語"), (3, "نص")])
