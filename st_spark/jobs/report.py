@@ -186,7 +186,7 @@ def _speed(result: Mapping[str, Any], steps: "Steps") -> list[Html]:
     rates = plots.rates(steps)
     if len(rates) < 2:
         return [page.paragraph(f"{about} There was too little work for a plot over time.")]
-    picture = plots.speed_plot(rates, steps[-1][1] / steps[-1][0])
+    picture = plots.speed_plot(rates, result["rows_per_second"])
     return [page.paragraph(about), page.figure(picture, "Rows per second, counted when a task ends.")]
 
 
@@ -203,7 +203,7 @@ def _rejected(spark: "SparkSession", rejected: Mapping[str, Any]) -> list[Html]:
     own = [field.name for field in df.schema.fields if field.dataType.typeName() != "binary"]
     values = [quoted_column(name).cast("string") for name in own if name not in (REASON, COLUMN, RAW_TEXT)]
     shown = sf.coalesce(RAW_TEXT, sf.concat_ws(", ", *(sf.substring(value, 1, 100) for value in values)))
-    example = sf.min(sf.substring(shown, 1, page.MOST_CHARACTERS))
+    example = sf.min(sf.substring(shown, 1, page.MOST_CHARACTERS + 1))
     rows = df.groupBy(REASON, sf.coalesce(COLUMN, sf.lit(""))).agg(sf.count(sf.lit(1)), example)
     found = rows.orderBy(sf.desc("count(1)"), REASON).limit(_REASONS).collect()
     return [

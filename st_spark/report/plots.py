@@ -73,12 +73,12 @@ def rates(steps: Sequence[tuple[float, int]]) -> list[tuple[float, float, float]
 
 
 def speed_plot(parts: Sequence[tuple[float, float, float]], mean: float) -> str:
-    """Draw the rows per second over time, from rates()."""
+    """Draw the rows per second over time, from rates(), and their mean in the job."""
 
     def draw(axis: "Axes") -> None:
         edges = [parts[0][0], *(end for _, end, _ in parts)]
         axis.stairs([rate for _, _, rate in parts], edges, fill=True, color=_BLUE)
-        axis.axhline(mean, color=_CUT, linestyle="--", label=f"mean {mean:,.0f} rows/s")
+        axis.axhline(mean, color=_CUT, linestyle="--", label=f"mean, writing included: {mean:,.0f} rows/s")
         axis.legend(loc="lower right")
         axis.set(xlabel="seconds since the work began", ylabel="rows per second", ylim=(0, None))
 

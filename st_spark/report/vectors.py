@@ -147,7 +147,7 @@ def longest(df: "DataFrame", texts: Sequence[str], id_column: str | None) -> "li
     """Return the id, the number of characters and the start of the longest texts."""
     joined = sf.concat_ws(" | ", *map(quoted_column, texts))
     size = sum((sf.length(quoted_column(name)) for name in texts[1:]), sf.length(quoted_column(texts[0])))
-    start = sf.substring(joined, 1, page.MOST_CHARACTERS).alias("text")
+    start = sf.substring(joined, 1, page.MOST_CHARACTERS + 1).alias("text")
     rows = df.select(*(each.alias("id") for each in _ids(id_column)), size.alias("characters"), start)
     return rows.where("characters > 0").orderBy(sf.col("characters").desc(), "id").limit(_LONGEST).collect()
 

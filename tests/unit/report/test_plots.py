@@ -21,7 +21,7 @@ POINTS = np.random.default_rng(0).normal(size=(30, 2))
         (lambda: plots.score_plot({5: 1}, 0.5, float("-inf"), "dot score", "rows"), ["rows"]),
         (lambda: plots.length_plot(LENGTHS, 128), ["texts are cut at 128 tokens", "tokens of a text"]),
         (lambda: plots.length_plot(np.array([0]), None), ["tokens of a text"]),
-        (lambda: plots.speed_plot([(0.0, 1.0, 1500.0)], 1500.0), ["mean 1,500 rows/s"]),
+        (lambda: plots.speed_plot([(0.0, 1.0, 1500.0)], 1500.0), ["mean, writing included: 1,500 rows/s"]),
         (lambda: plots.map_plot(POINTS, np.arange(30) % 2), ["1", "2", "first axis"]),
     ],
 )
