@@ -153,4 +153,4 @@ def longest(df: "DataFrame", texts: Sequence[str], id_column: str | None) -> "li
 
 
 def _ids(id_column: str | None) -> "list[Column]":
-    return [quoted_column(id_column).cast("string") if id_column else sf.lit("")]
+    return [sf.coalesce(quoted_column(id_column).cast("string"), sf.lit("")) if id_column else sf.lit("")]

@@ -82,7 +82,7 @@ class OutputTable(Job):
 class Report(Job):
     """Report."""
 
-    report: str | None = option("HTML page about the run: counts, plots and examples; FILE.html", None, path=True)
+    report: str | None = option("file for an HTML page about the run: counts, plots and examples", None, path=True)
 
     def __post_init__(self) -> None:
         """Check the fields, and that the report is a page."""
