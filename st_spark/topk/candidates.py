@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Rescorer, Scores
@@ -156,4 +155,4 @@ def _order(rows: Places, lower: Scores) -> Places:
     np.minimum(level, levels, out=level)  # the product may have been rounded up
     key = ((rows << levels.bit_length()) | level) << place_bits
     key |= np.arange(len(rows))
-    return torch.from_numpy(key).sort().values.numpy() & ((1 << place_bits) - 1)
+    return np.sort(key) & ((1 << place_bits) - 1)

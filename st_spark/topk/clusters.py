@@ -96,34 +96,37 @@ class Clusters:
         dtype: Format of the quantised values, int8 or float32.
 
     Attributes:
-        centroids: The centroids.
         columns: The columns, cluster by cluster.
         starts: [clusters + 1] where the columns of each cluster begin.
     """
 
     def __init__(self, right: Matrix, score: str, centroids: torch.Tensor, dtype: torch.dtype) -> None:
-        self.score, self.centroids, self.dtype = score, centroids, dtype
-        quantized = quantize(right, unit_factors(right, score), dtype)
+        self.dtype = dtype
         unit = float(centroids.abs().max()) / 127
         self._codes = (centroids / unit).round().to(dtype) if dtype == torch.int8 else centroids
         self._inverse = 1 / self._codes.float().norm(dim=1)
         self._bound = TwoDirectionBound(self._codes.float() * self._inverse[:, None])
         # What float32 rounds away of a product, as a share of the lengths.
         self._rounding = 2.0**-22 * (right.shape[1] + 16)
-        self._longest = float(quantized.norms.max())
-        own = self._add_columns(quantized, inverse_norms(right) / quantized.factors)
-        self.columns = quantized.take(np.argsort(own, kind="stable"))
-        self.starts = np.concatenate(([0], np.cumsum(np.bincount(own, minlength=len(centroids)))))
+        factors = unit_factors(right, score)
+        own = self._add_columns(columns := quantize(right, factors, dtype))
+        self._longest = float(columns.norms.max())
+        order = np.argsort(own, kind="stable")
+        self.starts = np.searchsorted(own[order], np.arange(len(self) + 1))
+        self.columns = quantize(right, factors, dtype, order=order, blocks=self.starts)
 
     def __len__(self) -> int:
         return len(self._codes)
 
-    def assigned(self, rows: QuantizedMatrix) -> Places:
-        """Return the cluster whose centroid is nearest to each row, [n]."""
-        parts = [self._products(rows, part).argmax(dim=1).numpy() for part in chunks(len(rows), CHUNK)]
-        return np.concatenate([np.empty(0, np.int64), *parts])
+    def nearest(self, rows: QuantizedMatrix, count: int) -> Places:
+        """Return the clusters whose centroids are nearest to each row, the nearest one first: [n, count]."""
+        found = np.empty((len(rows), count), np.int64)
+        for part in chunks(len(rows), CHUNK):
+            cosines = self._cosines(rows, part, np.ones(1))
+            found[part] = cosines.topk(count).indices.numpy() if count > 1 else cosines.numpy().argmax(1)[:, None]
+        return found
 
-    def upper(self, rows: QuantizedMatrix, part: slice | Places, own: Places) -> torch.Tensor:
+    def upper(self, rows: QuantizedMatrix, part: slice, own: Places) -> torch.Tensor:
         """Bound the cosines of some rows with the columns of each cluster, [part, clusters].
 
         Args:
@@ -134,23 +137,24 @@ class Clusters:
         norms = rows.norms[part] + rows.error_bound[part]
         return self._bound.upper(self._cosines(rows, part, 1 / norms), own, self._rounding)
 
-    def wanted(self, thresholds: Scores, norms: Scores | float, errors: Scores | float) -> torch.Tensor:
-        """Return which cosine upper() must reach so that a product of rows and columns may reach a threshold.
+    def wanted(self, thresholds: Scores, norms: Scores, errors: Scores) -> torch.Tensor:
+        """Return which cosine upper() must reach so that the product of a row and a column may reach a threshold.
 
         Args:
             thresholds: [n] lowest product that is wanted.
-            norms: [n] lengths of the rows, or the largest of all that may be compared.
-            errors: The same for their error bounds.
+            norms: [n] lengths of the rows.
+            errors: [n] their error bounds.
         """
-        most = np.broadcast_to((norms + errors) * self._longest, thresholds.shape)
+        most = (norms + errors) * self._longest
         wanted = np.divide(thresholds - errors * self._longest, most, where=most > 0, out=np.zeros(len(thresholds)))
         wanted -= 4 * self._rounding + _MARGIN
         # None, some or all are enough.
         return torch.from_numpy(np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf))).float()
 
-    def _add_columns(self, columns: QuantizedMatrix, inverse: Scores) -> Places:
+    def _add_columns(self, columns: QuantizedMatrix) -> Places:
         """Return the cluster of each column, and tell the bound about the columns."""
-        own = np.empty(len(columns), np.int64)
+        own, norms = np.empty(len(columns), np.int64), row_norms(columns.source) * columns.factors
+        inverse = np.divide(1.0, norms, where=norms > 0, out=np.zeros(len(norms)))
         errors = columns.error_bound * inverse + self._rounding
         for part in chunks(len(columns), CHUNK):
             cosines = self._cosines(columns, part, inverse[part])
@@ -158,17 +162,8 @@ class Clusters:
             self._bound.add(cosines, own[part], float(errors[part].max()))
         return own
 
-    def _products(self, rows: QuantizedMatrix, part: slice | Places) -> torch.Tensor:
-        x = rows.codes[part]
-        return torch._int_mm(x, self._codes.t()) if self.dtype == torch.int8 else x @ self._codes.t()
-
-    def _cosines(self, rows: QuantizedMatrix, part: slice | Places, inverse: Scores) -> torch.Tensor:
+    def _cosines(self, rows: QuantizedMatrix, part: slice, inverse: Scores) -> torch.Tensor:
         """Return the products of some rows, times the inverse of their lengths, with all centroids."""
-        cosines = torch.mul(self._products(rows, part), self._inverse)
+        x, y = rows.codes[part], self._codes.t()
+        cosines = torch.mul(torch._int_mm(x, y) if self.dtype == torch.int8 else x @ y, self._inverse)
         return cosines.mul_(torch.from_numpy(rows.scales[part] * inverse).float()[:, None])
-
-
-def inverse_norms(matrix: Matrix) -> Scores:
-    """Return 1 / length of each row, and 0 for rows of zeros, [n]."""
-    norms = row_norms(matrix)
-    return np.divide(1.0, norms, where=norms > 0, out=np.zeros(len(norms)))

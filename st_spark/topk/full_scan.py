@@ -20,7 +20,7 @@ class FullScan:
         self.tiles, self.numbers = tiles, tiles.left.order[rows]
         self._rows, self._width, self._first = rows, width, first
 
-    def searches(self, topk: TopKCollector, column_topk: TopKCollector | None) -> Iterator[Search]:
+    def searches(self, topk: TopKCollector) -> Iterator[Search]:
         """Yield all tiles."""
         for columns in chunks(len(self.tiles.right), self._width):
             if columns.stop > self._first:

@@ -81,10 +81,10 @@ class ListScan:
         self._probes, self._shape, sizes = probes, settings.list_tile, np.diff(self._starts)
         few = sizes[probes.list].sum() < settings.float32_below * k * len(query.left)
         dtype = torch.float32 if few else settings.format()
-        blocks, orders = (self.numbers, np.unique(self._starts[:-1][sizes > 0])), (self.numbers, order)
+        blocks, orders = (self.numbers, self._starts), (self.numbers, order)
         self.tiles = Tiles(*quantize_both(query.left, query.right, query.score, dtype, blocks, orders))
 
-    def searches(self, topk: TopKCollector, column_topk: TopKCollector | None) -> Iterator[Search]:
+    def searches(self, topk: TopKCollector) -> Iterator[Search]:
         """Yield the best list of each row, then its 2 next ones, the 4 next ones ...: each raises the thresholds."""
         wave = np.log2(self._probes.rank + 1).astype(np.int64)
         for number in range(int(wave.max(initial=-1)) + 1):

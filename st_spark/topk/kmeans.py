@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, scaled_rows
+from st_spark.topk.scores import Matrix, Places, chunks, row_norms
 
 # Rounds within each of the two levels of list_centroids(), and over all centroids at the end.
 _ROUNDS, _LAST_ROUNDS = 10, 2
@@ -48,22 +48,15 @@ def list_centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Mat
     return (centroids.numpy() * unit).astype(sample.dtype)
 
 
-def spread_centroids(matrix: Matrix, factors: Scores, count: int) -> torch.Tensor:
-    """Return directions that the rows lie around: rows of a sample far from each other, moved to means once.
+def spread_centroids(matrix: Matrix, count: int) -> torch.Tensor:
+    """Return directions that rows lie around, [count, d] float32 of length 1, or fewer.
 
-    Args:
-        matrix: [n, d], not empty.
-        factors: [n] what each row is multiplied by first.
-        count: How many at most.
-
-    Returns:
-        [count, d] float32 of length 1; similar ones are close to each other in the list.
+    They are rows of a sample far from each other, moved to means once.
     """
     places = np.random.default_rng(0).permutation(len(matrix))[: min(_SAMPLE_PER_CENTROID * count, _MAX_SAMPLE)]
-    sample = torch.nn.functional.normalize(torch.from_numpy(scaled_rows(matrix, factors, places)), dim=1)
-    found = kmeans(sample, _distant_rows(sample, count), 1, "cosine")
-    coarse = nearest(found, found[:: max(int(len(found) ** 0.5), 1)])
-    return torch.nn.functional.normalize(found[torch.from_numpy(np.argsort(coarse, kind="stable"))], dim=1)
+    norms = np.maximum(row_norms(matrix[places]), np.finfo(np.float32).tiny)
+    sample = torch.from_numpy(np.asarray(matrix[places] / norms[:, None], np.float32))
+    return torch.nn.functional.normalize(kmeans(sample, _distant_rows(sample, count), 1, "cosine"), dim=1)
 
 
 def kmeans(rows: torch.Tensor, init: torch.Tensor, rounds: int, score: str) -> torch.Tensor:

@@ -9,7 +9,7 @@ pair is x' y' + a(x) + b(y): the offsets a and b make up for the means. For eucl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -43,7 +43,6 @@ class QuantizedMatrix:
         float32_error: [n] the same bound for the row in float32.
         norms: [n] bound on the length of a row.
         offset: [n] what is added to all products of a row.
-        own_scales: Whether each row has its own scale, not one that a block shares.
     """
 
     source: Matrix
@@ -56,7 +55,6 @@ class QuantizedMatrix:
     float32_error: Scores
     norms: Scores
     offset: Scores
-    own_scales: bool
 
     def __len__(self) -> int:
         return len(self.order)
@@ -69,12 +67,6 @@ class QuantizedMatrix:
     def float32(self, part: slice | Places) -> torch.Tensor:
         """Return some rows in float32, [part, d]."""
         return torch.from_numpy(scaled_rows(self.source, self.factors, self.order[part], self.mean))
-
-    def take(self, which: Places) -> "QuantizedMatrix":
-        """Return some of the rows, in the order given."""
-        names = ("order", "scales", "error_bound", "float32_error", "norms", "offset")
-        taken = {name: getattr(self, name)[which] for name in names}
-        return replace(self, codes=self.codes.index_select(0, torch.from_numpy(which)), **taken)
 
 
 def quantize(
@@ -96,7 +88,7 @@ def quantize(
         mean: [d] what is subtracted then.
         offset: [n] what is added to the products of each row; 0 by default.
         order: [n] the row to store first, and so on. By default the rows as they come.
-        blocks: Where blocks of rows begin that share a scale. By default each row has its own.
+        blocks: Where blocks of rows begin that share a scale; some may be empty. By default each row has its own.
     """
     order = np.arange(len(matrix)) if order is None else order
     offset = np.zeros(len(matrix)) if offset is None else offset
@@ -105,11 +97,12 @@ def quantize(
     if dtype == torch.int8:
         peaks = _peaks(matrix, factors, mean)[order]
         if blocks is not None:
+            blocks = np.unique(blocks[blocks < len(matrix)])
             peaks = np.repeat(np.maximum.reduceat(peaks, blocks), np.diff(blocks, append=len(matrix)))
         scales = np.where(peaks > 0, peaks / 127, _ZERO_SCALE).astype(np.float32).astype(np.float64)
     codes = torch.empty(matrix.shape, dtype=dtype)
     numbers = scales, errors, rounding, norms, offset[order]
-    found = QuantizedMatrix(matrix, factors, mean, order, codes, *numbers, own_scales=blocks is None)
+    found = QuantizedMatrix(matrix, factors, mean, order, codes, *numbers)
     for part in chunks(len(matrix), _CHUNK):
         _fill(found, part)
     return found

@@ -62,7 +62,7 @@ class Scan(Protocol):
     numbers: Places
     both_ways: bool
 
-    def searches(self, topk: TopKCollector, column_topk: TopKCollector | None) -> Iterator[Search]:
+    def searches(self, topk: TopKCollector) -> Iterator[Search]:
         """Yield what to search. Each search may raise the thresholds before the next one is chosen."""
 
 
@@ -74,7 +74,7 @@ def collect(scans: Iterable[Scan], query: Query, column_topk: TopKCollector | No
     found = []
     for scan in scans:
         topk = row_topk(scan, query)
-        for rows, columns, places in scan.searches(topk, column_topk):
+        for rows, columns, places in scan.searches(topk):
             scan.tiles.collect(rows, columns, topk, places, column_topk)
         found.append(topk.result())
     return Pairs.concat(found)
@@ -84,7 +84,7 @@ def collect_above(scans: Iterable[Scan], query: Query) -> Iterator[Pairs]:
     """Yield all pairs that may reach the threshold of their row, some at a time, unsorted, with exact values."""
     for scan in scans:
         topk, parts, held = row_topk(scan, query), [], 0
-        for rows, columns, places in scan.searches(topk, None):
+        for rows, columns, places in scan.searches(topk):
             found = scan.tiles.reaching(rows, columns, topk.thresholds[places])
             left, right = scan.numbers[places[found.rows]], topk.mapping.columns[columns][found.columns]
             once = left <= right if query.self_join and scan.both_ways else slice(None)

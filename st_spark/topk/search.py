@@ -3,16 +3,17 @@
 The result is the same as comparing every pair in float64, including ties, for any tiles, threads or device.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from st_spark.topk.candidates import RowMapping, TopKCollector
 from st_spark.topk.cluster_scan import ClusterScan, find_clusters
+from st_spark.topk.clusters import Clusters
 from st_spark.topk.full_scan import full_scans
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.scan import Query, Scan, collect, collect_above
+from st_spark.topk.scan import Query, collect, collect_above
 from st_spark.topk.scores import Matrix, Places, chunks, lowest_values, rescaled, to_scores
 from st_spark.topk.settings import DEFAULTS, Settings
 from st_spark.topk.unique_rows import UniqueRows, unique_rows
@@ -44,7 +45,7 @@ def top_k(
     rows, columns = unique_rows(left), unique_rows(right)
     wanted = k + (self_index is not None)
     thresholds = lowest_values(lowest, len(rows.representatives), score)
-    pairs, _ = _best(Query(rows.of(left), columns.of(right), wanted, score, thresholds, settings), wanted)
+    pairs, _ = _best(Query(rows.of(left), columns.of(right), wanted, score, thresholds, settings))
     return finished(expanded(pairs, rows, columns, score, wanted), k, unit, lowest, self_index)
 
 
@@ -58,7 +59,7 @@ def top_k_both(
     left, right, unit = rescaled(left, right, score)
     rows, columns = unique_rows(left), unique_rows(right)
     thresholds = np.full(len(rows.representatives), -np.inf)
-    forward, backward = _best(Query(rows.of(left), columns.of(right), k, score, thresholds, settings, both=True), k)
+    forward, backward = _best(Query(rows.of(left), columns.of(right), k, score, thresholds, settings, both=True))
     return (
         finished(expanded(forward, rows, columns, score, k), k, unit),
         finished(expanded(backward, columns, rows, score, k), k, unit),
@@ -92,39 +93,32 @@ def above_by_parts(
         return
     thresholds = lowest_values(threshold * unit, len(rows.representatives), score)
     query = Query(rows.of(left), columns.of(right), None, score, thresholds, settings, self_join=self_join)
-    for found in collect_above(_scans(query), query):
+    clusters = find_clusters(query)
+    for found in collect_above(_cluster_scans(clusters, query) if clusters else full_scans(query), query):
         pairs = expanded(found, rows, columns, score, None)
         pairs = pairs.take(np.flatnonzero(pairs.score >= threshold * unit))
         pairs = _once(pairs) if self_join else pairs
         yield Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 
-def _best(query: Query, k: int) -> tuple[Pairs, Pairs]:
+def _best(query: Query) -> tuple[Pairs, Pairs]:
     """Find the k best columns of each row and, if asked, the k best rows of each column; unsorted, with values."""
     left, right, nothing = query.left, query.right, Pairs.concat([])
     if not len(left) or not len(right):
         return nothing, nothing
-    scans = iter(_scans(query))
+    clusters = find_clusters(query)
+    if clusters is not None:
+        swapped = replace(query, left=right, right=left, thresholds=np.full(len(right), -np.inf), both=False)
+        return collect(_cluster_scans(clusters, query), query), _best(swapped)[0] if query.both else nothing
+    scans = full_scans(query)
     if not query.both:
         return collect(scans, query), nothing
-    first = next(scans)
-    mapping = RowMapping(query.rescore, first.tiles.right.order, np.arange(len(left)), swapped=True)
-    column_topk = TopKCollector(k, np.full(len(right), -np.inf), mapping, query.settings.max_held)
-    forward = collect(chain([first], scans), query, column_topk)
-    backward = [column_topk.result()]
-    left_out = mapping.rows[np.isposinf(column_topk.thresholds)]
-    if len(left_out):
-        swapped = Query(right[left_out], left, k, query.score, np.full(len(left_out), -np.inf), query.settings)
-        pairs = collect(full_scans(swapped), swapped)
-        backward.append(Pairs(left_out[pairs.left], pairs.right, pairs.score))
-    return forward, Pairs.concat(backward)
+    mapping = RowMapping(query.rescore, scans[0].tiles.right.order, np.arange(len(left)), swapped=True)
+    column_topk = TopKCollector(query.k or 1, np.full(len(right), -np.inf), mapping, query.settings.max_held)
+    return collect(scans, query, column_topk), column_topk.result()
 
 
-def _scans(query: Query) -> Iterable[Scan]:
-    """Choose how to search."""
-    clusters = find_clusters(query)
-    if clusters is None:
-        return full_scans(query)
+def _cluster_scans(clusters: Clusters, query: Query) -> Iterator[ClusterScan]:
     rows = query.settings.cluster_rows
     parts = chunks(len(query.left), rows if query.k is not None else max(rows // 8, 1))
     return (ClusterScan(clusters, query, part) for part in parts)

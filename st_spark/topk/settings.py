@@ -21,8 +21,7 @@ class Settings:
         min_pairs: Fewer pairs are scanned without clusters: that takes less time than to find clusters. None for
             2^28, and four times as many for int8.
         min_columns: Fewer right rows for each wanted neighbour are scanned without clusters.
-        max_estimate: Largest share of the pairs left by clusters, as a sample estimates it, for clusters to be built.
-        max_share: Largest share left by the clusters themselves for these to be used.
+        max_share: Largest share of the pairs left by clusters, in a sample, for clusters to be used.
         float32_below: An inverted list search with fewer right rows for each wanted neighbour uses float32.
     """
 
@@ -33,7 +32,6 @@ class Settings:
     cluster_rows: int = 1 << 16
     min_pairs: int | None = None
     min_columns: int = 64
-    max_estimate: float = 0.1
     max_share: float = 0.1
     float32_below: int = 500
 

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.topk.cluster_scan import ClusterScan, estimated_share, find_clusters
-from st_spark.topk.clusters import Clusters, inverse_norms
-from st_spark.topk.full_scan import FullScan, full_scans
+from st_spark.topk.cluster_scan import find_clusters, sampled_share
+from st_spark.topk.clusters import Clusters
 from st_spark.topk.kmeans import spread_centroids
 from st_spark.topk.quantized import quantize
 from st_spark.topk.scan import Query
@@ -22,9 +21,7 @@ from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vector
 
 def always(form: str = "int8") -> Settings:
     """Return settings that cluster few rows, however little the clusters skip."""
-    return Settings(
-        dtype=getattr(torch, form), cluster_rows=50, min_pairs=0, min_columns=0, max_estimate=1.0, max_share=np.inf
-    )
+    return Settings(dtype=getattr(torch, form), cluster_rows=50, min_pairs=0, min_columns=0, max_share=np.inf)
 
 
 def clustered(count: int, seed: int, noise: float = 0.2) -> Matrix:
@@ -85,7 +82,7 @@ def test_a_self_join_by_clusters_returns_each_pair_once(count: int, share: float
     threshold = float(np.quantile(values, share))
     expected = [(i, j, value) for i, j, value in best_of(values, None, threshold) if i < j]
     for part in (50, 800):
-        sizes = Settings(cluster_rows=part, min_pairs=0, min_columns=0, max_estimate=1.0, max_share=np.inf)
+        sizes = Settings(cluster_rows=part, min_pairs=0, min_columns=0, max_share=np.inf)
         assert triples(above(rows, rows, threshold, score, self_join=True, settings=sizes)) == expected
 
 
@@ -103,7 +100,7 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
     """Whatever cluster a row is assigned to."""
     left, right, _ = rescaled(vectors(kind, 20, 16, 5), vectors(kind, 300, 16, 6), score)
     dtype = getattr(torch, form)
-    clusters = Clusters(right, score, spread_centroids(right, inverse_norms(right), 70), dtype)
+    clusters = Clusters(right, score, spread_centroids(right, 70), dtype)
     true = scores(left, right, score)[:, clusters.columns.order]
     wanted = np.quantile(true, share, axis=1)
     rows = quantize(left, unit_factors(left, score), dtype)
@@ -115,52 +112,18 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
 
 
 @pytest.mark.slow
-def test_a_cluster_is_searched_if_only_a_column_wants_the_row() -> None:
-    """The rows have near columns in their own clusters; most columns find their best rows in other ones."""
-    left, right = clustered(1000, 2, 0.25), clustered(3000, 3, 0.25)
-    sizes = replace(always("float32"), cluster_rows=len(left))
-    forward, backward = top_k_both(left, right, 3, "cosine", settings=sizes)
-    values = scores(left, right, "cosine")
-    assert triples(forward) == best_of(values, 3)
-    assert triples(backward) == best_of(values.T.copy(), 3)
-
-
-@pytest.mark.slow
 def test_clusters_leave_few_pairs_and_are_not_used_for_noise() -> None:
     sizes = Settings(min_pairs=100)
     left, right = clustered(300, 2), clustered(9000, 3)
     query = Query(left, right, 10, "cosine", np.full(300, -np.inf), sizes)
-    clusters = find_clusters(query)
-    assert clusters is not None
-    assert ClusterScan(clusters, query, slice(0, 300)).share(query) < 0.05
+    assert find_clusters(query) is not None
+    assert sampled_share(query, spread_centroids(right, 380)) < 0.05
     found = top_k(left, right, 10, "cosine", settings=sizes)
     assert triples(found.take(np.flatnonzero(found.left < 40))) == best(left[:40], right, 10, "cosine")
-    noise = replace(query, left=clustered(300, 2, 10), right=clustered(9000, 3, 10))
-    assert find_clusters(noise) is None
-    # The sample says so: no clusters are built to find out.
-    assert estimated_share(noise)[0] > sizes.max_estimate
+    assert find_clusters(replace(query, left=clustered(300, 2, 10), right=clustered(9000, 3, 10))) is None
 
 
 def test_a_high_threshold_leaves_few_pairs() -> None:
-    sizes = Settings(min_pairs=100)
     left, right = clustered(300, 2, 0.7), clustered(9000, 3, 0.7)
-    query = Query(left, right, None, "cosine", np.full(300, 0.95), sizes)
-    clusters = find_clusters(query)
-    assert clusters is not None
-    assert ClusterScan(clusters, query, slice(0, 300)).share(query) < 0.025
-
-
-def test_both_directions_scan_few_columns_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Columns without a row in their cluster could match any row."""
-    scanned = []
-
-    def counted(query: Query) -> list[FullScan]:
-        scanned.append(len(query.left))
-        return full_scans(query)
-
-    monkeypatch.setattr("st_spark.topk.search.full_scans", counted)
-    left, right = clustered(400, 2), clustered(1000, 3)
-    values = scores(left, right, "cosine")
-    forward, backward = top_k_both(left, right, 1, "cosine", settings=replace(always(), cluster_rows=400))
-    assert (triples(forward), triples(backward)) == (best_of(values, 1), best_of(values.T.copy(), 1))
-    assert 0 < sum(scanned) < 200
+    query = Query(left, right, None, "cosine", np.full(300, 0.95), Settings(min_pairs=100))
+    assert sampled_share(query, spread_centroids(right, 380)) < 0.025
