@@ -4,6 +4,7 @@ The result is the same as comparing every pair in float64, including ties, for a
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from st_spark.topk.candidates import RowMapping, TopKCollector
 from st_spark.topk.cluster_scan import ClusterScan, find_clusters
 from st_spark.topk.clusters import Clusters
 from st_spark.topk.full_scan import full_scans
+from st_spark.topk.inverted_lists import ListScan, Probes
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scan import Query, collect, collect_above
 from st_spark.topk.scores import Matrix, Places, chunks, lowest_values, rescaled, to_scores
@@ -27,6 +29,7 @@ def top_k(
     *,
     threshold: float | None = None,
     self_index: Places | None = None,
+    probes: Probes | None = None,
     settings: Settings = DEFAULTS,
 ) -> Pairs:
     """Find the k best right rows of each left row.
@@ -38,15 +41,17 @@ def top_k(
         score: One of "cosine", "dot" and "euclidean".
         threshold: Return only pairs with at least this score.
         self_index: [n] row number in `right` of the same row, or -1: a row is no neighbour of itself.
+        probes: Search each left row in these inverted lists only.
         settings: See Settings.
     """
-    left, right, unit = rescaled(left, right, score)
-    lowest = -np.inf if threshold is None else threshold * unit
-    rows, columns = unique_rows(left), unique_rows(right)
     wanted = k + (self_index is not None)
-    thresholds = lowest_values(lowest, len(rows.representatives), score)
-    pairs, _ = _best(Query(rows.of(left), columns.of(right), wanted, score, thresholds, settings))
-    return finished(expanded(pairs, rows, columns, score, wanted), k, unit, lowest, self_index)
+    search = _Search(left, right, wanted, score, threshold, settings, group_left=probes is None)
+    query = search.query
+    if probes is not None and len(query.left) and len(query.right):
+        pairs = collect([ListScan(query, probes.of_right[search.columns.representatives], probes)], query)
+    else:
+        pairs, _ = _best(query)
+    return search.finished(pairs, k, self_index)
 
 
 def top_k_both(
@@ -56,14 +61,9 @@ def top_k_both(
 
     Each product serves both directions. In the second result, `left` is the right row.
     """
-    left, right, unit = rescaled(left, right, score)
-    rows, columns = unique_rows(left), unique_rows(right)
-    thresholds = np.full(len(rows.representatives), -np.inf)
-    forward, backward = _best(Query(rows.of(left), columns.of(right), k, score, thresholds, settings, both=True))
-    return (
-        finished(expanded(forward, rows, columns, score, k), k, unit),
-        finished(expanded(backward, columns, rows, score, k), k, unit),
-    )
+    search = _Search(left, right, k, score, None, settings)
+    forward, backward = _best(replace(search.query, both=True))
+    return search.finished(forward, k), search.swapped().finished(backward, k)
 
 
 def above(
@@ -87,18 +87,75 @@ def above_by_parts(
     left: Matrix, right: Matrix, threshold: float, score: str, *, self_join: bool = False, settings: Settings = DEFAULTS
 ) -> Iterator[Pairs]:
     """Do the same as above() without holding all pairs in memory: some pairs at a time, unsorted."""
-    left, right, unit = rescaled(left, right, score)
-    rows, columns = unique_rows(left), unique_rows(right)
     if not len(left) or not len(right):
         return
-    thresholds = lowest_values(threshold * unit, len(rows.representatives), score)
-    query = Query(rows.of(left), columns.of(right), None, score, thresholds, settings, self_join=self_join)
+    search = _Search(left, right, None, score, threshold, settings)
+    query = replace(search.query, self_join=self_join)
     clusters = find_clusters(query)
     for found in collect_above(_cluster_scans(clusters, query) if clusters else full_scans(query), query):
-        pairs = expanded(found, rows, columns, score, None)
-        pairs = pairs.take(np.flatnonzero(pairs.score >= threshold * unit))
+        pairs = search.expanded(found)
+        pairs = pairs.take(np.flatnonzero(pairs.score >= search.lowest))
         pairs = _once(pairs) if self_join else pairs
-        yield Pairs(pairs.left, pairs.right, pairs.score / unit)
+        yield Pairs(pairs.left, pairs.right, pairs.score / search.unit)
+
+
+class _Search:
+    """Rows as they were given, and the query for the groups of equal rows, which are compared once.
+
+    Attributes:
+        unit: The factor of the scores; see scores.rescaled().
+        lowest: The lowest score that is wanted, times `unit`.
+        rows: The groups of left rows; all rows if they are not to be grouped.
+        columns: The groups of right rows.
+        query: What to search.
+    """
+
+    def __init__(
+        self,
+        left: Matrix,
+        right: Matrix,
+        k: int | None,
+        score: str,
+        threshold: float | None,
+        settings: Settings,
+        *,
+        group_left: bool = True,
+    ) -> None:
+        left, right, self.unit = rescaled(left, right, score)
+        self.lowest = -np.inf if threshold is None else threshold * self.unit
+        self.rows = unique_rows(left) if group_left else UniqueRows.each(len(left))
+        self.columns = unique_rows(right)
+        thresholds = lowest_values(self.lowest, len(self.rows.representatives), score)
+        self.query = Query(self.rows.of(left), self.columns.of(right), k, score, thresholds, settings)
+
+    def swapped(self) -> "_Search":
+        """Return the search of the other direction."""
+        other = copy(self)
+        other.rows, other.columns = self.columns, self.rows
+        return other
+
+    def expanded(self, pairs: Pairs) -> Pairs:
+        """Turn pairs of groups, with values, into pairs of rows with scores, at least the k best of each row."""
+        limit = self.query.k
+        pairs = Pairs(pairs.left, pairs.right, to_scores(pairs.score, self.query.score))
+        if not self.columns.all_differ:
+            which, right = self.columns.expand(pairs.right, limit)
+            pairs = Pairs(pairs.left[which], right, pairs.score[which])
+            if limit is not None:
+                pairs = pairs.sorted().first(limit)
+        if not self.rows.all_differ:
+            which, left = self.rows.expand(pairs.left)
+            pairs = Pairs(left, pairs.right[which], pairs.score[which])
+        return pairs
+
+    def finished(self, pairs: Pairs, k: int, self_index: Places | None = None) -> Pairs:
+        """Return the k best pairs of each row in order, with scores of the rows as they were given."""
+        pairs = self.expanded(pairs)
+        good = pairs.score >= self.lowest
+        if self_index is not None:
+            good &= pairs.right != self_index[pairs.left]
+        pairs = pairs.take(np.flatnonzero(good)).sorted().first(k)
+        return Pairs(pairs.left, pairs.right, pairs.score / self.unit)
 
 
 def _best(query: Query) -> tuple[Pairs, Pairs]:
@@ -122,40 +179,6 @@ def _cluster_scans(clusters: Clusters, query: Query) -> Iterator[ClusterScan]:
     rows = query.settings.cluster_rows
     parts = chunks(len(query.left), rows if query.k is not None else max(rows // 8, 1))
     return (ClusterScan(clusters, query, part) for part in parts)
-
-
-def expanded(pairs: Pairs, rows: UniqueRows | None, columns: UniqueRows, score: str, limit: int | None) -> Pairs:
-    """Turn pairs of groups of equal rows, with values, into pairs of rows with scores, at most `limit` of each row.
-
-    `rows` is None for left rows that are not grouped.
-    """
-    pairs = Pairs(pairs.left, pairs.right, to_scores(pairs.score, score))
-    if not columns.all_differ:
-        which, right = columns.expand(pairs.right, limit)
-        pairs = Pairs(pairs.left[which], right, pairs.score[which])
-        if limit is not None:
-            pairs = pairs.sorted().first(limit)
-    if rows is not None and not rows.all_differ:
-        which, left = rows.expand(pairs.left)
-        pairs = Pairs(left, pairs.right[which], pairs.score[which])
-    return pairs
-
-
-def finished(pairs: Pairs, k: int, unit: float, lowest: float = -np.inf, self_index: Places | None = None) -> Pairs:
-    """Return the k best pairs of each row in order, with scores of the rows as they were given.
-
-    Args:
-        pairs: At least the k best pairs of each row.
-        k: How many.
-        unit: The factor of the scores; see scores.rescaled().
-        lowest: Lowest score that is wanted.
-        self_index: [n] row number in the right matrix of the same row, or -1.
-    """
-    good = pairs.score >= lowest
-    if self_index is not None:
-        good &= pairs.right != self_index[pairs.left]
-    pairs = pairs.take(np.flatnonzero(good)).sorted().first(k)
-    return Pairs(pairs.left, pairs.right, pairs.score / unit)
 
 
 def _once(pairs: Pairs) -> Pairs:

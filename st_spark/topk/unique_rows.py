@@ -24,6 +24,12 @@ class UniqueRows:
     group_rows: Places
     starts: Places
 
+    @staticmethod
+    def each(count: int) -> "UniqueRows":
+        """Return rows that are a group each."""
+        rows = np.arange(count)
+        return UniqueRows(rows, rows, np.arange(count + 1))
+
     @property
     def all_differ(self) -> bool:
         """Whether no two rows are equal."""

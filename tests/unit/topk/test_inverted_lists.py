@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.choices import SCORES
-from st_spark.topk.inverted_lists import Probes, search_lists
+from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Matrix, Places, exact_scores
 from st_spark.topk.search import top_k
 from st_spark.topk.settings import Settings
 
 
-def all_probes(n: int, lists: int) -> Probes:
-    return Probes(np.repeat(np.arange(n), lists), np.tile(np.arange(lists), n), np.tile(np.arange(lists), n))
+def all_probes(n: int, of_right: Places, lists: int) -> Probes:
+    return Probes(of_right, np.repeat(np.arange(n), lists), np.tile(np.arange(lists), n), np.tile(np.arange(lists), n))
 
 
 def lists_of(right: Matrix, lists: int) -> Places:
@@ -60,8 +60,8 @@ def test_probing_all_lists_gives_the_exact_result(
     left, right = (some_rows(random, rows, ties).astype(np.float64 if double else np.float32) for rows in sizes)
     if score == "cosine":
         left, right = (side[np.abs(side).sum(axis=1) > 0] for side in (left, right))
-    probes, settings = all_probes(len(left), lists), Settings(float32_below=few)
-    found = search_lists(left, right, lists_of(right, lists), probes, k, score, threshold=threshold, settings=settings)
+    probes, settings = all_probes(len(left), lists_of(right, lists), lists), Settings(float32_below=few)
+    found = top_k(left, right, k, score, threshold=threshold, probes=probes, settings=settings)
     assert_same(found, top_k(left, right, k, score, threshold=threshold))
 
 
@@ -70,7 +70,8 @@ def test_a_row_is_no_neighbour_of_itself(score: str) -> None:
     rows = np.random.default_rng(0).integers(-2, 3, (200, 4)).astype(np.float32)
     rows = rows[np.abs(rows).sum(axis=1) > 0]
     itself = np.arange(len(rows))
-    found = search_lists(rows, rows, lists_of(rows, 7), all_probes(len(rows), 7), 5, score, self_index=itself)
+    probes = all_probes(len(rows), lists_of(rows, 7), 7)
+    found = top_k(rows, rows, 5, score, self_index=itself, probes=probes)
     assert_same(found, top_k(rows, rows, 5, score, self_index=itself))
     assert (found.left != found.right).all()
 
@@ -81,8 +82,8 @@ def test_only_probed_lists_are_searched(score: str) -> None:
     left, right = (random.normal(size=(rows, 16)).astype(np.float32) for rows in (60, 500))
     lists = random.integers(0, 20, 500)
     probes = np.stack([random.permutation(20)[:3] for _ in range(60)])
-    searched = Probes(np.repeat(np.arange(60), 3), probes.ravel(), np.tile(np.arange(3), 60))
-    found = search_lists(left, right, lists, searched, 10, score)
+    searched = Probes(lists, np.repeat(np.arange(60), 3), probes.ravel(), np.tile(np.arange(3), 60))
+    found = top_k(left, right, 10, score, probes=searched)
     for row in range(60):
         seen = np.flatnonzero(np.isin(lists, probes[row]))
         wanted = top_k(left[[row]], right[seen], 10, score)
@@ -96,7 +97,7 @@ def test_rows_that_are_nearly_the_same_are_told_apart(score: str, few: int) -> N
     middle = random.normal(size=32)
     left, right = (middle + 1e-7 * random.normal(size=(rows, 32)) for rows in (60, 900))
     sizes = Settings(float32_below=few, max_held=1000)
-    found = search_lists(left, right, np.arange(900) % 2, all_probes(60, 2), 3, score, settings=sizes)
+    found = top_k(left, right, 3, score, probes=all_probes(60, np.arange(900) % 2, 2), settings=sizes)
     assert_same(found, top_k(left, right, 3, score))
 
 
@@ -109,5 +110,5 @@ def test_neither_tiles_nor_the_size_of_the_numbers_change_the_result(score: str,
     order = np.argsort(-scores, axis=1, kind="stable")[:, :4]
     wanted = Pairs(np.repeat(np.arange(100), 4), order.ravel(), np.take_along_axis(scores, order, axis=1).ravel())
     sizes = Settings(float32_below=few, list_tile=(16, 32))
-    found = search_lists(left, right, np.arange(300) % 3, all_probes(100, 3), 4, score, settings=sizes)
+    found = top_k(left, right, 4, score, probes=all_probes(100, np.arange(300) % 3, 3), settings=sizes)
     assert_same(found, wanted)
