@@ -44,14 +44,9 @@ def prepare(
     tables, with_texts = (sides.left, sides.right), TEXT in sides.left.columns
     no_reason = sf.lit(None).cast("string")
     reasons = [filters.reason(language) if with_texts else no_reason for language in languages]
-    text = normalized_text() if with_texts else None
-    stats = collect_stats(sides, "cosine", names, reasons=reasons, text=text, copies=True)
+    stats = collect_stats(sides, "cosine", names, reasons=reasons)
     left, right = (table.where(reason.isNull()) for table, reason in zip(tables, reasons, strict=True))
-    ready = replace(sides, left=left, right=right).joinable()
-    assert stats.right is not None
-    return (
-        _without_copies(ready, stats) if stats.left.may_have_copies or stats.right.may_have_copies else (ready, stats)
-    )
+    return _without_copies(replace(sides, left=left, right=right).joinable(), stats)
 
 
 def _without_copies(sides: TablePair, stats: InputStats) -> tuple[TablePair, InputStats]:
@@ -66,7 +61,7 @@ def _without_copies(sides: TablePair, stats: InputStats) -> tuple[TablePair, Inp
         for table, ids, count in zip(tables, [each.select(ID) for each in copied], counts, strict=True)
     )
     counted = [
-        replace(each, set_aside=each.set_aside | count, may_have_copies=False)
+        replace(each, set_aside=each.set_aside | count)
         for each, count in zip((stats.left, stats.right), counts, strict=True)
     ]
     return replace(sides, left=left, right=right), replace(stats, left=counted[0], right=counted[1])

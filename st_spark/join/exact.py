@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.sql import functions as sf
-from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
+from pyspark.sql.types import ArrayType, DoubleType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
 from st_spark.join.block_plan import BlockPlan, Grid, plan_blocks
-from st_spark.join.shuffle import best_k
-from st_spark.join.tasks.results import Above, PairReducer, TopK
+from st_spark.join.shuffle import map_batches
+from st_spark.join.tasks.results import Above, PairReducer, TopK, merge_lists
 from st_spark.topk.pairs import Pairs
 
 if TYPE_CHECKING:
@@ -29,8 +30,15 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request", k: int) 
     """Return the k best right rows of each left row (left_id, right_id, score, rank), and the number of tasks."""
     plan, _ = plan_blocks(tables, stats, k, request.settings)
     work = TopK(k, request.score, request.threshold, tables.right is None, ranked=not plan.needs_merge)
-    pairs = plan.run(tables, stats.dimension, request.score, work, pair_schema(tables, ranked=work.ranked))
-    return pairs if work.ranked else best_k(pairs, k), {"tasks": plan.tasks}
+    schema = pair_schema(tables, ranked=True) if work.ranked else list_schema(tables)
+    pairs = plan.run(tables, stats.dimension, request.score, work, schema)
+    return pairs if work.ranked else merge_tasks(pairs, tables, k), {"tasks": plan.tasks}
+
+
+def merge_tasks(lists: "DataFrame", tables: "TablePair", k: int) -> "DataFrame":
+    """Return the k best pairs of each left row, with their rank, if several tasks have pairs of a left row."""
+    lists = lists.repartition("left_id").sortWithinPartitions("left_id")
+    return map_batches(lists, partial(merge_lists, k=k), pair_schema(tables, ranked=True))
 
 
 def above(
@@ -66,6 +74,12 @@ def pair_schema(tables: "TablePair", *, ranked: bool = False) -> StructType:
     left, right = tables.id_types()
     columns = [StructField("left_id", left), StructField("right_id", right), StructField("score", DoubleType())]
     return StructType([*columns, *([StructField("rank", IntegerType())] if ranked else [])])
+
+
+def list_schema(tables: "TablePair") -> StructType:
+    """Return the columns of tasks whose pairs are merged; see results.list_batch()."""
+    left, *lists = pair_schema(tables).fields
+    return StructType([left, *(StructField(each.name, ArrayType(each.dataType)) for each in lists)])
 
 
 def _expected_pairs(tables: "TablePair", stats: "InputStats", request: "Request") -> float:

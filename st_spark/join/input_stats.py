@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from st_spark.errors import InputError
 from st_spark.join.shuffle import ID, VECTOR, map_batches
 from st_spark.join.tasks import row_stats
-from st_spark.join.tasks.row_stats import IDS, REASON, SIZE, TEXTS, VECTORS, RowStats
+from st_spark.join.tasks.row_stats import IDS, REASON, SIZE, RowStats
 from st_spark.spark.cluster import core_rows
 
 if TYPE_CHECKING:
     from st_spark.join.inputs import TablePair
 
-# What is counted: rows of a side (0 or 1, or _CORE for rows that count a core) by SIZE and REASON, and hashes.
-_SIDE, _WHAT, _HASH, _ROWS = "side", "what", "hash", "rows"
+# What is counted: rows of a side (0 or 1, or _CORE for rows that count a core) by SIZE and REASON, and hashes of ids.
+_SIDE, _ROWS = "side", "rows"
 _CORE = -1
 _SHOWN_IDS = 5
 # The first Spark with vector_norm().
@@ -38,13 +38,11 @@ class TableStats:
         rows: All rows.
         set_aside: Rows that are not joined, by reason: "null id", "null key" and choices.REASONS.
         dimension: The most common number of values of a vector (the larger of two in a tie); 0 without vectors.
-        may_have_copies: Whether two rows may have the same vector or the same text, if `copies` was set.
     """
 
     rows: int
     set_aside: dict[str, int]
     dimension: int
-    may_have_copies: bool = False
 
     @property
     def kept(self) -> int:
@@ -84,8 +82,6 @@ def collect_stats(
     names: tuple[str, str] = ("the left table", "the right table"),
     *,
     reasons: Sequence[Column] | None = None,
-    text: Column | None = None,
-    copies: bool = False,
 ) -> InputStats:
     """Count the rows of both tables in one pass.
 
@@ -94,72 +90,60 @@ def collect_stats(
         score: It decides which vectors cannot be joined.
         names: Names of the tables in errors.
         reasons: For each table why a row is set aside before its vector is read, or null.
-        text: A column that is equal for equal texts.
-        copies: Whether to look for equal vectors and texts, of equal keys.
 
     Raises:
         InputError: A table has duplicate ids, or the tables have vectors of different sizes.
     """
     both = [tables.left] if tables.right is None else [tables.left, tables.right]
     reasons = reasons or [sf.lit(None).cast("string")] * len(both)
-    hashed = {IDS: sf.col(ID)} | ({VECTORS: sf.col(VECTOR)} if copies else {}) | ({} if text is None else {TEXTS: text})
-    parts = [core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(_SIDE))]
+    parts = [core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(_SIDE), sf.lit(-1).alias(SIZE))]
     for side, (df, reason) in enumerate(zip(both, reasons, strict=True)):
-        rows = _columns(df, reason, tables.keys, hashed)
+        rows = _columns(df, reason, tables.keys)
         rows = map_batches(rows, RowStats(score), from_arrow_schema(row_stats.SCHEMA))
-        parts.append(_entries(rows, hashed).withColumn(_SIDE, sf.lit(side)))
+        parts.append(_entries(rows).withColumn(_SIDE, sf.lit(side)))
     counts, repeated = _count(reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts))
     for side, df in enumerate(both):
-        if (side, IDS) in repeated:
+        if side in repeated:
             _check_duplicates(df.where(reasons[side].isNull()), names[side])
-    copied = {side for side, what in repeated if what != IDS}
-    left, *right = (_table_stats(counts[side], may_have_copies=side in copied) for side in range(len(both)))
+    left, *right = (_table_stats(counts[side]) for side in range(len(both)))
     result = InputStats(left, right[0] if right else None, counts[_CORE].total())
     _check_dimensions(result, names)
     return result
 
 
-def _columns(df: DataFrame, reason: Column, keys: tuple[str, ...], hashed: Mapping[str, Column]) -> DataFrame:
+def _columns(df: DataFrame, reason: Column, keys: tuple[str, ...]) -> DataFrame:
     """Return the columns that RowStats reads."""
     early = sf.when(reason.isNotNull(), reason).when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
         early = early.when(sf.col(key).isNull(), sf.lit("null key"))
-    hashes = {name: sf.xxhash64(column, *keys) for name, column in hashed.items()}
-    hashes[IDS] = sf.when(reason.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID))
-    no_hash, valid = sf.lit(None).cast("bigint"), _is_valid(df)
+    valid = _is_valid(df)
     # An empty array in place of null: Spark converts many null arrays to Arrow in quadratic time.
     unchecked = sf.when(~valid, sf.col(VECTOR)).otherwise(sf.array().cast(df.schema[VECTOR].dataType))
     return df.select(
         sf.coalesce(sf.size(VECTOR), sf.lit(-1)).alias(SIZE),
         early.alias(REASON),
-        *(hashes.get(name, no_hash).alias(name) for name in (IDS, VECTORS, TEXTS)),
+        sf.when(reason.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID)).alias(IDS),
         valid.alias(row_stats.VALID),
         unchecked.alias(row_stats.READ),
     )
 
 
-def _entries(rows: DataFrame, hashed: Iterable[str]) -> DataFrame:
-    """Return an entry with SIZE and REASON for each row, and an entry for each of its hashes."""
-    no_what, no_size, no_reason, no_hash = (sf.lit(None).cast(kind) for kind in ("string", "int", "string", "bigint"))
-    entries = [(no_what, sf.col(SIZE), sf.col(REASON), no_hash)]
-    entries += [(sf.lit(what), no_size, no_reason, sf.col(what)) for what in hashed]
-    names = (_WHAT, SIZE, REASON, _HASH)
-    structs = [sf.struct(*(each.alias(name) for each, name in zip(entry, names, strict=True))) for entry in entries]
-    return rows.select(sf.inline(sf.array(*structs))).where(sf.col(_WHAT).isNull() | sf.col(_HASH).isNotNull())
+def _entries(rows: DataFrame) -> DataFrame:
+    """Return an entry with SIZE and REASON for each row, and an entry with IDS for each of its hashes."""
+    row = sf.struct(SIZE, REASON, sf.lit(None).cast("bigint").alias(IDS))
+    own = sf.struct(sf.lit(None).cast("int").alias(SIZE), sf.lit(None).cast("string").alias(REASON), IDS)
+    return rows.select(sf.inline(sf.array(row, own))).where(sf.col(SIZE).isNotNull() | sf.col(IDS).isNotNull())
 
 
-def _count(entries: DataFrame) -> tuple[dict[int, Counts], set[tuple[int, str]]]:
-    """Return the rows of each side by SIZE and REASON, and the side and kind of hashes that are repeated."""
-    each = entries.groupBy(_SIDE, _WHAT, SIZE, REASON, _HASH).agg(sf.count(sf.lit(1)).alias(_ROWS))
-    counted = each.groupBy(_SIDE, _WHAT, SIZE, REASON).agg(sf.sum(_ROWS), sf.max(_ROWS))
+def _count(entries: DataFrame) -> tuple[dict[int, Counts], set[int]]:
+    """Return the rows of each side by SIZE and REASON, and the sides in which the hash of an id is repeated."""
+    each = entries.groupBy(_SIDE, SIZE, REASON, IDS).agg(sf.count(sf.lit(1)).alias(_ROWS))
+    counted = each.groupBy(_SIDE, SIZE, REASON).agg(sf.sum(_ROWS), sf.max(_ROWS)).collect()
     counts: dict[int, Counts] = {side: Counter() for side in (_CORE, 0, 1)}
-    repeated: set[tuple[int, str]] = set()
-    for side, what, size, reason, rows, most in counted.collect():
-        if what is None:
+    for side, size, reason, rows, _ in counted:
+        if size is not None:
             counts[side][size, reason] = rows
-        elif most > 1:
-            repeated.add((side, what))
-    return counts, repeated
+    return counts, {side for side, size, _, _, most in counted if size is None and most > 1}
 
 
 def _is_valid(df: DataFrame) -> Column:
@@ -187,7 +171,7 @@ def why_set_aside(df: DataFrame, dimension: int, score: str) -> Column:
     return why.when(squares == 0, "zero") if score == "cosine" else why
 
 
-def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
+def _table_stats(counts: Counts) -> TableStats:
     """Return the counts of a table: its dimension decides which vectors are set aside."""
     vectors, set_aside = Counter[int](), Counter[str]()
     for (size, _), rows in counts.items():
@@ -198,7 +182,7 @@ def _table_stats(counts: Counts, *, may_have_copies: bool) -> TableStats:
             set_aside["dimension"] += rows
         elif reason:
             set_aside[reason] += rows
-    return TableStats(counts.total(), dict(sorted(set_aside.items())), max(dimension, 0), may_have_copies)
+    return TableStats(counts.total(), dict(sorted(set_aside.items())), max(dimension, 0))
 
 
 def _check_duplicates(df: DataFrame, where: str) -> None:

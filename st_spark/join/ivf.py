@@ -1,6 +1,5 @@
 """The approximate join: left rows are compared with right rows of some inverted lists, as many as the recall needs."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as sf
@@ -13,7 +12,6 @@ from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, 
 from st_spark.join.tasks.blocks import TASK, BlockReader
 from st_spark.join.tasks.ivf_search import IvfSearch
 from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment
-from st_spark.join.tasks.results import merge_lists
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -50,13 +48,9 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
         rows = union_sides(rows, to_sides(right, sf.col(TASK), columns, right=everywhere))
     reader = BlockReader(stats.dimension, request.score, tables.keys, (LIST, PROBES))
     work = IvfSearch(request.k, request.score, request.threshold, self_join)
-    left_id, right_id, score = exact.pair_schema(tables).fields
-    lists = [StructField(each.name, ArrayType(each.dataType)) for each in (right_id, score)]
-    schema = StructType([left_id, *lists])
-    pairs = run_tasks(rows, int(tuned.list_tasks.first[-1]), reader, work, schema, request.settings.max_tasks)
-    merge = partial(merge_lists, k=request.k)
-    pairs = pairs.repartition("left_id").sortWithinPartitions("left_id")
-    return map_batches(pairs, merge, exact.pair_schema(tables, ranked=True)), tuned.facts(request)
+    tasks = int(tuned.list_tasks.first[-1])
+    pairs = run_tasks(rows, tasks, reader, work, exact.list_schema(tables), request.settings.max_tasks)
+    return exact.merge_tasks(pairs, tables, request.k), tuned.facts(request)
 
 
 def _assigned(rows: "DataFrame", keys: tuple[str, ...], tuned: TunedIvf, *, left: bool, right: bool) -> "DataFrame":

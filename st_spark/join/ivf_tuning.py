@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import Window
 from pyspark.sql import functions as sf
 
-from st_spark.join.shuffle import ID, VECTOR, best_k, map_batches
+from st_spark.join.shuffle import ID, VECTOR, map_batches
 from st_spark.join.tasks.blocks import Block
 from st_spark.join.tasks.ground_truth import KEY_HASH, GroundTruth
 from st_spark.join.tasks.list_assignment import ROW_HASH, ListTasks, partition_lists
@@ -73,7 +74,8 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     centroids = list_centroids(trained, list_count(right_rows, len(trained)), request.score)
     quantizer = CoarseQuantizer(centroids, request.score)
     query_rows = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
-    nprobe, recall = _choose_nprobe(right, query_rows, quantizer, request, k, tables)
+    truth = GroundTruth(query_rows, quantizer, k, request.threshold, self_join)
+    nprobe, recall = _choose_nprobe(truth, right.select(ID, VECTOR, _key_hash(tables.keys)), request.recall)
     probes = quantizer.probe(probing.matrix[:_PROBING], nprobe).ravel()
     right_weights, left_weights = (
         np.bincount(lists, minlength=len(quantizer)).astype(np.float64) * (rows / len(lists))
@@ -99,18 +101,16 @@ def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...]
     return sample.take(np.argsort(row_hash.filter(kept).to_numpy(), kind="stable")[:count])
 
 
-def _choose_nprobe(
-    right: "DataFrame", queries: Block, quantizer: CoarseQuantizer, request: "Request", k: int, tables: "TablePair"
-) -> tuple[int, Recall]:
+def _choose_nprobe(truth: GroundTruth, right: "DataFrame", wanted: float) -> tuple[int, Recall]:
     """Return how many lists to search, and the measured recall."""
-    lists, rows = len(quantizer), len(queries)
-    all_lists = lists, Recall(1.0, 1.0, 1.0)
-    if request.recall == 1.0 or not rows:
-        return all_lists
-    row, rank = _true_ranks(right, queries, quantizer, request, k, tables)
+    lists, rows = len(truth.quantizer), len(truth.queries)
     half = rows // 2  # queries are sorted by hash, so each half is a sample
+    all_lists = lists, Recall(1.0, 1.0, 1.0)
+    if wanted == 1.0 or not half:
+        return all_lists
+    row, rank = _true_ranks(truth, right)
     first = row < half
-    nprobe = choose_nprobe(rank[first], row[first], half, lists, request.recall) if half else lists
+    nprobe = choose_nprobe(rank[first], row[first], half, lists, wanted)
     if nprobe == lists:
         return all_lists
     row, rank = row[~first] - half, rank[~first]
@@ -118,20 +118,18 @@ def _choose_nprobe(
     return nprobe, recall_of(found, np.bincount(row, minlength=rows - half))
 
 
-def _true_ranks(
-    right: "DataFrame", queries: Block, quantizer: CoarseQuantizer, request: "Request", k: int, tables: "TablePair"
-) -> tuple[np.ndarray, np.ndarray]:
+def _true_ranks(truth: GroundTruth, right: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
     """Return for each true pair the query, and the rank of the right row's list among the query's lists.
 
     One pass over the right rows finds the true neighbours.
     """
-    truth = GroundTruth(queries, quantizer, k, request.threshold, tables.right is None)
     schema = f"left_id int, right_id {right.schema[ID].dataType.simpleString()}, score double, list int"
-    pairs = map_batches(right.select(ID, VECTOR, _key_hash(tables.keys)), truth, schema)
-    best = best_k(pairs, k).select("left_id", "list").collect()
+    order = Window.partitionBy("left_id").orderBy(sf.col("score").desc(), "right_id")
+    ranked = map_batches(right, truth, schema).withColumn("rank", sf.row_number().over(order))
+    best = ranked.where(sf.col("rank") <= truth.k).select("left_id", "list").collect()
     row, lists = np.array(best, np.int64).reshape(-1, 2).T
-    order = quantizer.probe(queries.matrix, len(quantizer))
-    return row, np.argsort(order, axis=1)[row, lists]  # an order's argsort holds the rank of each list
+    probed = truth.quantizer.probe(truth.queries.matrix, len(truth.quantizer))
+    return row, np.argsort(probed, axis=1)[row, lists]  # an order's argsort holds the rank of each list
 
 
 def _key_hash(keys: tuple[str, ...]) -> "Column":

@@ -108,11 +108,11 @@ def find_groups(
     keys = tuple(map(key_name, range(len(on))))
     table = number_keys(TablePair(select_columns(df, where, id_column, vector, on), None, keys))
     # Rows without a key are in no pair, but are groups.
-    stats = collect_stats(replace(table, keys=()), request.score, (where, where), copies=True)
+    stats = collect_stats(replace(table, keys=()), request.score, (where, where))
     rows = table.left.where(sf.col(ID).isNotNull())
     hashes = hash_vectors(rows, keys, stats.dimension, request.score)
     copies = find_copies(hashes, keys, threshold)
-    count = copies.count() if stats.left.may_have_copies else 0
+    count = copies.count()
     unique = replace(table, left=drop_rows(table.left, copies.select(sf.col("right_id").alias(ID)), count)).joinable()
     unique_stats = replace(stats, left=replace(stats.left, rows=stats.left.rows - count))
     pairs, more = _pairs(unique, unique_stats, request, linkage)

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
 from st_spark.join.tasks.blocks import LEFT_ID, RIGHT_ID, ROW_VECTOR, TASK, BlockReader, TaskInput
@@ -87,12 +87,6 @@ def map_batches(rows: DataFrame, work: BatchWork, schema: "StructType | str") ->
         yield from work(batches)
 
     return rows.mapInArrow(run, schema)
-
-
-def best_k(pairs: DataFrame, k: int) -> DataFrame:
-    """Return the k best pairs of each left row, with their rank, if several tasks have pairs of a left row."""
-    order = Window.partitionBy("left_id").orderBy(sf.col("score").desc(), "right_id")
-    return pairs.withColumn("rank", sf.row_number().over(order)).where(sf.col("rank") <= k)
 
 
 def repartition_tasks(rows: DataFrame, spark_tasks: int) -> DataFrame:

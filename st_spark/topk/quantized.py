@@ -4,8 +4,8 @@ A row x is stored as scale * codes + e. The codes are in the format that the dev
 of the rest e is measured. By Cauchy-Schwarz the product of two quantised rows is off by at most
 |e_x| |y'| + |x| |e_y| with y' = scale_y * codes_y. This holds for any vectors, so nothing can be missed.
 
-If the vectors share a mean, it is subtracted before quantisation. With means u and v of the two sides, the value of a
-pair is x' y' + a(x) + b(y): the offsets a and b make up for the means. For euclidean they hold the squares, too.
+If the vectors share a mean u, it is subtracted before quantisation. Then x y = x' y' + a(x) + b(y) with the offsets
+a(x) = x u - u u and b(y) = y u. For euclidean the value is x' y' - x' x' / 2 - y' y' / 2.
 """
 
 from collections.abc import Sequence
@@ -148,48 +148,33 @@ def quantize_both(
             alike, and large products raise the thresholds early.
     """
     factors = [unit_factors(side, score) for side in (left, right)]
-    means = _means(left, right, factors, score)
-    offsets = _offsets(left, right, factors, means, score)
+    mean = _mean(right, factors[1], score)
     found = []
     for number, side in enumerate((left, right)):
-        factor, mean, offset = factors[number], means[number], offsets[number]
+        factor, offset = factors[number], _offset(side, factors[number], mean, score)
+        if number == 0 and mean is not None and score != "euclidean":
+            offset -= mean @ mean
         order = orders[number] if orders else np.argsort(-_peaks(side, factor, mean), kind="stable")
-        block = blocks[number]
-        found.append(quantize(side, factor, dtype, mean=mean, offset=offset, order=order, blocks=block))
+        found.append(quantize(side, factor, dtype, mean=mean, offset=offset, order=order, blocks=blocks[number]))
     return found[0], found[1]
 
 
-def _means(left: Matrix, right: Matrix, factors: list[Scores], score: str) -> list[Scores | None]:
-    """Return what is subtracted from each side: for euclidean the same vector from both."""
+def _mean(right: Matrix, factors: Scores, score: str) -> Scores | None:
+    """Return what is subtracted from both sides: the mean of the right one if it is large, [d]."""
     if score == "euclidean":
-        mean = right.mean(axis=0, dtype=np.float64)
-        return [mean, mean]
-    found: list[Scores | None] = []
-    for side, factor in zip((left, right), factors, strict=True):
-        mean = (factor.astype(side.dtype) @ side).astype(np.float64) / len(side)
-        square = 1.0 if score == "cosine" else np.square(row_norms(side)).mean()
-        found.append(mean if mean @ mean > _MEAN_SHARE * square else None)
-    return found
+        return np.asarray(right.mean(axis=0, dtype=np.float64))
+    mean = (factors.astype(right.dtype) @ right).astype(np.float64) / len(right)
+    square = 1.0 if score == "cosine" else np.square(row_norms(right)).mean()
+    return mean if mean @ mean > _MEAN_SHARE * square else None
 
 
-def _offsets(
-    left: Matrix, right: Matrix, factors: list[Scores], means: list[Scores | None], score: str
-) -> tuple[Scores, Scores]:
-    """Return a and b. With the means u and v: x y = x' y' + (x v - u v) + u y."""
-    u, v = means
-    if score == "euclidean":
-        assert u is not None
-        half_squares = [
-            np.concatenate([np.square(side[part] - u).sum(axis=1) / -2 for part in chunks(len(side), _CHUNK)])
-            for side in (left, right)
-        ]
-        return half_squares[0], half_squares[1]
-    a, b = np.zeros(len(left)), np.zeros(len(right))
-    if v is not None:
-        a += _products(left, v) * factors[0] - (0.0 if u is None else u @ v)
-    if u is not None:
-        b += _products(right, u) * factors[1]
-    return a, b
+def _offset(side: Matrix, factors: Scores, mean: Scores | None, score: str) -> Scores:
+    """Return what is added for each row of a side, up to the square of the mean, [n]."""
+    if mean is None:
+        return np.zeros(len(side))
+    if score != "euclidean":
+        return _products(side, mean) * factors
+    return np.concatenate([np.square(side[part] - mean).sum(axis=1) / -2 for part in chunks(len(side), _CHUNK)])
 
 
 def _products(matrix: Matrix, vector: Scores) -> Scores:

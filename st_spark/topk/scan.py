@@ -1,4 +1,7 @@
-"""One loop for all searches: scans choose the tiles, and the pairs in them are collected."""
+"""One loop for all searches: scans choose the tiles, and the pairs in them are collected.
+
+The full scan is here: all pairs, tile by tile. One product serves the rows and the columns.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +12,8 @@ import numpy as np
 
 from st_spark.topk.candidates import RowMapping, TopKCollector
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.scores import Matrix, Places, Rescorer, Scores
+from st_spark.topk.quantized import quantize_both
+from st_spark.topk.scores import Matrix, Places, Rescorer, Scores, chunks
 from st_spark.topk.settings import Settings
 from st_spark.topk.tiles import Part, Tiles
 
@@ -106,3 +110,28 @@ def _rescored(parts: list[tuple[Places, Places]], query: Query) -> Pairs:
     none = np.empty(0, np.int64)
     left, right = (np.concatenate(side) for side in zip((none, none), *parts, strict=True))
     return Pairs(left, right, query.rescore(left, right))
+
+
+class FullScan:
+    """Compares a block of rows with all columns; in a self join with the columns of this block and of later ones."""
+
+    both_ways = False
+
+    def __init__(self, tiles: Tiles, rows: slice, width: int, first: int) -> None:
+        self.tiles, self.numbers = tiles, tiles.left.order[rows]
+        self._rows, self._width, self._first = rows, width, first
+
+    def searches(self, topk: TopKCollector) -> Iterator[Search]:
+        """Yield all tiles."""
+        for columns in chunks(len(self.tiles.right), self._width):
+            if columns.stop > self._first:
+                yield self._rows, slice(max(columns.start, self._first), columns.stop), np.arange(len(self.numbers))
+
+
+def full_scans(query: Query) -> list[FullScan]:
+    """Return the scans of all rows."""
+    height, width = query.settings.tile_shape()
+    blocks = [np.arange(0, len(side), size) for side, size in ((query.left, height), (query.right, width))]
+    ours, theirs = quantize_both(query.left, query.right, query.score, query.settings.format(), blocks)
+    tiles = Tiles(ours, theirs, row_numbers=ours.order if query.both else None)
+    return [FullScan(tiles, rows, width, rows.start if query.self_join else 0) for rows in chunks(len(ours), height)]

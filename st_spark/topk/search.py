@@ -12,10 +12,9 @@ import numpy as np
 from st_spark.topk.candidates import RowMapping, TopKCollector
 from st_spark.topk.cluster_scan import ClusterScan, find_clusters
 from st_spark.topk.clusters import Clusters
-from st_spark.topk.full_scan import full_scans
 from st_spark.topk.inverted_lists import ListScan, Probes
 from st_spark.topk.pairs import Pairs
-from st_spark.topk.scan import Query, collect, collect_above
+from st_spark.topk.scan import Query, collect, collect_above, full_scans
 from st_spark.topk.scores import Matrix, Places, chunks, lowest_values, rescaled, to_scores
 from st_spark.topk.settings import DEFAULTS, Settings
 from st_spark.topk.unique_rows import UniqueRows, unique_rows

@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from st_spark.topk.scores import Matrix, Places, chunks
-
-_CHUNK = 4096
+from st_spark.topk.scores import Matrix, Places
 
 
 @dataclass(frozen=True)
@@ -53,25 +50,13 @@ class UniqueRows:
 
 
 def unique_rows(matrix: Matrix) -> UniqueRows:
-    """Find equal rows. A hash proposes them, and a comparison of the rows decides."""
-    _, firsts, group = np.unique(_hashes(matrix), return_index=True, return_inverse=True)
-    if len(firsts) < len(matrix):
-        parts = chunks(len(matrix), _CHUNK)
-        same = np.concatenate([(matrix[part] == matrix[firsts[group[part]]]).all(axis=1) for part in parts])
-        # Different rows with one hash: each is a group of its own.
-        group = np.where(same, group, len(firsts) + np.arange(len(matrix)))
-        _, firsts, group = np.unique(group, return_index=True, return_inverse=True)
-    order = np.argsort(firsts, kind="stable")
+    """Find equal rows. They are compared as strings of bytes."""
+    row = np.dtype((np.void, matrix.shape[1] * matrix.itemsize))
+    rows = np.ascontiguousarray(matrix).view(row).ravel() if matrix.size else np.zeros(len(matrix))
+    _, firsts, group = np.unique(rows, return_index=True, return_inverse=True)
+    order = np.argsort(firsts)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     group = rank[group]
     starts = np.concatenate(([0], np.cumsum(np.bincount(group, minlength=len(firsts)))))
     return UniqueRows(firsts[order].astype(np.int64), np.argsort(group, kind="stable"), starts.astype(np.int64))
-
-
-def _hashes(matrix: Matrix) -> npt.NDArray[np.uint64]:
-    """Return the sum of each row's bits, each value times a random odd number: [rows]."""
-    bits = matrix.view(np.uint32 if matrix.dtype == np.float32 else np.uint64)
-    factors = np.random.default_rng(0).integers(0, 2**63, matrix.shape[1], dtype=np.uint64) | np.uint64(1)
-    parts = [bits[part].astype(np.uint64) @ factors for part in chunks(len(matrix), _CHUNK)]
-    return np.concatenate([np.empty(0, np.uint64), *parts])

@@ -14,8 +14,6 @@ from st_spark.topk.scores import Places
 from st_spark.topk.search import top_k
 
 KEY_HASH = "_key_hash"
-# Right rows that are searched at a time.
-_ROWS = 32_768
 
 
 @dataclass(frozen=True)
@@ -36,26 +34,16 @@ class GroundTruth:
 
         The columns of the batches are ids, vectors and KEY_HASH.
         """
-        collected: list[pa.RecordBatch] = []
         for batch in batches:
-            collected.append(batch)
-            if sum(map(len, collected)) >= _ROWS:
-                yield from self._search(collected)
-                collected = []
-        if collected:
-            yield from self._search(collected)
-
-    def _search(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the best pairs with these right rows."""
-        ids, column, keys = pa.concat_batches(batches).columns
-        vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
-        kept = pa.array(vectors.kept)
-        right = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys.filter(kept)})
-        right = right.take(pc.sort_indices(right.ids).to_numpy())  # of equal scores the smaller id is better
-        left_keys, right_keys = (rows.extra[KEY_HASH].to_numpy() for rows in (self.queries, right))
-        for key in np.intersect1d(left_keys, right_keys):
-            query = np.flatnonzero(left_keys == key)
-            yield self._pairs(query, right.take(np.flatnonzero(right_keys == key)))
+            ids, column, keys = batch.columns
+            vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
+            kept = pa.array(vectors.kept)
+            right = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys.filter(kept)})
+            right = right.take(pc.sort_indices(right.ids).to_numpy())  # of equal scores the smaller id is better
+            left_keys, right_keys = (rows.extra[KEY_HASH].to_numpy() for rows in (self.queries, right))
+            for key in np.intersect1d(left_keys, right_keys):
+                query = np.flatnonzero(left_keys == key)
+                yield self._pairs(query, right.take(np.flatnonzero(right_keys == key)))
 
     def _pairs(self, query: Places, right: Block) -> pa.RecordBatch:
         left = self.queries.take(query)

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from st_spark.join.tasks.blocks import TaskInput, run_starts, self_index
+from st_spark.join.tasks.blocks import Block, TaskInput, run_starts, self_index
 from st_spark.join.tasks.vector_column import score_column
+from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.search import above_by_parts, top_k
 
@@ -35,19 +36,29 @@ class TopK:
     ranked: bool = False
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
-        """Yield batches of left_id, right_id, score (and rank)."""
+        """Yield batches of left_id, right_id, score and rank; if they are not ranked, see list_batch()."""
         left, right = task.left, task.right
-        own = self_index(left.ids, right.ids) if self.self_join else None
-        for rows in left_slices(task, max(_MIN_ROWS, _PAIRS // self.k)):
+        step = max(_MIN_ROWS, _PAIRS // self.k)
+        for start in range(0, len(left) if len(right) else 0, step):
+            part = left.take(np.arange(start, min(start + step, len(left)))) if len(left) > step else left
             pairs = top_k(
-                left.matrix[rows],
+                part.matrix,
                 right.matrix,
-                min(self.k, len(right.ids)),
+                min(self.k, len(right)),
                 self.score,
                 threshold=self.threshold,
-                self_index=None if own is None else own[rows],
+                self_index=self_index(part.ids, right.ids) if self.self_join else None,
+                probes=self.probes(part, right),
             )
-            yield from pair_batches(left.ids[rows], right.ids, pairs, ranked=self.ranked)
+            yield from (
+                pair_batches(part.ids, right.ids, pairs, ranked=True)
+                if self.ranked
+                else [list_batch(part.ids, right.ids, pairs)]
+            )
+
+    def probes(self, _left: Block, _right: Block) -> Probes | None:
+        """Return the inverted lists that left rows search; None for all right rows."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -74,12 +85,6 @@ class Above:
         for pairs in parts:
             for batch in pair_batches(task.left.ids, task.right.ids, pairs):
                 yield _smaller_id_left(batch) if self.self_join and not task.self_pairs else batch
-
-
-def left_slices(task: TaskInput, rows: int) -> Iterator[slice]:
-    """Yield slices of so many left rows; none if the right block is empty."""
-    for start in range(0, len(task.left.ids) if len(task.right.ids) else 0, rows):
-        yield slice(start, start + rows)
 
 
 def pair_batches(

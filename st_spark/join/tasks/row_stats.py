@@ -1,4 +1,4 @@
-"""Why rows cannot be joined, and hashes of what may be repeated in a table: Spark counts both."""
+"""Why rows cannot be joined: Spark counts the reasons."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 # The size of the vector (-1 for null), and why the row is set aside (null if it is not).
 SIZE, REASON = "size", "reason"
-# Hashes; null where they do not count.
-IDS, VECTORS, TEXTS = "id", "vector", "text"
+# The hash of the id; null where it does not count.
+IDS = "id"
 # Input alone: the vector, or an empty one where Spark has found that the vector can be joined.
 VALID, READ = "valid", "read"
-SCHEMA = pa.schema({SIZE: pa.int32(), REASON: pa.string(), IDS: pa.int64(), VECTORS: pa.int64(), TEXTS: pa.int64()})
+SCHEMA = pa.schema({SIZE: pa.int32(), REASON: pa.string(), IDS: pa.int64()})
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,14 @@ class RowStats:
     score: str
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield batches of SCHEMA. Rows with a REASON keep it: their vectors and texts do not count."""
+        """Yield batches of SCHEMA. Rows with a REASON keep it: their vectors do not count."""
         for batch in batches:
             early = batch.column(REASON)
             own = pc.if_else(batch.column(VALID), pa.scalar(None, pa.string()), self.reasons(batch.column(READ)))
-            reason = pc.coalesce(early, own)
             columns = {
                 SIZE: pc.if_else(early.is_null(), batch.column(SIZE), pa.scalar(-1, pa.int32())),
-                REASON: reason,
+                REASON: pc.coalesce(early, own),
                 IDS: batch.column(IDS),
-                VECTORS: pc.if_else(reason.is_null(), batch.column(VECTORS), pa.scalar(None, pa.int64())),
-                TEXTS: pc.if_else(early.is_null(), batch.column(TEXTS), pa.scalar(None, pa.int64())),
             }
             yield pa.RecordBatch.from_pydict(columns, SCHEMA)
 

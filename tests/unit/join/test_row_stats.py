@@ -1,9 +1,9 @@
-"""Rows that cannot be joined have a reason, and what may be repeated in a table is hashed."""
+"""Rows that cannot be joined have a reason."""
 
 import pyarrow as pa
 import pytest
 
-from st_spark.join.tasks.row_stats import IDS, READ, REASON, SCHEMA, SIZE, TEXTS, VALID, VECTORS, RowStats
+from st_spark.join.tasks.row_stats import IDS, READ, REASON, SCHEMA, SIZE, VALID, RowStats
 
 NAN, INFINITY = float("nan"), float("inf")
 REASONS: list[tuple[list[float | None] | None, str | None]] = [
@@ -32,13 +32,13 @@ def test_vectors_that_cannot_be_joined_have_a_reason(kind: pa.DataType) -> None:
     assert RowStats("dot").reasons(vectors).to_pylist() == [None if each == "zero" else each for each in expected]
 
 
-def test_rows_keep_their_first_reason_and_hashes_count_only_where_they_may() -> None:
+def test_rows_keep_their_first_reason() -> None:
     rows = {
         SIZE: pa.array([2, 2, 2, 2], pa.int32()),
         REASON: pa.array([None, None, None, "null id"]),
         VALID: pa.array([True, False, False, False]),
         READ: pa.array([[], [1.0, 2.0], [0.0, 0.0], [0.0, 0.0]], pa.list_(pa.float32())),
-        **{name: pa.array([1, 2, 3, 4]) for name in (IDS, VECTORS, TEXTS)},
+        IDS: pa.array([1, 2, 3, 4]),
     }
     (batch,) = RowStats("cosine")(iter([pa.RecordBatch.from_pydict(rows)]))
     assert batch.schema == SCHEMA
@@ -46,6 +46,4 @@ def test_rows_keep_their_first_reason_and_hashes_count_only_where_they_may() -> 
         SIZE: [2, 2, 2, -1],
         REASON: [None, None, "zero", "null id"],
         IDS: [1, 2, 3, 4],
-        VECTORS: [1, 2, None, None],
-        TEXTS: [1, 2, 3, None],
     }

@@ -22,11 +22,6 @@ def test_equal_rows_form_groups_in_the_order_of_their_first(dtype: type) -> None
     assert rows_found.tolist() == [3, 0, 2, 0, 2]
 
 
-def test_different_rows_with_the_same_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hash only says where to look."""
-    monkeypatch.setattr("st_spark.topk.unique_rows._hashes", lambda matrix: np.zeros(len(matrix), dtype=np.uint64))
-    rows = np.array([[1.0], [2.0], [1.0], [2.0]])
-    found = unique_rows(rows)
-    groups = [sorted(rows[found.group_rows[a:b], 0]) for a, b in zip(found.starts, found.starts[1:], strict=False)]
-    assert all(len(set(group)) == 1 for group in groups)
-    assert sum(map(len, groups)) == 4
+def test_no_rows_and_rows_without_values_form_groups() -> None:
+    assert len(unique_rows(np.empty((0, 3), np.float32)).representatives) == 0
+    assert unique_rows(np.empty((4, 0), np.float32)).group_rows.tolist() == [0, 1, 2, 3]
