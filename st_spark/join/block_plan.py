@@ -62,18 +62,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """The tasks of a join, numbered from 0: first the shared tasks, then the tasks of each grid.
+    """The tasks of a join, numbered from 0: first the shared tasks, then the tasks of each grid."""
 
-    Attributes:
-        grids: For each large key its hash and its grid. Without keys one grid of all rows. Keys with the same hash
-            share a grid: their rows meet in its tasks, and are compared only within equal keys there.
-        shared: Tasks for all keys that have no grid. Each of these keys is compared in one of them.
-        keys: The columns of the keys.
-    """
-
+    # For each large key its hash and its grid. Without keys one grid of all rows. Keys with the same hash share a grid:
+    # their rows meet in its tasks, and are compared only within equal keys there.
     grids: tuple[tuple[int, Grid], ...]
-    shared: int = 0
-    keys: tuple[str, ...] = ()
+    shared: int = 0  # Tasks for all keys that have no grid. Each of these keys is compared in one of them.
+    keys: tuple[str, ...] = ()  # The columns of the keys
     settings: Settings = _DEFAULTS
 
     @cached_property
@@ -170,16 +165,10 @@ def choose_grid(
     triangular: bool = False,
     settings: Settings = _DEFAULTS,
 ) -> Grid:
-    """Return the cheapest grid that keeps a task within its memory.
+    """Return the cheapest grid for so many left and right rows that keeps a task within its memory.
 
-    Args:
-        left: Left rows.
-        right: Right rows.
-        dimension: Number of values in a vector.
-        cores: Tasks that run at once.
-        k: Neighbours of a left row, to be merged if there are several right blocks. None for all pairs.
-        triangular: Whether the grid is for the pairs of one table.
-        settings: Sizes of tasks.
+    `cores` tasks run at once. With k, the pairs of several right blocks are merged. A triangular grid is for the pairs
+    of one table.
     """
     held = _rows_held(dimension, settings)
     a = _block_counts(left)[:, None]

@@ -64,9 +64,10 @@ def above(
             facts["best_per_row"] = _best_per_row(count, stats, request)
             best, more = _best_pairs(tables, stats, request, facts["best_per_row"])
             return best, facts | more
-    work = Above(request.threshold, request.score, tables.right is None, reducer)
+    work = Above(request.threshold, request.score, reducer)
     pairs = plan.run(tables, stats.dimension, request.score, work, schema or pair_schema(tables))
-    return pairs, facts | {"tasks": plan.tasks}
+    once = reducer is None and tables.right is None
+    return smaller_id_left(pairs) if once else pairs, facts | {"tasks": plan.tasks}
 
 
 def pair_schema(tables: "TablePair", *, ranked: bool = False) -> StructType:
@@ -89,7 +90,7 @@ def _expected_pairs(tables: "TablePair", stats: "InputStats", request: "Request"
     few = replace(tables, left=tables.left.sample(shares[0], seed=0), right=right)
     plan = BlockPlan((), 1, tables.keys) if tables.keys else BlockPlan(((0, Grid(1, 1)),))
     assert request.threshold is not None
-    work = Above(request.threshold, request.score, right is None, _count)
+    work = Above(request.threshold, request.score, _count)
     counts = plan.run(few, stats.dimension, request.score, work, "pairs bigint")
     return (counts.agg(sf.sum("pairs")).collect()[0][0] or 0) / (shares[0] * shares[1])
 
@@ -116,11 +117,10 @@ def _best_pairs(
     pairs, facts = top_k(tables, stats, request, k)
     if tables.right is not None:
         return pairs.drop("rank"), facts
-    return smaller_id_left(pairs), facts
+    return smaller_id_left(pairs).dropDuplicates(["left_id", "right_id"]), facts
 
 
 def smaller_id_left(pairs: "DataFrame") -> "DataFrame":
-    """Return each pair of one table once: left_id (the smaller one), right_id, score."""
+    """Return pairs of one table with the smaller id left: left_id, right_id, score."""
     low, high = (pick("left_id", "right_id") for pick in (sf.least, sf.greatest))
-    ordered = pairs.select(low.alias("left_id"), high.alias("right_id"), "score")
-    return ordered.dropDuplicates(["left_id", "right_id"])
+    return pairs.select(low.alias("left_id"), high.alias("right_id"), "score")

@@ -32,17 +32,11 @@ Counts = Counter[tuple[int, str | None]]
 
 @dataclass(frozen=True)
 class TableStats:
-    """Counts of one table.
+    """Counts of one table."""
 
-    Attributes:
-        rows: All rows.
-        set_aside: Rows that are not joined, by reason: "null id", "null key" and choices.REASONS.
-        dimension: The most common number of values of a vector (the larger of two in a tie); 0 without vectors.
-    """
-
-    rows: int
-    set_aside: dict[str, int]
-    dimension: int
+    rows: int  # All rows
+    set_aside: dict[str, int]  # Rows that are not joined, by reason: "null id", "null key" and choices.REASONS
+    dimension: int  # The most common number of values of a vector (the larger of two in a tie); 0 without vectors
 
     @property
     def kept(self) -> int:
@@ -52,17 +46,11 @@ class TableStats:
 
 @dataclass(frozen=True)
 class InputStats:
-    """Counts of both tables.
+    """Counts of both tables."""
 
-    Attributes:
-        left: The left table.
-        right: The right table; None if the left one is joined with itself.
-        cores: Tasks that run at once.
-    """
-
-    left: TableStats
-    right: TableStats | None
-    cores: int
+    left: TableStats  # The left table
+    right: TableStats | None  # The right table; None if the left one is joined with itself
+    cores: int  # Tasks that run at once
 
     @property
     def dimension(self) -> int:
@@ -83,13 +71,10 @@ def collect_stats(
     *,
     reasons: Sequence[Column] | None = None,
 ) -> InputStats:
-    """Count the rows of both tables in one pass.
+    """Count the rows of both tables in one pass. The score decides which vectors cannot be joined.
 
-    Args:
-        tables: Both tables.
-        score: It decides which vectors cannot be joined.
-        names: Names of the tables in errors.
-        reasons: For each table why a row is set aside before its vector is read, or null.
+    `names` are the names of the tables in errors. `reasons` say for each table why a row is set aside before its vector
+    is read, or null.
 
     Raises:
         InputError: A table has duplicate ids, or the tables have vectors of different sizes.

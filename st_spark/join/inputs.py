@@ -24,17 +24,11 @@ _NUMBER = "_key_number"
 
 @dataclass(frozen=True)
 class TablePair:
-    """The two tables of a join.
+    """The two tables of a join."""
 
-    Attributes:
-        left: ID, VECTOR and `keys`, with all rows of the input. See number_keys() for the types of the keys.
-        right: The same columns of the right input; None if the left one is joined with itself.
-        keys: Columns that must be equal.
-    """
-
-    left: DataFrame
-    right: DataFrame | None
-    keys: tuple[str, ...]
+    left: DataFrame  # ID, VECTOR and `keys`, with all rows of the input. See number_keys() for the types of the keys.
+    right: DataFrame | None  # The same columns of the right input; None if the left one is joined with itself
+    keys: tuple[str, ...]  # Columns that must be equal
 
     def joinable(self) -> "TablePair":
         """Return the tables without rows that have no id or no key. These cannot be in a pair."""

@@ -10,8 +10,8 @@ from st_spark.join import exact
 from st_spark.join.ivf_tuning import TunedIvf, tune
 from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
 from st_spark.join.tasks.blocks import TASK, BlockReader
-from st_spark.join.tasks.ivf_search import IvfSearch
 from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment
+from st_spark.join.tasks.results import IvfSearch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

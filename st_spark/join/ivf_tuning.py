@@ -36,19 +36,12 @@ _TASKS_PER_CORE = 4
 
 @dataclass(frozen=True)
 class TunedIvf:
-    """Inverted lists, tuned for the wanted recall.
+    """Inverted lists, tuned for the wanted recall."""
 
-    Attributes:
-        quantizer: Assigns rows to lists.
-        nprobe: How many lists a left row searches.
-        recall: The measured recall, of left rows that did not help to choose nprobe.
-        list_tasks: Which tasks the lists belong to.
-    """
-
-    quantizer: CoarseQuantizer
-    nprobe: int
-    recall: Recall
-    list_tasks: ListTasks
+    quantizer: CoarseQuantizer  # Assigns rows to lists
+    nprobe: int  # How many lists a left row searches
+    recall: Recall  # The measured recall, of left rows that did not help to choose nprobe
+    list_tasks: ListTasks  # Which tasks the lists belong to
 
     def facts(self, request: "Request") -> dict[str, Any]:
         """Return what the result says of the search."""

@@ -32,19 +32,13 @@ _NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class DuplicateGroups:
-    """Planned groups, and facts about them.
+    """Planned groups, and facts about them."""
 
-    Attributes:
-        groups: See near_duplicates().
-        stats: Counts of the table.
-        copies: Rows with the same vector as another row, bit by bit. They are not compared again.
-        facts: How the groups are made: method, score, threshold, linkage, ...; also in the metadata of the score
-            column, without the number of tasks.
-    """
-
-    groups: "DataFrame"
-    stats: TableStats
-    copies: int
+    groups: "DataFrame"  # See near_duplicates()
+    stats: TableStats  # Counts of the table
+    copies: int  # Rows with the same vector as another row, bit by bit. They are not compared again.
+    # How the groups are made: method, score, threshold, linkage, ...; also in the metadata of the score column, without
+    # the number of tasks
     facts: dict[str, Any]
 
 
@@ -143,7 +137,7 @@ def _pairs(table: TablePair, stats: InputStats, request: Request, linkage: str) 
     """Return left_id and right_id of all pairs, with score for leaders; or fewer pairs with the same components."""
     if request.method == "ivf":
         pairs, facts = ivf.top_k(table, stats, replace(request, k=_NEIGHBOURS))
-        return exact.smaller_id_left(pairs), facts
+        return exact.smaller_id_left(pairs).dropDuplicates(["left_id", "right_id"]), facts
     if linkage == "leader":
         return exact.above(table, stats, request)
     schema = StructType(exact.pair_schema(table).fields[:2])

@@ -14,23 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes of tasks. They change memory and speed, and never the result of an exact join.
+    """Sizes of tasks. They change memory and speed, and never the result of an exact join."""
 
-    Attributes:
-        task_bytes: Bytes that the vectors of a task of an exact join may take, with their quantised values.
-        grid: Left and right blocks of an exact join, and of each large key; None for the cheapest.
-        max_tasks: Maximum number of tasks of a shuffle. Spark keeps a record for each pair of writing and reading task.
-        partition_bytes: Bytes of the vectors in a partition of inverted lists.
-        min_partition_bytes: A smaller partition is not worth a task.
-        max_left: Left rows of a task of an approximate join, as a share of the rows of a partition.
-    """
-
-    task_bytes: int = 1 << 30
+    task_bytes: int = 1 << 30  # Bytes that the vectors of a task of an exact join may take, with their quantised values
+    # Left and right blocks of an exact join, and of each large key; None for the cheapest
     grid: tuple[int, int] | None = None
+    # Maximum number of tasks of a shuffle. Spark keeps a record for each pair of writing and reading task.
     max_tasks: int = 20_000
-    partition_bytes: int = 1 << 27
-    min_partition_bytes: int = 1 << 22
-    max_left: float = 2.0
+    partition_bytes: int = 1 << 27  # Bytes of the vectors in a partition of inverted lists
+    min_partition_bytes: int = 1 << 22  # A smaller partition is not worth a task
+    max_left: float = 2.0  # Left rows of a task of an approximate join, as a share of the rows of a partition
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,8 @@ def to_sides(
 ) -> DataFrame:
     """Select what a task reads: TASK, LEFT_ID, RIGHT_ID, ROW_VECTOR and other columns.
 
-    Args:
-        rows: Rows with ID and VECTOR.
-        task: The number of the task.
-        others: Names of other columns.
-        left: Whether a row is in the left block. None leaves LEFT_ID out.
-        right: Whether a row is in the right block. A row that is in both is in a self-pair task.
+    `left` and `right` are conditions: whether a row is in the left and in the right block. None leaves the id out. A
+    row that is in both blocks is in a self-pair task.
     """
     sides = {LEFT_ID: left, RIGHT_ID: right}
     ids = [sf.when(where, sf.col(ID)).alias(name) for name, where in sides.items() if where is not None]
@@ -61,13 +57,9 @@ def run_tasks(
 ) -> DataFrame:
     """Bring the rows of each task together and do the work on them.
 
-    Args:
-        rows: Rows from to_sides() or union_sides().
-        tasks: Number of tasks; TASK counts from 0.
-        reader: Reads the blocks.
-        work: Called once for each task and key, in no order, on the workers. It is pickled.
-        schema: The columns that the work returns.
-        max_tasks: Maximum number of Spark tasks. With more tasks, a Spark task does several, one after the other.
+    The rows are from to_sides() or union_sides(); TASK counts from 0. The work is pickled, and called on the workers
+    once for each task and key, in no order. There are at most `max_tasks` Spark tasks: each of these does several
+    tasks, one after the other, if there are more.
     """
     spark_tasks = min(tasks, max_tasks)
     placed = repartition_tasks(rows, spark_tasks)

@@ -21,17 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedJoin:
-    """A join that is planned and has not run.
+    """A join that is planned and has not run."""
 
-    Attributes:
-        pairs: left_id, right_id, score (and rank); or the rows of the reducer.
-        stats: Counts of the inputs.
-        facts: How the pairs are made: method, score, k, threshold, ...; also in the metadata of the score column,
-            without the number of tasks.
-    """
-
-    pairs: "DataFrame"
-    stats: InputStats
+    pairs: "DataFrame"  # left_id, right_id, score (and rank); or the rows of the reducer
+    stats: InputStats  # Counts of the inputs
+    # How the pairs are made: method, score, k, threshold, ...; also in the metadata of the score column, without the
+    # number of tasks
     facts: dict[str, Any]
 
 
@@ -95,13 +90,10 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
 def plan_join(
     tables: TablePair, request: Request, reducer: "PairReducer | None" = None, schema: "StructType | None" = None
 ) -> PlannedJoin:
-    """Plan a similarity join.
+    """Plan a similarity join of the tables of inputs.table_pair().
 
-    Args:
-        tables: The inputs; see inputs.table_pair().
-        request: The options.
-        reducer: With k=None, makes other rows from the pairs of each task. Then there may be any number of pairs.
-        schema: The columns that the reducer returns.
+    With k=None, a reducer makes other rows from the pairs of each task, with the columns of `schema`. Then there may be
+    any number of pairs.
     """
     stats = collect_stats(tables, request.score)
     facts = {"method": request.method, "score": request.score, "k": request.k, "threshold": request.threshold}

@@ -15,19 +15,12 @@ _FEW_TIMES = 4
 
 @dataclass(frozen=True)
 class RowMapping:
-    """Maps the rows and columns of a search to rows of the two matrices.
+    """Maps the rows and columns of a search to rows of the two matrices."""
 
-    Attributes:
-        rescore: Computes exact values of pairs of the two matrices.
-        rows: [rows] matrix row of each row of the search.
-        columns: [columns] matrix row of each column of the search.
-        swapped: Whether the rows belong to the right matrix.
-    """
-
-    rescore: Rescorer
-    rows: Places
-    columns: Places
-    swapped: bool = False
+    rescore: Rescorer  # Computes exact values of pairs of the two matrices
+    rows: Places  # [rows] matrix row of each row of the search
+    columns: Places  # [columns] matrix row of each column of the search
+    swapped: bool = False  # Whether the rows belong to the right matrix
 
     def values(self, rows: Places, columns: Places) -> Scores:
         """Return the exact values of pairs."""
@@ -37,19 +30,12 @@ class RowMapping:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs with bounds on their values. Where both bounds are equal, they are the exact value.
+    """Pairs with bounds on their values. Where both bounds are equal, they are the exact value."""
 
-    Attributes:
-        rows: [pairs] row.
-        columns: [pairs] column.
-        lower: [pairs] the value is at least this.
-        upper: [pairs] the value is at most this.
-    """
-
-    rows: Places
-    columns: Places
-    lower: Scores
-    upper: Scores
+    rows: Places  # [pairs] row
+    columns: Places  # [pairs] column
+    lower: Scores  # [pairs] the value is at least this
+    upper: Scores  # [pairs] the value is at most this
 
     @staticmethod
     def concat(parts: "Sequence[Candidates]") -> "Candidates":
@@ -68,12 +54,8 @@ class Candidates:
 class TopKCollector:
     """Collects candidates for the k best pairs of each row.
 
-    Args:
-        k: How many pairs are wanted.
-        thresholds: [rows] lowest value that is wanted of a row; minus infinity for any. It rises during the search.
-        mapping: The matrix rows.
-        max_held: Most candidates that are held. Usually thresholds are raised much earlier: whenever there are a few
-            times as many candidates as wanted pairs.
+    The threshold of a row is the lowest value that is wanted, minus infinity for any. It rises during the search,
+    whenever there are a few times as many candidates as wanted pairs. Memory holds at most `max_held` candidates.
 
     Attributes:
         fresh: [rows] whether no product of the row has raised its threshold yet.

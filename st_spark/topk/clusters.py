@@ -25,11 +25,7 @@ _MAX_SQUARED_COSINE = 0.5
 
 
 class TwoDirectionBound:
-    """Bounds the cosines of rows with the columns of each cluster.
-
-    Args:
-        centroids: [clusters, d] float32 of length 1.
-    """
+    """Bounds the cosines of rows with the columns of each cluster, from centroids of length 1."""
 
     def __init__(self, centroids: torch.Tensor) -> None:
         self._cosines = centroids @ centroids.t()
@@ -42,12 +38,9 @@ class TwoDirectionBound:
         self._lowest = torch.full((len(centroids),), torch.inf)
 
     def add(self, cosines: torch.Tensor, own: Places, error: float) -> None:
-        """Add columns. All must be added before rows are compared.
+        """Add columns by their cosines with all centroids, [n, clusters], and their clusters, [n].
 
-        Args:
-            cosines: [n, clusters] cosines of the columns with all centroids.
-            own: [n] cluster of each column.
-            error: Bound on the error of the cosines.
+        All must be added before rows are compared. `error` bounds the error of the cosines.
         """
         cluster = torch.from_numpy(own)
         along = cosines.gather(1, cluster[:, None])
@@ -59,10 +52,8 @@ class TwoDirectionBound:
     def upper(self, cosines: torch.Tensor, own: Places, error: float) -> torch.Tensor:
         """Return a bound on the cosines of rows with all columns of a cluster, [n, clusters]; infinite for no bound.
 
-        Args:
-            cosines: [n, clusters] cosines of the rows with all centroids. The rows may be shorter than 1.
-            own: [n] cluster of each row; any is correct, the nearest prunes most.
-            error: Bound on the error of the cosines.
+        `cosines` are of the rows, which may be shorter than 1, with all centroids. `own` is a cluster of each row: any
+        is correct, the nearest prunes most. `error` bounds the error of the cosines.
         """
         cluster = torch.from_numpy(own)
         side = self._cosines.index_select(0, cluster).mul_(cosines).sub_(cosines.gather(1, cluster[:, None]))
@@ -87,18 +78,7 @@ class TwoDirectionBound:
 
 
 class Clusters:
-    """The columns of a search by cluster.
-
-    Args:
-        right: [m, d] vectors.
-        score: "cosine" or "dot".
-        centroids: [clusters, d] float32 of length 1.
-        dtype: Format of the quantised values, int8 or float32.
-
-    Attributes:
-        columns: The columns, cluster by cluster.
-        starts: [clusters + 1] where the columns of each cluster begin.
-    """
+    """The columns of a search by cluster, for cosine or dot, around centroids of length 1."""
 
     def __init__(self, right: Matrix, score: str, centroids: torch.Tensor, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -127,23 +107,17 @@ class Clusters:
         return found
 
     def upper(self, rows: QuantizedMatrix, part: slice, own: Places) -> torch.Tensor:
-        """Bound the cosines of some rows with the columns of each cluster, [part, clusters].
+        """Bound the cosines of some rows, quantised like the columns, with each cluster, [part, clusters].
 
-        Args:
-            rows: Quantised like the columns.
-            part: Some of them.
-            own: [part] a cluster of each, best the nearest.
+        `own` is a cluster of each of these rows, best the nearest.
         """
         norms = rows.norms[part] + rows.error_bound[part]
         return self._bound.upper(self._cosines(rows, part, 1 / norms), own, self._rounding)
 
     def wanted(self, thresholds: Scores, norms: Scores, errors: Scores) -> torch.Tensor:
-        """Return which cosine upper() must reach so that the product of a row and a column may reach a threshold.
+        """Return which cosine upper() must reach so that the product of a row and a column may reach a threshold, [n].
 
-        Args:
-            thresholds: [n] lowest product that is wanted.
-            norms: [n] lengths of the rows.
-            errors: [n] their error bounds.
+        The rows have these lengths and error bounds.
         """
         most = (norms + errors) * self._longest
         wanted = np.divide(thresholds - errors * self._longest, most, where=most > 0, out=np.zeros(len(thresholds)))

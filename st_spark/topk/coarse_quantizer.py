@@ -34,15 +34,11 @@ class CoarseQuantizer:
 
     A row's lists depend on the row alone, not on its batch, partition, threads or device: products are sums of small
     integers, which are exact in any order.
-
-    Attributes:
-        centroids: [lists, d] float32 or float64.
-        score: One of "cosine", "dot" and "euclidean".
-        dtype: Format of the products, int8 or float32; by default the faster one. Both give the same lists.
     """
 
-    centroids: Matrix
-    score: str
+    centroids: Matrix  # [lists, d] float32 or float64
+    score: str  # One of "cosine", "dot" and "euclidean"
+    # Format of the products, int8 or float32; by default the faster one. Both give the same lists.
     dtype: torch.dtype | None = None
 
     def __len__(self) -> int:

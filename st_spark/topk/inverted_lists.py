@@ -15,19 +15,12 @@ from st_spark.topk.tiles import Tiles, list_tiles
 
 @dataclass(frozen=True)
 class Probes:
-    """The inverted lists, and which left rows search them: each pair of a row and a list once.
+    """The inverted lists, and which left rows search them: each pair of a row and a list once."""
 
-    Attributes:
-        of_right: [m] the list of each right row; equal rows have equal lists.
-        row: [probes] left row number.
-        list: [probes] the list.
-        rank: [probes] 0 for the best list of the row, which raises its threshold for the next ones.
-    """
-
-    of_right: Places
-    row: Places
-    list: Places
-    rank: Places
+    of_right: Places  # [m] the list of each right row; equal rows have equal lists
+    row: Places  # [probes] left row number
+    list: Places  # [probes] the list
+    rank: Places  # [probes] 0 for the best list of the row, which raises its threshold for the next ones
 
 
 class ListScan:

@@ -16,20 +16,12 @@ _SAMPLE_PER_CENTROID, _MAX_SAMPLE, _STEPS = 8, 16384, 32
 
 
 def list_centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Matrix:
-    """Return the centroids of inverted lists.
+    """Return the centroids of inverted lists, [count, d]: as many as rows if there are fewer.
 
     A coarse k-means splits the sample into about sqrt(count) groups, a k-means in each group finds its share of the
     centroids, and the last rounds run over all. The result is close to k-means over all, in a fifth of the work.
-
-    Args:
-        sample: [n, d] vectors, n >= 1.
-        count: How many centroids are wanted; there are never more than rows.
-        score: "cosine" for spherical k-means: rows and centroids have length 1. Others take the rows as they are.
-        seed: Chooses the first centroids.
-
-    Returns:
-        [count or n, d] in the sample's type; neighbouring ones are near each other. The same for the same sample on the
-        same machine.
+    For "cosine", rows and centroids have length 1. Centroids that follow each other are near each other. They are the
+    same for the same sample on the same machine.
     """
     norms = row_norms(sample)
     unit = 1.0 if score == "cosine" else float(norms.max(initial=0.0)) or 1.0  # so that float32 holds the rows

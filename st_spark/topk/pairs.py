@@ -10,17 +10,11 @@ from st_spark.topk.scores import Places, Scores
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows.
+    """Pairs of rows."""
 
-    Attributes:
-        left: [pairs] row number in the left matrix, ascending.
-        right: [pairs] row number in the right matrix.
-        score: [pairs] float64; descending for each left row, then by the right row number.
-    """
-
-    left: Places
-    right: Places
-    score: Scores
+    left: Places  # [pairs] row number in the left matrix, ascending
+    right: Places  # [pairs] row number in the right matrix
+    score: Scores  # [pairs] float64; descending for each left row, then by the right row number
 
     def take(self, which: Places) -> "Pairs":
         """Return some of the pairs."""

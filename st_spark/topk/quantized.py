@@ -30,31 +30,18 @@ _MEAN_SHARE = 0.1
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A matrix in few bits, and how far off that is.
+    """A matrix in few bits, and how far off that is."""
 
-    Attributes:
-        source: [n, d] the matrix itself.
-        factors: [n] what each source row is multiplied by first; see unit_factors().
-        mean: [d] the mean that is subtracted then, or None.
-        order: [n] the source row that each quantised row stores.
-        codes: [n, d] int8, bfloat16 or float32.
-        scales: [n] what 1 in the codes of a row counts for.
-        error_bound: [n] bound on the length of what the codes leave out of a row.
-        float32_error: [n] the same bound for the row in float32.
-        norms: [n] bound on the length of a row.
-        offset: [n] what is added to all products of a row.
-    """
-
-    source: Matrix
-    factors: Scores
-    mean: Scores | None
-    order: Places
-    codes: torch.Tensor
-    scales: Scores
-    error_bound: Scores
-    float32_error: Scores
-    norms: Scores
-    offset: Scores
+    source: Matrix  # [n, d] the matrix itself
+    factors: Scores  # [n] what each source row is multiplied by first; see unit_factors()
+    mean: Scores | None  # [d] the mean that is subtracted then, or None
+    order: Places  # [n] the source row that each quantised row stores
+    codes: torch.Tensor  # [n, d] int8, bfloat16 or float32
+    scales: Scores  # [n] what 1 in the codes of a row counts for
+    error_bound: Scores  # [n] bound on the length of what the codes leave out of a row
+    float32_error: Scores  # [n] the same bound for the row in float32
+    norms: Scores  # [n] bound on the length of a row
+    offset: Scores  # [n] what is added to all products of a row
 
     def __len__(self) -> int:
         return len(self.order)
@@ -79,16 +66,11 @@ def quantize(
     order: Places | None = None,
     blocks: Places | None = None,
 ) -> QuantizedMatrix:
-    """Quantise a matrix.
+    """Quantise the rows of a matrix, each times its factor, minus the mean.
 
-    Args:
-        matrix: [n, d] float32 or float64.
-        factors: [n] what each row is multiplied by first.
-        dtype: int8, bfloat16 or float32.
-        mean: [d] what is subtracted then.
-        offset: [n] what is added to the products of each row; 0 by default.
-        order: [n] the row to store first, and so on. By default the rows as they come.
-        blocks: Where blocks of rows begin that share a scale; some may be empty. By default each row has its own.
+    `offset` is what is added to the products of each row. `order` is the row to store first, and so on; by default the
+    rows as they come. Rows share a scale from one of `blocks` to the next; some may be empty. By default each row has
+    its own scale.
     """
     order = np.arange(len(matrix)) if order is None else order
     offset = np.zeros(len(matrix)) if offset is None else offset
@@ -138,14 +120,8 @@ def quantize_both(
 ) -> tuple[QuantizedMatrix, QuantizedMatrix]:
     """Quantise the two sides of a search, so that products plus offsets are values; see scores.to_values().
 
-    Args:
-        left: [n, d], not empty.
-        right: [m, d], not empty.
-        score: One of "cosine", "dot" and "euclidean".
-        dtype: int8, bfloat16 or float32.
-        blocks: Where the blocks of the left and of the right side begin; see quantize().
-        orders: Orders of both sides. By default rows with the largest values come first: then the rows of a block are
-            alike, and large products raise the thresholds early.
+    No side is empty. For the blocks and orders of both sides see quantize(). By default rows with the largest values
+    come first: then the rows of a block are alike, and large products raise the thresholds early.
     """
     factors = [unit_factors(side, score) for side in (left, right)]
     mean = _mean(right, factors[1], score)

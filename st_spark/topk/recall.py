@@ -17,16 +17,10 @@ class Recall:
 
 
 def recall_of(found: Places, wanted: Places, z: float = 1.96) -> Recall:
-    """Estimate the recall from a sample of rows.
+    """Estimate the recall from a sample of rows: how many of the true pairs of each row are found, and how many it has.
 
-    Args:
-        found: [rows] how many of the true pairs of each row are found.
-        wanted: [rows] how many true pairs each row has.
-        z: Half the interval's width in standard errors.
-
-    Returns:
-        Wilson's interval. Pairs of one row are often found or missed together. So the number of pairs is lowered to the
-        one that explains the variance between rows.
+    The interval is Wilson's, of z standard errors. Pairs of one row are often found or missed together. So the number
+    of pairs is lowered to the one that explains the variance between rows.
     """
     total, hits = float(wanted.sum()), float(found.sum())
     if not total:
@@ -41,11 +35,7 @@ def recall_of(found: Places, wanted: Places, z: float = 1.96) -> Recall:
 def found_within(ranks: Places, row: Places, rows: int, nprobe: int) -> Places:
     """Count the true pairs of each row in its first nprobe lists, [rows].
 
-    Args:
-        ranks: [pairs] rank of the list, among the row's lists, that holds the right row of a true pair, from 0.
-        row: [pairs] the left row.
-        rows: How many left rows there are.
-        nprobe: Lists that are searched.
+    A true pair has a left row, and the rank (from 0) of the list with its right row among the lists of that row.
     """
     return np.bincount(row[ranks < nprobe], minlength=rows)
 

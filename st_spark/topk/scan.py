@@ -25,27 +25,16 @@ _PAIRS = 1 << 20
 
 @dataclass(frozen=True)
 class Query:
-    """What to search.
+    """What to search."""
 
-    Attributes:
-        left: [n, d] rows, not empty.
-        right: [m, d] columns, all different, not empty.
-        k: How many columns are wanted of each row; None for all.
-        score: One of "cosine", "dot" and "euclidean".
-        thresholds: [n] lowest value that is wanted of a row; see scores.to_values().
-        settings: See Settings.
-        both: Whether the k best rows of each column are wanted, too.
-        self_join: Whether both sides are the same rows, and one of (a, b) and (b, a) is enough.
-    """
-
-    left: Matrix
-    right: Matrix
-    k: int | None
-    score: str
-    thresholds: Scores
-    settings: Settings
-    both: bool = False
-    self_join: bool = False
+    left: Matrix  # [n, d] rows, not empty
+    right: Matrix  # [m, d] columns, all different, not empty
+    k: int | None  # How many columns are wanted of each row; None for all
+    score: str  # One of "cosine", "dot" and "euclidean"
+    thresholds: Scores  # [n] lowest value that is wanted of a row; see scores.to_values()
+    settings: Settings  # See Settings
+    both: bool = False  # Whether the k best rows of each column are wanted, too
+    self_join: bool = False  # Whether both sides are the same rows, and one of (a, b) and (b, a) is enough
 
     @cached_property
     def rescore(self) -> Rescorer:

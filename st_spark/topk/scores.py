@@ -22,16 +22,11 @@ _CACHED_VALUES = 49_152
 
 
 def exact_scores(x: Matrix, y: Matrix, score: str) -> Scores:
-    """Return the score of x[i] with y[i]. More is more similar.
+    """Return the score of x[i] with y[i], [n]. More is more similar. For cosine no row has length zero.
 
-    Args:
-        x: [n, d] vectors, none of length zero for cosine.
-        y: [n, d] vectors.
-        score: "cosine", in -1..1; "dot", the inner product; "euclidean", minus the distance.
-
-    Returns:
-        [n]. Symmetric to the last bit, and the same for the same two vectors in any batch: NumPy sums each row
-        pairwise, in an order that depends on d alone.
+    "cosine" is in -1..1, "dot" is the inner product, "euclidean" is minus the distance. Scores are symmetric to the
+    last bit, and the same for the same two vectors in any batch: NumPy sums each row pairwise, in an order that depends
+    on d alone.
     """
     rows = np.arange(len(x))
     return to_scores(Rescorer(x, y, score)(rows, rows), score)
@@ -77,13 +72,10 @@ def lowest_values(score: float, rows: int, kind: str) -> Scores:
 
 
 def rescaled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, float]:
-    """Scale both sides so that float32 can hold their squares.
+    """Scale both sides so that float32 can hold their squares. Return both, and the factor of their scores.
 
     All factors are powers of two, so nothing is rounded: one for each row for cosine, one for each side for dot, and
     one for both sides for euclidean.
-
-    Returns:
-        Both sides, and the factor of their scores.
     """
     peaks = [np.maximum(side.max(axis=1, initial=0.0), -side.min(axis=1, initial=0.0)) for side in (left, right)]
     if score != "cosine":
@@ -100,13 +92,7 @@ def rescaled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, f
 
 
 class Rescorer:
-    """Computes exact values of pairs of rows of two matrices.
-
-    Args:
-        left: [n, d] vectors.
-        right: [m, d] vectors.
-        score: See exact_scores().
-    """
+    """Computes exact values of pairs of rows of two matrices. For the score see exact_scores()."""
 
     def __init__(self, left: Matrix, right: Matrix, score: str) -> None:
         self.left, self.right, self.score = left, right, score

@@ -9,31 +9,22 @@ from st_spark.hardware import fastest
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes and limits of a search.
+    """Sizes and limits of a search."""
 
-    Attributes:
-        dtype: Format of the quantised values: int8, bfloat16 or float32. None for the fastest of the device.
-        tile: Rows and columns of a GEMM tile. None for (1024, 2048) on a CPU, where a tile stays in the last cache,
-            and (8192, 16384) on a GPU.
-        list_tile: The same for a tile of an inverted list or a cluster.
-        max_held: Candidates that are held before those that cannot win are dropped.
-        cluster_rows: Left rows that are searched by cluster at a time.
-        min_pairs: Fewer pairs are scanned without clusters: that takes less time than to find clusters. None for
-            2^28, and four times as many for int8.
-        min_columns: Fewer right rows for each wanted neighbour are scanned without clusters.
-        max_share: Largest share of the pairs left by clusters, in a sample, for clusters to be used.
-        float32_below: An inverted list search with fewer right rows for each wanted neighbour uses float32.
-    """
-
+    # Format of the quantised values: int8, bfloat16 or float32. None for the fastest of the device.
     dtype: torch.dtype | None = None
+    # Rows and columns of a GEMM tile. None for (1024, 2048) on a CPU, where a tile stays in the last cache, and (8192,
+    # 16384) on a GPU.
     tile: tuple[int, int] | None = None
-    list_tile: tuple[int, int] = (1024, 2048)
-    max_held: int = 1 << 22
-    cluster_rows: int = 1 << 16
+    list_tile: tuple[int, int] = (1024, 2048)  # The same for a tile of an inverted list or a cluster
+    max_held: int = 1 << 22  # Candidates that are held before those that cannot win are dropped
+    cluster_rows: int = 1 << 16  # Left rows that are searched by cluster at a time
+    # Fewer pairs are scanned without clusters: that takes less time than to find clusters. None for 2^28, and four
+    # times as many for int8.
     min_pairs: int | None = None
-    min_columns: int = 64
-    max_share: float = 0.1
-    float32_below: int = 500
+    min_columns: int = 64  # Fewer right rows for each wanted neighbour are scanned without clusters
+    max_share: float = 0.1  # Largest share of the pairs left by clusters, in a sample, for clusters to be used
+    float32_below: int = 500  # An inverted list search with fewer right rows for each wanted neighbour uses float32
 
     def format(self) -> torch.dtype:
         """Return the format of the quantised values."""

@@ -25,27 +25,17 @@ _MAX_INTEGER_OFFSET = 2.0**29
 
 @dataclass(frozen=True)
 class Tile:
-    """Products of some rows with some columns, plus their offsets.
+    """Products of some rows with some columns, plus their offsets."""
 
-    Attributes:
-        values: [rows, columns] int32 or floats.
-        unit: [rows] what 1 in the values of a row counts for; for candidates of columns the same in all rows.
-        errors: Bounds on the error of the values of each row and, for candidates of columns, of each column.
-        float32: Whether the products are of float32 rows.
-    """
-
-    values: torch.Tensor
-    unit: Scores
-    errors: list[Scores]
-    float32: bool
+    values: torch.Tensor  # [rows, columns] int32 or floats
+    unit: Scores  # [rows] what 1 in the values of a row counts for; for candidates of columns the same in all rows
+    errors: list[Scores]  # Bounds on the error of the values of each row and, for candidates of columns, of each column
+    float32: bool  # Whether the products are of float32 rows
 
     def candidates(self, topk: TopKCollector, places: Places, axis: int) -> Candidates:
         """Find the pairs that may be among the best, and raise the thresholds of rows that are fresh.
 
-        Args:
-            topk: Collects for the rows (of axis ROWS) or the columns (of axis COLUMNS).
-            places: Which of its rows these are.
-            axis: ROWS or COLUMNS.
+        `topk` collects for the rows (of axis ROWS) or the columns (of axis COLUMNS), and `places` are these in it.
         """
         thresholds = topk.thresholds[places]
         if self.values.shape[axis] >= topk.k and topk.fresh[places].any():
@@ -95,12 +85,9 @@ class Tile:
 
 
 class Tiles:
-    """Multiplies two quantised matrices tile by tile.
+    """Multiplies the rows of one quantised matrix with those of another, tile by tile.
 
-    Args:
-        left: The rows.
-        right: The columns.
-        row_numbers: [rows] what column candidates call each row, if they are wanted, too.
+    `row_numbers` is what column candidates call each row, if they are wanted, too.
     """
 
     def __init__(self, left: QuantizedMatrix, right: QuantizedMatrix, *, row_numbers: Places | None = None) -> None:
@@ -114,15 +101,7 @@ class Tiles:
     def collect(
         self, rows: Part, columns: slice, row_topk: TopKCollector, places: Places, column_topk: TopKCollector | None
     ) -> None:
-        """Add the candidates of a tile.
-
-        Args:
-            rows: Some rows.
-            columns: Some columns.
-            row_topk: Collects for rows.
-            places: Which of its rows these are.
-            column_topk: Collects for all columns, or None.
-        """
+        """Add the candidates of a tile to `row_topk`, where the rows have these places, and to `column_topk`."""
         numbers = np.arange(columns.start, columns.stop)
         searches = [(row_topk, places, numbers, ROWS)]
         if column_topk is not None and self._row_numbers is not None:
@@ -188,16 +167,9 @@ class Tiles:
 
 
 def list_tiles(lists: Places, rows: Places, starts: Places, shape: tuple[int, int]) -> Iterator[tuple[Places, slice]]:
-    """Cut a search of lists into tiles.
+    """Cut a search of lists into tiles: yield rows, and a slice of the columns of one list.
 
-    Args:
-        lists: [searches] a list.
-        rows: [searches] the row that searches it.
-        starts: [lists + 1] where the columns of each list begin.
-        shape: Most rows and columns of a tile.
-
-    Yields:
-        Rows, and a slice of the columns of one list.
+    rows[i] searches lists[i]. The columns of list j begin at starts[j]. `shape` is the most rows and columns of a tile.
     """
     order = np.argsort(lists, kind="stable")
     ends = np.searchsorted(lists[order], np.arange(len(starts)))
@@ -216,14 +188,10 @@ def _errors(
     floats: bool,
     float32: bool,
 ) -> Scores:
-    """Bound the error of the values of some rows with any of the other rows.
+    """Bound the error of the values of some rows of one side with any of some rows of the other side.
 
-    Args:
-        one: A side, and some of its rows.
-        other: The other side, and some of its rows.
-        relative: What the format of the products rounds away.
-        floats: Whether the products are floats, whose sums are rounded.
-        float32: Whether the products are of float32 rows.
+    `relative` is what the format of the products rounds away. Sums of floats are rounded, too. Products of float32 rows
+    have smaller errors.
     """
     (ours, some), (theirs, others) = one, other
     errors = (ours.float32_error if float32 else ours.error_bound)[some]

@@ -9,17 +9,11 @@ from st_spark.topk.scores import Matrix, Places
 
 @dataclass(frozen=True)
 class UniqueRows:
-    """The groups of equal rows of a matrix.
+    """The groups of equal rows of a matrix."""
 
-    Attributes:
-        representatives: [groups] first row of each group, ascending.
-        group_rows: [rows] the rows, group by group, ascending in each.
-        starts: [groups + 1] where the rows of each group begin in group_rows.
-    """
-
-    representatives: Places
-    group_rows: Places
-    starts: Places
+    representatives: Places  # [groups] first row of each group, ascending
+    group_rows: Places  # [rows] the rows, group by group, ascending in each
+    starts: Places  # [groups + 1] where the rows of each group begin in group_rows
 
     @staticmethod
     def each(count: int) -> "UniqueRows":

@@ -20,17 +20,11 @@ TASK, LEFT_ID, RIGHT_ID, ROW_VECTOR = "_task", "_left_id", "_right_id", "_row_ve
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one table.
+    """Rows of one table."""
 
-    Attributes:
-        ids: [n] in ascending order (strings by their UTF-8 bytes), so row numbers order as ids do.
-        matrix: [n, d] vectors, float32 or float64.
-        extra: [n] further columns of the rows.
-    """
-
-    ids: pa.Array
-    matrix: Matrix
-    extra: dict[str, pa.Array] = field(default_factory=dict)
+    ids: pa.Array  # [n] in ascending order (strings by their UTF-8 bytes), so row numbers order as ids do
+    matrix: Matrix  # [n, d] vectors, float32 or float64
+    extra: dict[str, pa.Array] = field(default_factory=dict)  # [n] further columns of the rows
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,19 +54,12 @@ class TaskInput:
 
 @dataclass(frozen=True)
 class BlockReader:
-    """Reads the rows of tasks.
+    """Reads the rows of tasks."""
 
-    Attributes:
-        dimension: Number of values in a vector. Rows that cannot be joined are left out; they were counted before.
-        score: One of choices.SCORES.
-        keys: Columns that must be equal: rows are compared only within equal keys.
-        extra: Further columns for the blocks.
-    """
-
-    dimension: int
-    score: str
-    keys: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
+    dimension: int  # Number of values in a vector. Rows that cannot be joined are left out; they were counted before.
+    score: str  # One of choices.SCORES
+    keys: tuple[str, ...] = ()  # Columns that must be equal: rows are compared only within equal keys
+    extra: tuple[str, ...] = ()  # Further columns for the blocks
 
     def read(self, batches: Iterator[pa.RecordBatch]) -> Iterator[TaskInput]:
         """Yield one input for each TASK and key, one at a time in memory. Rows must be sorted by both.

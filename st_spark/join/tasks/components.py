@@ -26,15 +26,10 @@ _MIN_PAIRS = 1 << 21
 
 @dataclass(frozen=True)
 class Forest:
-    """Groups of two ids or more.
+    """Groups of two ids or more."""
 
-    Attributes:
-        root: [edges] the smallest id of the group.
-        id: [edges] another id of the group, each once.
-    """
-
-    root: pa.Array
-    id: pa.Array
+    root: pa.Array  # [edges] the smallest id of the group
+    id: pa.Array  # [edges] another id of the group, each once
 
     def groups(self) -> pa.Table:
         """Return a row for each id, roots included: id, group (the smallest id of the group) and size."""

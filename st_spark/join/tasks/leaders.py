@@ -12,11 +12,8 @@ def assign_leaders(pairs: Iterable[Pair]) -> Iterator[tuple[Any, Any]]:
     """Yield the rows that follow a leader, in the order of ids, each with the id of its leader.
 
     Each row joins the most similar leader before it; of equal ones the leader with the smallest id. It becomes a leader
-    itself if none is within the threshold.
-
-    Args:
-        pairs: The pairs within the threshold, left id < right id, sorted by right id and left id. A copy of a row has
-            one pair only, with that row and the score None. Its scores are the row's scores.
+    itself if none is within the threshold. The pairs are those within the threshold, left id < right id, sorted by
+    right id and left id. A copy of a row has one pair only, with that row and the score None. Its scores are the row's.
     """
     # Each follower's most similar leader so far. A leader that comes after the row counts too, for copies of the row.
     nearest: dict[Any, tuple[float, Any]] = {}

@@ -33,16 +33,11 @@ class ListTasks:
     A partition is divided into blocks as in an exact join: a task compares a left block with a right block. Most
     partitions are one task. A list larger than a partition has several right blocks, and one that many left rows probe
     has several left blocks.
-
-    Attributes:
-        partition: [lists] the partition of a list.
-        left: [partitions] left blocks.
-        right: [partitions] right blocks.
     """
 
-    partition: Places
-    left: Places
-    right: Places
+    partition: Places  # [lists] the partition of a list
+    left: Places  # [partitions] left blocks
+    right: Places  # [partitions] right blocks
 
     @cached_property
     def first(self) -> Places:
@@ -68,11 +63,8 @@ class ListTasks:
 def partition_lists(right_rows: Weights, left_rows: Weights, target: float, max_left: float) -> ListTasks:
     """Divide lists into partitions of about equal size: lists that follow each other, or one large list.
 
-    Args:
-        right_rows: [lists] estimated right rows of each list.
-        left_rows: [lists] estimated left rows that probe each list.
-        target: Rows of a partition, left and right.
-        max_left: Left rows of a task.
+    A list has an estimated number of right rows, and of left rows that probe it. A partition has about `target` rows,
+    left and right, and a task at most `max_left` left rows.
     """
     blocks = np.maximum(np.ceil(right_rows / target), 1).astype(np.int64)
     large = blocks > 1

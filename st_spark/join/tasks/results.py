@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_spark.join.tasks.blocks import Block, TaskInput, run_starts, self_index
+from st_spark.join.tasks.list_assignment import LIST, PROBES
 from st_spark.join.tasks.vector_column import score_column
 from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
@@ -62,15 +63,36 @@ class TopK:
 
 
 @dataclass(frozen=True)
+class IvfSearch(TopK):
+    """Finds the k best right rows of each left row, in the lists that it probes in this task.
+
+    In a self join all rows are in the left block, and the rows with a list are also right rows.
+    """
+
+    def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
+        """Yield batches as TopK does."""
+        right = task.left if self.self_join else task.right
+        if right.extra[LIST].null_count:
+            right = right.take(np.flatnonzero(right.extra[LIST].is_valid().to_numpy(zero_copy_only=False)))
+        yield from super().__call__(TaskInput(task.left, right))
+
+    def probes(self, left: Block, right: Block) -> Probes:
+        """Return the lists that the left rows probe, the best one of each row first."""
+        lists, counts = left.extra[PROBES], left.extra[PROBES].value_lengths().to_numpy(zero_copy_only=False)
+        row = np.repeat(np.arange(len(counts)), counts)
+        of_right, probed = (each.to_numpy(zero_copy_only=False) for each in (right.extra[LIST], lists.flatten()))
+        return Probes(of_right.astype(np.int64), row, probed.astype(np.int64), ranks(row))
+
+
+@dataclass(frozen=True)
 class Above:
     """Finds all pairs with a score of at least the threshold.
 
-    In a self join each pair comes once, the smaller id left. A reducer makes other batches from the pairs.
+    In a self-pair task each pair comes once. A reducer makes other batches from the pairs.
     """
 
     threshold: float
     score: str
-    self_join: bool = False
     reducer: PairReducer | None = None
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
@@ -83,8 +105,7 @@ class Above:
             yield from self.reducer(task.left.ids, task.right.ids, parts)
             return
         for pairs in parts:
-            for batch in pair_batches(task.left.ids, task.right.ids, pairs):
-                yield _smaller_id_left(batch) if self.self_join and not task.self_pairs else batch
+            yield from pair_batches(task.left.ids, task.right.ids, pairs)
 
 
 def pair_batches(
@@ -147,10 +168,3 @@ def _merge(rows: pa.RecordBatch, k: int) -> pa.RecordBatch:
     ids = rows.column("left_id").take(pa.array(starts[left[best]]))
     columns = [ids, right.take(chosen), score.take(chosen), pa.array(rank[best].astype(np.int32))]
     return pa.RecordBatch.from_arrays(columns, names=["left_id", "right_id", "score", "rank"])
-
-
-def _smaller_id_left(batch: pa.RecordBatch) -> pa.RecordBatch:
-    left, right, score = batch.columns
-    sorted_ids = pc.less(left, right)
-    columns = [pc.if_else(sorted_ids, left, right), pc.if_else(sorted_ids, right, left), score]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

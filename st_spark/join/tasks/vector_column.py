@@ -12,24 +12,17 @@ from st_spark.topk.scores import Matrix, Scores
 
 @dataclass(frozen=True)
 class Vectors:
-    """The vectors of a column that can be joined.
+    """The vectors of a column that can be joined."""
 
-    Attributes:
-        matrix: [kept, dimension] float32 or float64 as in the column, C-contiguous, all finite.
-        kept: [rows] whether the row is in the matrix.
-    """
-
-    matrix: Matrix
-    kept: npt.NDArray[np.bool_]
+    matrix: Matrix  # [kept, dimension] float32 or float64 as in the column, C-contiguous, all finite
+    kept: npt.NDArray[np.bool_]  # [rows] whether the row is in the matrix
 
 
 def read_vectors(column: pa.Array, dimension: int, score: str) -> Vectors:
-    """Read a column of vectors.
+    """Read a column of lists (of fixed size or not) of float or double.
 
-    Args:
-        column: Lists (of fixed size or not) of float or double.
-        dimension: Number of values in a vector. Vectors of another size are set aside.
-        score: One of choices.SCORES. Vectors of length zero have no cosine; the other scores take them.
+    Vectors of another size than `dimension` are set aside. Vectors of length zero have no cosine; the other scores take
+    them.
     """
     sizes = pc.list_value_length(column).fill_null(-1)
     kept = sizes.to_numpy(zero_copy_only=False) == dimension
