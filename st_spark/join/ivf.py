@@ -1,36 +1,67 @@
-"""The approximate join: left rows are compared with right rows of some inverted lists, as many as the recall needs."""
+"""The approximate join: left rows are compared with right rows of some inverted lists, as many as the recall needs.
 
+A sample of left rows measures the recall.
+"""
+
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Window
 from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, IntegerType, StructField, StructType
 
 from st_spark.errors import InputError
 from st_spark.join import exact
-from st_spark.join.ivf_tuning import TunedIvf, tune
 from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
-from st_spark.join.tasks.blocks import TASK, BlockReader
-from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment
+from st_spark.join.tasks.blocks import TASK, Block, BlockReader
+from st_spark.join.tasks.ground_truth import KEY_HASH, GroundTruth
+from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment, ListTasks, partition_lists
 from st_spark.join.tasks.results import IvfSearch
+from st_spark.join.tasks.vector_column import read_vectors
+from st_spark.topk.coarse_quantizer import CoarseQuantizer, list_count
+from st_spark.topk.kmeans import list_centroids
+from st_spark.topk.recall import Recall, choose_nprobe, found_within, recall_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from st_spark.join.input_stats import InputStats
     from st_spark.join.inputs import TablePair
     from st_spark.join.options import Request
 
+# Right rows in the sample that the centroids are computed from.
+_SAMPLE = 100_000
+# Left rows with exact neighbours (half of them choose nprobe, half measure the recall), and left rows that estimate how
+# many probe each list.
+_QUERIES, _PROBING = 1_000, 5_000
+# Limit of the bytes that come to the driver: by default Spark allows a job one gigabyte.
+_DRIVER_BYTES = 1 << 28
+_TASKS_PER_CORE = 4
+
+
+@dataclass(frozen=True)
+class TunedIvf:
+    """Inverted lists, tuned for the wanted recall."""
+
+    quantizer: CoarseQuantizer  # Assigns rows to lists
+    nprobe: int  # How many lists a left row searches
+    recall: Recall  # The measured recall, of left rows that did not help to choose nprobe
+    list_tasks: ListTasks  # Which tasks the lists belong to
+
+    def facts(self, request: "Request") -> dict[str, Any]:
+        """Return what the result says of the search."""
+        recall = {"recall": self.recall.value, "recall_low": self.recall.low, "recall_high": self.recall.high}
+        facts = {name: round(value, 4) for name, value in recall.items()}
+        return {**facts, "recall_asked": request.recall, "cells": len(self.quantizer), "nprobe": self.nprobe}
+
 
 def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
-    """Return the k best right rows of each left row, in the lists that it probes.
+    """Return the k best right rows of each left row in the lists that it probes (left_id, right_id, score, rank).
 
-    Returns:
-        left_id, right_id, score, rank; and facts: recall (measured), recall_low and recall_high (its 95% interval),
-        recall_asked, cells (the number of lists), nprobe. A join without rows has recall_asked alone. A left row has
-        fewer than k neighbours also if the lists that it probes hold fewer.
-
-    Raises:
-        InputError: The request has no k.
+    Also return facts; a join without rows has recall_asked alone. A left row has fewer than k neighbours also if the
+    lists that it probes hold fewer. Raise InputError if the request has no k.
     """
     if request.k is None:
         raise InputError("method='ivf' needs k.", "give k, or use method='exact'.")
@@ -60,3 +91,89 @@ def _assigned(rows: "DataFrame", keys: tuple[str, ...], tuned: TunedIvf, *, left
     fields = [*(rows.schema[name] for name in (ID, *keys)), *(StructField(*each) for each in added.items())]
     rows = rows.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(ROW_HASH))
     return map_batches(rows, assignment, StructType(fields))
+
+
+def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -> TunedIvf | None:
+    """Make inverted lists, and choose how many of them to search. Return None if a table has no rows."""
+    self_join = tables.right is None
+    right = tables.left if tables.right is None else tables.right
+    left_rows, right_rows = stats.left.kept, (stats.right or stats.left).kept
+    if not left_rows or not right_rows:
+        return None
+    size = stats.dimension, request.score
+    # In a self join the queries are not in the sample of the centroids, if there are enough other rows.
+    queries = min(_QUERIES, left_rows // 2) if self_join else 0
+    sampled = min(_SAMPLE, _DRIVER_BYTES // (4 * stats.dimension))
+    sample = sample_rows(right, right_rows, sampled + queries, tables.keys, *size)
+    probing = sample if self_join else sample_rows(tables.left, left_rows, _PROBING, tables.keys, *size)
+    trained = sample.matrix[queries:]
+    centroids = list_centroids(trained, list_count(right_rows, len(trained)), request.score)
+    quantizer = CoarseQuantizer(centroids, request.score)
+    query_rows = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
+    truth = GroundTruth(query_rows, quantizer, k, request.threshold, self_join)
+    nprobe, recall = _choose_nprobe(truth, right.select(ID, VECTOR, _key_hash(tables.keys)), request.recall)
+    probes = quantizer.probe(probing.matrix[:_PROBING], nprobe).ravel()
+    right_weights, left_weights = (
+        np.bincount(lists, minlength=len(quantizer)).astype(np.float64) * (rows / len(lists))
+        for lists, rows in ((quantizer.assign(trained), right_rows), (probes, left_rows))
+    )
+    target = _partition_rows(left_rows + right_rows, stats, request)
+    max_left = request.settings.max_left * target
+    list_tasks = partition_lists(right_weights, left_weights, target, max_left)
+    return TunedIvf(quantizer, nprobe, recall, list_tasks)
+
+
+def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
+    """Return a sample of `count` rows, the ones whose ids have the smallest hashes. Partitions do not matter."""
+    share = min(1.0, (count + 5 * count**0.5 + 20) / max(rows, 1))
+    limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
+    few = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
+    # Spark before 4.0 has no toArrow().
+    arrow = few.toArrow() if hasattr(few, "toArrow") else pa.Table.from_pandas(few.toPandas())
+    ids, column, keys_hash, row_hash = (column.combine_chunks() for column in arrow.columns)
+    vectors = read_vectors(column, dimension, score)
+    kept = pa.array(vectors.kept)
+    sample = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys_hash.filter(kept)})
+    return sample.take(np.argsort(row_hash.filter(kept).to_numpy(), kind="stable")[:count])
+
+
+def _choose_nprobe(truth: GroundTruth, right: "DataFrame", wanted: float) -> tuple[int, Recall]:
+    """Return how many lists to search, and the measured recall."""
+    lists, rows = len(truth.quantizer), len(truth.queries)
+    half = rows // 2  # queries are sorted by hash, so each half is a sample
+    all_lists = lists, Recall(1.0, 1.0, 1.0)
+    if wanted == 1.0 or not half:
+        return all_lists
+    row, rank = _true_ranks(truth, right)
+    first = row < half
+    nprobe = choose_nprobe(rank[first], row[first], half, lists, wanted)
+    if nprobe == lists:
+        return all_lists
+    row, rank = row[~first] - half, rank[~first]
+    found = found_within(rank, row, rows - half, nprobe)
+    return nprobe, recall_of(found, np.bincount(row, minlength=rows - half))
+
+
+def _true_ranks(truth: GroundTruth, right: "DataFrame") -> tuple[np.ndarray, np.ndarray]:
+    """Return for each true pair the query, and the rank of the right row's list among the query's lists.
+
+    One pass over the right rows finds the true neighbours.
+    """
+    schema = f"left_id int, right_id {right.schema[ID].dataType.simpleString()}, score double, list int"
+    order = Window.partitionBy("left_id").orderBy(sf.col("score").desc(), "right_id")
+    ranked = map_batches(right, truth, schema).withColumn("rank", sf.row_number().over(order))
+    best = ranked.where(sf.col("rank") <= truth.k).select("left_id", "list").collect()
+    row, lists = np.array(best, np.int64).reshape(-1, 2).T
+    probed = truth.quantizer.probe(truth.queries.matrix, len(truth.quantizer))
+    return row, np.argsort(probed, axis=1)[row, lists]  # an order's argsort holds the rank of each list
+
+
+def _key_hash(keys: tuple[str, ...]) -> "Column":
+    return (sf.xxhash64(*keys) if keys else sf.lit(0).cast("bigint")).alias(KEY_HASH)
+
+
+def _partition_rows(rows: int, stats: "InputStats", request: "Request") -> float:
+    """Return the number of rows in a partition: as many as memory holds, or fewer to keep all cores busy."""
+    size, settings = rows * 4 * stats.dimension, request.settings
+    busy = min(_TASKS_PER_CORE * stats.cores, size / settings.min_partition_bytes)
+    return rows / max(size / settings.partition_bytes, busy, 1.0)

@@ -1,12 +1,11 @@
 """Pairs that may be among the k best of their rows: possibly too many, never too few."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from st_spark.topk.pairs import Pairs, ranks
+from st_spark.topk.pairs import Columns, Pairs, ranks
 from st_spark.topk.scores import Places, Rescorer, Scores
 
 # Candidates for each wanted pair that are held before thresholds are raised.
@@ -29,26 +28,13 @@ class RowMapping:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(Columns):
     """Pairs with bounds on their values. Where both bounds are equal, they are the exact value."""
 
     rows: Places  # [pairs] row
     columns: Places  # [pairs] column
     lower: Scores  # [pairs] the value is at least this
     upper: Scores  # [pairs] the value is at most this
-
-    @staticmethod
-    def concat(parts: "Sequence[Candidates]") -> "Candidates":
-        """Return all parts, one after the other."""
-        none, nothing = np.empty(0, np.int64), np.empty(0)
-        parts = [Candidates(none, none, nothing, nothing), *parts]
-        return Candidates(
-            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Candidates))
-        )
-
-    def take(self, which: npt.NDArray[np.generic]) -> "Candidates":
-        """Return some of the pairs."""
-        return Candidates(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
 class TopKCollector:

@@ -8,18 +8,36 @@ where r is the residual norm. Most of a row's length lies along a, so little is 
 which is the triangle inequality of angles, far fewer clusters can be skipped.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from st_spark.topk.candidates import TopKCollector
+from st_spark.topk.kmeans import spread_centroids
 from st_spark.topk.quantized import QuantizedMatrix, quantize
+from st_spark.topk.scan import Query, Search, row_topk
 from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, unit_factors
+from st_spark.topk.settings import device
+from st_spark.topk.tiles import Tiles, list_tiles
+
+Flags = npt.NDArray[np.bool_]
 
 # Rows of one product with the centroids.
 CHUNK = 1024
 # Margin for the rounding of cosines of float32 rows and centroids.
 _MARGIN = 1e-5
+# Columns for each wanted neighbour that raise a row's threshold at first.
+_FIRST_COLUMNS = 6
+# Int8 products are this much faster, so clusters pay later.
+_INT8_SPEED = 4
+# Rows and columns of the sample that shows which share of the pairs is left.
+_SAMPLED_ROWS, _SAMPLED_COLUMNS = 256, 4096
+# Clusters, times the root of the columns, and the most: there are tables of all pairs of clusters.
+_PER_ROOT, _MAX_CLUSTERS = 4, 4096
 # Largest squared cosine of two centroids for which the bound uses both.
 _MAX_SQUARED_COSINE = 0.5
 
@@ -102,28 +120,22 @@ class Clusters:
         """Return the clusters whose centroids are nearest to each row, the nearest one first: [n, count]."""
         found = np.empty((len(rows), count), np.int64)
         for part in chunks(len(rows), CHUNK):
-            cosines = self._cosines(rows, part, np.ones(1))
-            found[part] = cosines.topk(count).indices.numpy() if count > 1 else cosines.numpy().argmax(1)[:, None]
+            found[part] = self._cosines(rows, part, np.ones(1)).topk(count).indices.numpy()
         return found
 
-    def upper(self, rows: QuantizedMatrix, part: slice, own: Places) -> torch.Tensor:
-        """Bound the cosines of some rows, quantised like the columns, with each cluster, [part, clusters].
+    def can_reach(self, rows: QuantizedMatrix, part: slice, own: Places, thresholds: Scores) -> Flags:
+        """Return whether some rows may reach their thresholds in each cluster, [part, clusters].
 
-        `own` is a cluster of each of these rows, best the nearest.
+        The rows are quantised like the columns. `own` is a cluster of each, best the nearest.
         """
-        norms = rows.norms[part] + rows.error_bound[part]
-        return self._bound.upper(self._cosines(rows, part, 1 / norms), own, self._rounding)
-
-    def wanted(self, thresholds: Scores, norms: Scores, errors: Scores) -> torch.Tensor:
-        """Return which cosine upper() must reach so that the product of a row and a column may reach a threshold, [n].
-
-        The rows have these lengths and error bounds.
-        """
-        most = (norms + errors) * self._longest
+        norms, errors = rows.norms[part] + rows.error_bound[part], rows.error_bound[part]
+        most = norms * self._longest
         wanted = np.divide(thresholds - errors * self._longest, most, where=most > 0, out=np.zeros(len(thresholds)))
         wanted -= 4 * self._rounding + _MARGIN
-        # None, some or all are enough.
-        return torch.from_numpy(np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf))).float()
+        # None, some or all cosines are enough.
+        wanted = np.where(wanted > 1, np.inf, np.where(wanted > 0, wanted, -np.inf)).astype(np.float32)
+        upper = self._bound.upper(self._cosines(rows, part, 1 / norms), own, self._rounding)
+        return np.asarray(upper.numpy() >= wanted[:, None])
 
     def _add_columns(self, columns: QuantizedMatrix) -> Places:
         """Return the cluster of each column, and tell the bound about the columns."""
@@ -141,3 +153,79 @@ class Clusters:
         x, y = rows.codes[part], self._codes.t()
         cosines = torch.mul(torch._int_mm(x, y) if self.dtype == torch.int8 else x @ y, self._inverse)
         return cosines.mul_(torch.from_numpy(rows.scales[part] * inverse).float()[:, None])
+
+
+def find_clusters(query: Query) -> Clusters | None:
+    """Cluster the columns, or return None where the full scan takes less time.
+
+    A sample decides before anything expensive: vectors without clusters cost little here.
+    """
+    right, settings, dtype = query.right, query.settings, query.settings.format()
+    min_pairs = settings.min_pairs
+    if min_pairs is None:
+        min_pairs = (1 << 28) * (_INT8_SPEED if dtype == torch.int8 else 1)
+    few = len(query.left) * len(right) < min_pairs
+    # The bound is for products alone. A GPU multiplies all pairs in less time than many small tiles.
+    if few or query.score == "euclidean" or device().type == "cuda":
+        return None
+    centroids = spread_centroids(right, min(round(_PER_ROOT * len(right) ** 0.5), _MAX_CLUSTERS))
+    if sampled_share(query, centroids) > settings.max_share:
+        return None
+    return Clusters(right, query.score, centroids, dtype)
+
+
+def sampled_share(query: Query, centroids: torch.Tensor) -> float:
+    """Return the share of the pairs of some rows and some columns that clusters leave."""
+    random = np.random.default_rng(2)
+    left, right = query.left, query.right
+    rows, columns = random.permutation(len(left))[:_SAMPLED_ROWS], random.permutation(len(right))[:_SAMPLED_COLUMNS]
+    k = query.k and max(round(query.k * len(columns) / len(right)), 1)
+    few = replace(query, left=left[rows], right=right[columns], k=k, thresholds=query.thresholds[rows])
+    clusters = Clusters(few.right, query.score, centroids, query.settings.format())
+    scan = ClusterScan(clusters, few, slice(0, len(rows)))
+    topk = row_topk(scan, few)
+    for some, part, places in scan.first_searches():
+        scan.tiles.collect(some, part, topk, places, None)
+    topk.raise_thresholds()
+    sizes = np.diff(clusters.starts)
+    return float(scan.can_reach(slice(0, len(rows)), topk).sum(axis=0) @ sizes) / (len(rows) * len(columns))
+
+
+class ClusterScan:
+    """Compares some rows with the columns of the clusters that they can reach."""
+
+    both_ways = True
+
+    def __init__(self, clusters: Clusters, query: Query, part: slice) -> None:
+        rows = query.left[part]
+        self.numbers = np.arange(part.start, part.start + len(rows))
+        self.rows = quantize(rows, unit_factors(rows, query.score), clusters.dtype)
+        self.tiles = Tiles(self.rows, clusters.columns)
+        self._clusters, self._shape = clusters, query.settings.list_tile
+        count = -(-_FIRST_COLUMNS * (query.k or 0) * len(clusters) // len(query.right))
+        # The clusters that are searched first: [rows, count], the nearest one first.
+        self._nearest = clusters.nearest(self.rows, min(max(count, 1), len(clusters)))
+
+    def searches(self, topk: TopKCollector) -> Iterator[Search]:
+        """Yield the clusters around each row, which raise its threshold, then all others that it can reach."""
+        yield from self.first_searches()
+        topk.raise_thresholds()
+        count, parts = len(self._clusters), chunks(len(self.rows), CHUNK)
+        reached = [part.start * count + np.flatnonzero(self.can_reach(part, topk)) for part in parts]
+        yield from self._search(*np.divmod(np.concatenate(reached), count))
+
+    def first_searches(self) -> Iterator[Search]:
+        """Yield the clusters around each row."""
+        rows = np.repeat(np.arange(len(self.rows)), self._nearest.shape[1])
+        yield from self._search(rows, self._nearest.ravel())
+
+    def can_reach(self, part: slice, topk: TopKCollector) -> Flags:
+        """Return whether some rows can reach each cluster that is not around them, [part, clusters]."""
+        own = self._nearest[part]
+        reached = self._clusters.can_reach(self.rows, part, own[:, 0], topk.thresholds[part])
+        reached[np.arange(len(own))[:, None], own] = False
+        return reached
+
+    def _search(self, rows: np.ndarray, clusters: np.ndarray) -> Iterator[Search]:
+        for places, columns in list_tiles(clusters, rows, self._clusters.starts, self._shape):
+            yield places, columns, places

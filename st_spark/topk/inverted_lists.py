@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from st_spark.topk.candidates import TopKCollector
 from st_spark.topk.quantized import quantize_both
@@ -33,11 +32,9 @@ class ListScan:
         self.numbers, order = np.arange(len(query.left)), np.argsort(lists, kind="stable")
         count = max(int(lists.max()), int(probes.list.max(initial=0))) + 1
         self._starts = np.searchsorted(lists[order], np.arange(count + 1))
-        self._probes, self._shape, sizes = probes, settings.list_tile, np.diff(self._starts)
-        few = sizes[probes.list].sum() < settings.float32_below * (query.k or 1) * len(query.left)
-        dtype = torch.float32 if few else settings.format()
+        self._probes, self._shape = probes, settings.list_tile
         blocks, orders = (self.numbers, self._starts), (self.numbers, order)
-        self.tiles = Tiles(*quantize_both(query.left, query.right, query.score, dtype, blocks, orders))
+        self.tiles = Tiles(*quantize_both(query.left, query.right, query.score, settings.format(), blocks, orders))
 
     def searches(self, topk: TopKCollector) -> Iterator[Search]:
         """Yield the best list of each row, then its 2 next ones, the 4 next ones ...: each raises the thresholds."""

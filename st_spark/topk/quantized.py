@@ -148,14 +148,10 @@ def _offset(side: Matrix, factors: Scores, mean: Scores | None, score: str) -> S
     """Return what is added for each row of a side, up to the square of the mean, [n]."""
     if mean is None:
         return np.zeros(len(side))
-    if score != "euclidean":
-        return _products(side, mean) * factors
-    return np.concatenate([np.square(side[part] - mean).sum(axis=1) / -2 for part in chunks(len(side), _CHUNK)])
-
-
-def _products(matrix: Matrix, vector: Scores) -> Scores:
-    """Return the products of all rows with a vector in float64, without a float64 copy of the matrix, [n]."""
-    return np.concatenate([matrix[part] @ vector for part in chunks(len(matrix), _CHUNK)])
+    parts = [side[part] for part in chunks(len(side), _CHUNK)]
+    if score == "euclidean":
+        return np.concatenate([np.square(x - mean).sum(axis=1) / -2 for x in parts])
+    return np.concatenate([x @ mean for x in parts]) * factors
 
 
 def _peaks(matrix: Matrix, factors: Scores, mean: Scores | None) -> Scores:

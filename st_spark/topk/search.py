@@ -10,8 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from st_spark.topk.candidates import RowMapping, TopKCollector
-from st_spark.topk.cluster_scan import ClusterScan, find_clusters
-from st_spark.topk.clusters import Clusters
+from st_spark.topk.clusters import Clusters, ClusterScan, find_clusters
 from st_spark.topk.inverted_lists import ListScan, Probes
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scan import Query, collect, collect_above, full_scans
@@ -68,15 +67,9 @@ def top_k_both(
 def above(
     left: Matrix, right: Matrix, threshold: float, score: str, *, self_join: bool = False, settings: Settings = DEFAULTS
 ) -> Pairs:
-    """Find every pair with a score of at least the threshold.
+    """Find every pair with a score of at least the threshold; for the arguments see top_k().
 
-    Args:
-        left: [n, d] finite vectors, none of length zero for cosine.
-        right: [m, d] vectors.
-        threshold: Lowest score.
-        score: One of "cosine", "dot" and "euclidean".
-        self_join: Whether both sides are the same rows: each pair once, with the smaller row number left.
-        settings: See Settings.
+    In a self join both sides are the same rows, and each pair comes once, with the smaller row number left.
     """
     parts = above_by_parts(left, right, threshold, score, self_join=self_join, settings=settings)
     return Pairs.concat(list(parts)).sorted()

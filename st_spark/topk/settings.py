@@ -22,9 +22,7 @@ class Settings:
     # Fewer pairs are scanned without clusters: that takes less time than to find clusters. None for 2^28, and four
     # times as many for int8.
     min_pairs: int | None = None
-    min_columns: int = 64  # Fewer right rows for each wanted neighbour are scanned without clusters
     max_share: float = 0.1  # Largest share of the pairs left by clusters, in a sample, for clusters to be used
-    float32_below: int = 500  # An inverted list search with fewer right rows for each wanted neighbour uses float32
 
     def format(self) -> torch.dtype:
         """Return the format of the quantised values."""

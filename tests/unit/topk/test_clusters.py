@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_spark.topk.cluster_scan import find_clusters, sampled_share
-from st_spark.topk.clusters import Clusters
+from st_spark.topk.clusters import Clusters, find_clusters, sampled_share
 from st_spark.topk.kmeans import spread_centroids
 from st_spark.topk.quantized import quantize
 from st_spark.topk.scan import Query
@@ -21,7 +20,7 @@ from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vector
 
 def always(form: str = "int8") -> Settings:
     """Return settings that cluster few rows, however little the clusters skip."""
-    return Settings(dtype=getattr(torch, form), cluster_rows=50, min_pairs=0, min_columns=0, max_share=np.inf)
+    return Settings(dtype=getattr(torch, form), cluster_rows=50, min_pairs=0, max_share=np.inf)
 
 
 def clustered(count: int, seed: int, noise: float = 0.2) -> Matrix:
@@ -82,7 +81,7 @@ def test_a_self_join_by_clusters_returns_each_pair_once(count: int, share: float
     threshold = float(np.quantile(values, share))
     expected = [(i, j, value) for i, j, value in best_of(values, None, threshold) if i < j]
     for part in (50, 800):
-        sizes = Settings(cluster_rows=part, min_pairs=0, min_columns=0, max_share=np.inf)
+        sizes = Settings(cluster_rows=part, min_pairs=0, max_share=np.inf)
         assert triples(above(rows, rows, threshold, score, self_join=True, settings=sizes)) == expected
 
 
@@ -105,10 +104,15 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
     wanted = np.quantile(true, share, axis=1)
     rows = quantize(left, unit_factors(left, score), dtype)
     own = np.random.default_rng(seed).integers(0, len(clusters), 20)
-    wanted_cosines = clusters.wanted(wanted, rows.norms, rows.error_bound)
-    reached = (clusters.upper(rows, slice(0, 20), own) >= wanted_cosines[:, None]).numpy()
+    reached = clusters.can_reach(rows, slice(0, 20), own, wanted)
     for cluster, (start, stop) in enumerate(zip(clusters.starts, clusters.starts[1:], strict=False)):
         assert (true[~reached[:, cluster], start:stop] < wanted[~reached[:, cluster], None]).all()
+
+
+def test_more_rows_than_one_product_with_the_centroids_has() -> None:
+    left, right = clustered(1500, 4, 0.25), clustered(800, 5, 0.25)
+    found = top_k(left, right, 3, "cosine", settings=replace(always("float32"), cluster_rows=1400))
+    assert triples(found) == best_of(scores(left, right, "cosine"), 3)
 
 
 @pytest.mark.slow

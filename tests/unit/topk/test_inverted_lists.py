@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def assert_same(found: Pairs, wanted: Pairs) -> None:
     st.integers(0, 10_000),
     st.booleans(),
     st.booleans(),
-    st.sampled_from([0, 500]),
+    st.sampled_from(["int8", "float32"]),
 )
 @settings(max_examples=200)
 def test_probing_all_lists_gives_the_exact_result(
@@ -53,14 +54,14 @@ def test_probing_all_lists_gives_the_exact_result(
     seed: int,
     ties: bool,
     double: bool,
-    few: int,
+    form: str,
 ) -> None:
     """By float32 products, and by quantised ones."""
     random = np.random.default_rng(seed)
     left, right = (some_rows(random, rows, ties).astype(np.float64 if double else np.float32) for rows in sizes)
     if score == "cosine":
         left, right = (side[np.abs(side).sum(axis=1) > 0] for side in (left, right))
-    probes, settings = all_probes(len(left), lists_of(right, lists), lists), Settings(float32_below=few)
+    probes, settings = all_probes(len(left), lists_of(right, lists), lists), Settings(dtype=getattr(torch, form))
     found = top_k(left, right, k, score, threshold=threshold, probes=probes, settings=settings)
     assert_same(found, top_k(left, right, k, score, threshold=threshold))
 
@@ -90,25 +91,25 @@ def test_only_probed_lists_are_searched(score: str) -> None:
         assert found.right[found.left == row].tolist() == seen[wanted.right].tolist()
 
 
-@pytest.mark.parametrize("few", [0, 500])
+@pytest.mark.parametrize("form", ["int8", "float32"])
 @pytest.mark.parametrize("score", SCORES)
-def test_rows_that_are_nearly_the_same_are_told_apart(score: str, few: int) -> None:
+def test_rows_that_are_nearly_the_same_are_told_apart(score: str, form: str) -> None:
     random = np.random.default_rng(2)
     middle = random.normal(size=32)
     left, right = (middle + 1e-7 * random.normal(size=(rows, 32)) for rows in (60, 900))
-    sizes = Settings(float32_below=few, max_held=1000)
+    sizes = Settings(dtype=getattr(torch, form), max_held=1000)
     found = top_k(left, right, 3, score, probes=all_probes(60, np.arange(900) % 2, 2), settings=sizes)
     assert_same(found, top_k(left, right, 3, score))
 
 
-@pytest.mark.parametrize("few", [0, 500])
+@pytest.mark.parametrize("form", ["int8", "float32"])
 @pytest.mark.parametrize("score", SCORES)
-def test_neither_tiles_nor_the_size_of_the_numbers_change_the_result(score: str, few: int) -> None:
+def test_neither_tiles_nor_the_size_of_the_numbers_change_the_result(score: str, form: str) -> None:
     random = np.random.default_rng(3)
     left, right = (1e60 * random.normal(size=(rows, 8)) + 1e61 for rows in (100, 300))
     scores = np.stack([exact_scores(left, np.tile(each, (100, 1)), score) for each in right], axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :4]
     wanted = Pairs(np.repeat(np.arange(100), 4), order.ravel(), np.take_along_axis(scores, order, axis=1).ravel())
-    sizes = Settings(float32_below=few, list_tile=(16, 32))
+    sizes = Settings(dtype=getattr(torch, form), list_tile=(16, 32))
     found = top_k(left, right, 4, score, probes=all_probes(100, np.arange(300) % 3, 3), settings=sizes)
     assert_same(found, wanted)
