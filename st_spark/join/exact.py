@@ -61,13 +61,15 @@ def above(
     if reducer is None and comparisons > request.max_pairs:
         facts["expected_pairs"] = count = round(_expected_pairs(tables, stats, request))
         if count > request.max_pairs:
-            facts["best_per_row"] = _best_per_row(count, stats, request)
-            best, more = _best_pairs(tables, stats, request, facts["best_per_row"])
-            return best, facts | more
+            facts["best_per_row"] = k = _best_per_row(count, stats, request)
+            pairs, more = top_k(tables, stats, request, k)
+            # In a self join a pair is kept for either row, and comes once.
+            once = pairs if tables.right is not None else smaller_id_left(pairs).dropDuplicates(["left_id", "right_id"])
+            return once.select("left_id", "right_id", "score"), facts | more
     work = Above(request.threshold, request.score, reducer)
     pairs = plan.run(tables, stats.dimension, request.score, work, schema or pair_schema(tables))
-    once = reducer is None and tables.right is None
-    return smaller_id_left(pairs) if once else pairs, facts | {"tasks": plan.tasks}
+    self_pairs = reducer is None and tables.right is None
+    return smaller_id_left(pairs) if self_pairs else pairs, facts | {"tasks": plan.tasks}
 
 
 def pair_schema(tables: "TablePair", *, ranked: bool = False) -> StructType:
@@ -108,16 +110,6 @@ def _best_per_row(count: int, stats: "InputStats", request: "Request") -> int:
             "raise the threshold or max_pairs, ask for the k best of each row, or let overflow='best' keep the best.",
         )
     return max(1, request.max_pairs // max(stats.left.kept, 1))
-
-
-def _best_pairs(
-    tables: "TablePair", stats: "InputStats", request: "Request", k: int
-) -> "tuple[DataFrame, dict[str, Any]]":
-    """Return the best pairs of each row. In a self join a pair is kept for either row, and comes once."""
-    pairs, facts = top_k(tables, stats, request, k)
-    if tables.right is not None:
-        return pairs.drop("rank"), facts
-    return smaller_id_left(pairs).dropDuplicates(["left_id", "right_id"]), facts
 
 
 def smaller_id_left(pairs: "DataFrame") -> "DataFrame":

@@ -8,8 +8,7 @@ import pyarrow as pa
 from pyspark.sql import functions as sf
 from pyspark.sql.types import LongType, StructField, StructType
 
-from st_spark.join.tasks.components import Forest, IdPairs, merge_forests
-from st_spark.join.tasks.leaders import assign_leaders
+from st_spark.join.tasks.groups import Forest, IdPairs, assign_leaders, merge_forests
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -35,7 +34,7 @@ def leaders(pairs: "DataFrame") -> "DataFrame":
     """Return groups, as components() does, in which every row is within the threshold of the smallest id.
 
     One task reads all pairs, sorted by Spark. It keeps some 200 bytes for each id that follows a leader. See
-    leaders.assign_leaders() for the pairs: left_id < right_id and score.
+    groups.assign_leaders() for the pairs: left_id < right_id and score.
     """
     ordered = pairs.select("right_id", "left_id", "score").repartition(1).sortWithinPartitions("right_id", "left_id")
     return ordered.mapInArrow(_leader_groups, _groups_schema(pairs))

@@ -16,13 +16,12 @@ from st_spark.errors import InputError
 from st_spark.join import exact
 from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
 from st_spark.join.tasks.blocks import TASK, Block, BlockReader
-from st_spark.join.tasks.ground_truth import KEY_HASH, GroundTruth
 from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment, ListTasks, partition_lists
-from st_spark.join.tasks.results import IvfSearch
+from st_spark.join.tasks.results import KEY_HASH, GroundTruth, IvfSearch
 from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.topk.coarse_quantizer import CoarseQuantizer, list_count
 from st_spark.topk.kmeans import list_centroids
-from st_spark.topk.recall import Recall, choose_nprobe, found_within, recall_of
+from st_spark.topk.recall import Recall, choose_nprobe, recall_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -137,21 +136,21 @@ def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...]
     return sample.take(np.argsort(row_hash.filter(kept).to_numpy(), kind="stable")[:count])
 
 
-def _choose_nprobe(truth: GroundTruth, right: "DataFrame", wanted: float) -> tuple[int, Recall]:
+def _choose_nprobe(truth: GroundTruth, right: "DataFrame", recall: float) -> tuple[int, Recall]:
     """Return how many lists to search, and the measured recall."""
     lists, rows = len(truth.quantizer), len(truth.queries)
     half = rows // 2  # queries are sorted by hash, so each half is a sample
     all_lists = lists, Recall(1.0, 1.0, 1.0)
-    if wanted == 1.0 or not half:
+    if recall == 1.0 or not half:
         return all_lists
     row, rank = _true_ranks(truth, right)
     first = row < half
-    nprobe = choose_nprobe(rank[first], row[first], half, lists, wanted)
+    nprobe = choose_nprobe(rank[first], row[first], half, lists, recall)
     if nprobe == lists:
         return all_lists
     row, rank = row[~first] - half, rank[~first]
-    found = found_within(rank, row, rows - half, nprobe)
-    return nprobe, recall_of(found, np.bincount(row, minlength=rows - half))
+    found, wanted = (np.bincount(each, minlength=rows - half) for each in (row[rank < nprobe], row))
+    return nprobe, recall_of(found, wanted)
 
 
 def _true_ranks(truth: GroundTruth, right: "DataFrame") -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from st_spark.join.input_stats import InputStats, TableStats, collect_stats
 from st_spark.join.inputs import TablePair, number_keys, select_columns
 from st_spark.join.options import Request, described
 from st_spark.join.shuffle import ID, VECTOR, key_name
-from st_spark.join.tasks.components import reduce_to_tree_edges
+from st_spark.join.tasks.groups import reduce_to_tree_edges
 from st_spark.join.tasks.vector_column import read_vectors, score_column
 from st_spark.topk.scores import exact_scores
 

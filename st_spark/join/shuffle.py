@@ -65,7 +65,6 @@ def run_tasks(
     placed = repartition_tasks(rows, spark_tasks)
     if reader.keys or tasks > spark_tasks:
         placed = placed.sortWithinPartitions(TASK, *reader.keys)
-
     return map_batches(placed, lambda batches: chain.from_iterable(map(work, reader.read(batches))), schema)
 
 

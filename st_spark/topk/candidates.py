@@ -42,14 +42,11 @@ class TopKCollector:
 
     The threshold of a row is the lowest value that is wanted, minus infinity for any. It rises during the search,
     whenever there are a few times as many candidates as wanted pairs. Memory holds at most `max_held` candidates.
-
-    Attributes:
-        fresh: [rows] whether no product of the row has raised its threshold yet.
     """
 
     def __init__(self, k: int, thresholds: Scores, mapping: RowMapping, max_held: int) -> None:
         self.k, self.thresholds, self.mapping = k, thresholds.copy(), mapping
-        self.fresh = np.ones(len(thresholds), np.bool_)
+        self.fresh = np.ones(len(thresholds), np.bool_)  # whether no product of a row has raised its threshold yet
         self._max_held, self._limit = max_held, min(_FEW_TIMES * k * len(thresholds), max_held)
         self._parts: list[Candidates] = []
         self._held = 0

@@ -161,12 +161,10 @@ def find_clusters(query: Query) -> Clusters | None:
     A sample decides before anything expensive: vectors without clusters cost little here.
     """
     right, settings, dtype = query.right, query.settings, query.settings.format()
-    min_pairs = settings.min_pairs
-    if min_pairs is None:
-        min_pairs = (1 << 28) * (_INT8_SPEED if dtype == torch.int8 else 1)
-    few = len(query.left) * len(right) < min_pairs
+    default = (1 << 28) * (_INT8_SPEED if dtype == torch.int8 else 1)
+    min_pairs = default if settings.min_pairs is None else settings.min_pairs
     # The bound is for products alone. A GPU multiplies all pairs in less time than many small tiles.
-    if few or query.score == "euclidean" or device().type == "cuda":
+    if len(query.left) * len(right) < min_pairs or query.score == "euclidean" or device().type == "cuda":
         return None
     centroids = spread_centroids(right, min(round(_PER_ROOT * len(right) ** 0.5), _MAX_CLUSTERS))
     if sampled_share(query, centroids) > settings.max_share:

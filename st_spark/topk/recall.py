@@ -32,20 +32,15 @@ def recall_of(found: Places, wanted: Places, z: float = 1.96) -> Recall:
     return Recall(p, (middle - half) / (1 + z * z / n), min((middle + half) / (1 + z * z / n), 1.0))
 
 
-def found_within(ranks: Places, row: Places, rows: int, nprobe: int) -> Places:
-    """Count the true pairs of each row in its first nprobe lists, [rows].
+def choose_nprobe(ranks: Places, row: Places, rows: int, lists: int, recall: float) -> int:
+    """Return the fewest lists that give the recall with 95% confidence. A recall of 1 needs all lists.
 
     A true pair has a left row, and the rank (from 0) of the list with its right row among the lists of that row.
     """
-    return np.bincount(row[ranks < nprobe], minlength=rows)
-
-
-def choose_nprobe(ranks: Places, row: Places, rows: int, lists: int, recall: float) -> int:
-    """Return the fewest lists that give the recall with 95% confidence. A recall of 1 needs all lists."""
     wanted = np.bincount(row, minlength=rows)
     low, high = 1, lists
     while low < high:
         middle = (low + high) // 2
-        enough = recall_of(found_within(ranks, row, rows, middle), wanted, z=1.645).low >= recall
+        enough = recall_of(np.bincount(row[ranks < middle], minlength=rows), wanted, z=1.645).low >= recall
         low, high = (low, middle) if enough else (middle + 1, high)
     return low

@@ -43,17 +43,11 @@ class Query:
 
 
 class Scan(Protocol):
-    """Compares some rows with all columns, except for those that cannot match.
+    """Compares some rows with all columns, except for those that cannot match."""
 
-    Attributes:
-        tiles: Multiplies rows and columns.
-        numbers: [rows] the left row of each row of the scan.
-        both_ways: Whether a self join finds a pair twice, as (a, b) and (b, a).
-    """
-
-    tiles: Tiles
-    numbers: Places
-    both_ways: bool
+    tiles: Tiles  # Multiplies rows and columns
+    numbers: Places  # [rows] the left row of each row of the scan
+    both_ways: bool  # Whether a self join finds a pair twice, as (a, b) and (b, a)
 
     def searches(self, topk: TopKCollector) -> Iterator[Search]:
         """Yield what to search. Each search may raise the thresholds before the next one is chosen."""

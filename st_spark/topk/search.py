@@ -92,15 +92,7 @@ def above_by_parts(
 
 
 class _Search:
-    """Rows as they were given, and the query for the groups of equal rows, which are compared once.
-
-    Attributes:
-        unit: The factor of the scores; see scores.rescaled().
-        lowest: The lowest score that is wanted, times `unit`.
-        rows: The groups of left rows; all rows if they are not to be grouped.
-        columns: The groups of right rows.
-        query: What to search.
-    """
+    """Rows as they were given, and the query for the groups of equal rows, which are compared once."""
 
     def __init__(
         self,
@@ -113,7 +105,7 @@ class _Search:
         *,
         group_left: bool = True,
     ) -> None:
-        left, right, self.unit = rescaled(left, right, score)
+        left, right, self.unit = rescaled(left, right, score)  # the factor of the scores
         self.lowest = -np.inf if threshold is None else threshold * self.unit
         self.rows = unique_rows(left) if group_left else UniqueRows.each(len(left))
         self.columns = unique_rows(right)

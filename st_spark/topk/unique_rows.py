@@ -49,8 +49,6 @@ def unique_rows(matrix: Matrix) -> UniqueRows:
     rows = np.ascontiguousarray(matrix).view(row).ravel() if matrix.size else np.zeros(len(matrix))
     _, firsts, group = np.unique(rows, return_index=True, return_inverse=True)
     order = np.argsort(firsts)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    group = rank[group]
+    group = np.argsort(order)[group]
     starts = np.concatenate(([0], np.cumsum(np.bincount(group, minlength=len(firsts)))))
     return UniqueRows(firsts[order].astype(np.int64), np.argsort(group, kind="stable"), starts.astype(np.int64))

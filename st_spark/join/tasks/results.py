@@ -9,15 +9,19 @@ import pyarrow.compute as pc
 
 from st_spark.join.tasks.blocks import Block, TaskInput, run_starts, self_index
 from st_spark.join.tasks.list_assignment import LIST, PROBES
-from st_spark.join.tasks.vector_column import score_column
+from st_spark.join.tasks.vector_column import read_vectors, score_column
+from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
+from st_spark.topk.scores import Places
 from st_spark.topk.search import above_by_parts, top_k
 
 # Makes batches from all pairs of a task. It gets the ids of both blocks (the same array twice in a self-pair task) and
 # the pairs, some at a time, as row numbers.
 PairReducer = Callable[[pa.Array, pa.Array, Iterator[Pairs]], Iterator[pa.RecordBatch]]
 
+# The hash of the columns that must be equal, of a row of GroundTruth.
+KEY_HASH = "_key_hash"
 # Neighbours that one search holds. Each search reads the whole right block, so it has some left rows at least.
 _PAIRS, _MIN_ROWS = 1 << 22, 512
 _BATCH_ROWS = 1 << 20
@@ -82,6 +86,56 @@ class IvfSearch(TopK):
         row = np.repeat(np.arange(len(counts)), counts)
         of_right, probed = (each.to_numpy(zero_copy_only=False) for each in (right.extra[LIST], lists.flatten()))
         return Probes(of_right.astype(np.int64), row, probed.astype(np.int64), ranks(row))
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Searches right rows for the k neighbours of the queries, with a score of at least the threshold.
+
+    The queries are a sample of left rows, with KEY_HASH: a hash of the columns that must be equal.
+    """
+
+    queries: Block
+    quantizer: CoarseQuantizer
+    k: int
+    threshold: float | None
+    self_join: bool
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield left_id (row number of the query), right_id, score, list: the k best pairs of each query, and more.
+
+        The columns of the batches are ids, vectors and KEY_HASH.
+        """
+        for batch in batches:
+            ids, column, keys = batch.columns
+            vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
+            kept = pa.array(vectors.kept)
+            right = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys.filter(kept)})
+            right = right.take(pc.sort_indices(right.ids).to_numpy())  # of equal scores the smaller id is better
+            left_keys, right_keys = (rows.extra[KEY_HASH].to_numpy() for rows in (self.queries, right))
+            for key in np.intersect1d(left_keys, right_keys):
+                query = np.flatnonzero(left_keys == key)
+                yield self._pairs(query, right.take(np.flatnonzero(right_keys == key)))
+
+    def _pairs(self, query: Places, right: Block) -> pa.RecordBatch:
+        left = self.queries.take(query)
+        pairs = top_k(
+            left.matrix,
+            right.matrix,
+            self.k,
+            self.quantizer.score,
+            threshold=self.threshold,
+            self_index=self_index(left.ids, right.ids) if self.self_join else None,
+        )
+        found, which = np.unique(pairs.right, return_inverse=True)
+        lists = self.quantizer.assign(right.matrix[found])[which]
+        columns = {
+            "left_id": pa.array(query[pairs.left].astype(np.int32)),
+            "right_id": right.ids.take(pa.array(pairs.right)),
+            "score": pa.array(pairs.score),
+            "list": pa.array(lists.astype(np.int32)),
+        }
+        return pa.RecordBatch.from_pydict(columns)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from st_spark.join.tasks.components import Forest, forest, merge_forests, reduce_to_tree_edges
+from st_spark.join.tasks.groups import Forest, forest, merge_forests, reduce_to_tree_edges
 from st_spark.topk.pairs import Pairs
 
 Ids = npt.NDArray[np.int64]

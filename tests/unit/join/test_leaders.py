@@ -5,7 +5,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from st_spark.join.tasks.leaders import Pair, assign_leaders
+from st_spark.join.tasks.groups import Pair, assign_leaders
 
 
 def by_the_plain_loop(scores: npt.NDArray[np.float64], threshold: float) -> dict[int, int]:

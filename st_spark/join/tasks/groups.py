@@ -1,11 +1,14 @@
-"""Connected components of pairs of ids, as spanning forests that can be merged.
+"""Groups of rows from pairs of ids: connected components, or the followers of leaders.
 
-A forest has one tree for each group of two or more ids. The smallest id is the root, and each other id has one edge to
-it. So a forest has fewer edges than ids, for any number of pairs.
+Components are spanning forests that can be merged. A forest has one tree for each group of two or more ids. The
+smallest id is the root, and each other id has one edge to it. So a forest has fewer edges than ids, for any number of
+pairs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Places
 
 IdPairs = tuple[pa.Array, pa.Array]
+Pair = tuple[Any, Any, float | None]  # right id, left id, score
 
 # Pairs are merged when there are this many, and as many as edges of the forest. So each edge is merged few times.
 _MIN_PAIRS = 1 << 21
@@ -77,6 +81,32 @@ def reduce_to_tree_edges(left: pa.Array, right: pa.Array, parts: Iterator[Pairs]
         label = _components(label[part.left], label[others], label.max() + 1)[label]
     edges = (ids.take(places).combine_chunks() for places in _trees(label))
     yield pa.RecordBatch.from_arrays(list(edges), names=["left_id", "right_id"])
+
+
+def assign_leaders(pairs: Iterable[Pair]) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows that follow a leader, in the order of ids, each with the id of its leader.
+
+    Each row joins the most similar leader before it; of equal ones the leader with the smallest id. It becomes a leader
+    itself if none is within the threshold. The pairs are those within the threshold, left id < right id, sorted by
+    right id and left id. A copy of a row has one pair only, with that row and the score None. Its scores are the row's.
+    """
+    # Each follower's most similar leader so far. A leader that comes after the row counts too, for copies of the row.
+    nearest: dict[Any, tuple[float, Any]] = {}
+    for right, group in groupby(pairs, itemgetter(0)):
+        own = [(left, score) for _, left, score in group]
+        copied = own[0][0] if own[0][1] is None else None
+        if copied is not None:
+            yield right, nearest[copied][1] if copied in nearest else copied
+            continue
+        scored = [(score, left) for left, score in own if score is not None]
+        leaders = [pair for pair in scored if pair[1] not in nearest]
+        if leaders:
+            nearest[right] = max(leaders, key=itemgetter(0))  # of equal scores the first
+            yield right, nearest[right][1]
+            continue
+        for score, left in scored:
+            if score > nearest[left][0]:
+                nearest[left] = (score, right)
 
 
 def _components(left: Places, right: Places, size: int) -> Places:
