@@ -120,7 +120,9 @@ class Clusters:
         """Return the clusters whose centroids are nearest to each row, the nearest one first: [n, count]."""
         found = np.empty((len(rows), count), np.int64)
         for part in chunks(len(rows), CHUNK):
-            found[part] = self._cosines(rows, part, np.ones(1)).topk(count).indices.numpy()
+            cosines = self._cosines(rows, part, np.ones(1))
+            # For one centroid topk() is many times slower.
+            found[part] = cosines.topk(count).indices if count > 1 else cosines.numpy().argmax(axis=1)[:, None]
         return found
 
     def can_reach(self, rows: QuantizedMatrix, part: slice, own: Places, thresholds: Scores) -> Flags:
@@ -182,9 +184,10 @@ def sampled_share(query: Query, centroids: torch.Tensor) -> float:
     clusters = Clusters(few.right, query.score, centroids, query.settings.format())
     scan = ClusterScan(clusters, few, slice(0, len(rows)))
     topk = row_topk(scan, few)
-    for some, part, places in scan.first_searches():
-        scan.tiles.collect(some, part, topk, places, None)
-    topk.raise_thresholds()
+    if query.k is not None:  # otherwise the search does not raise thresholds
+        for some, part, places in scan.first_searches():
+            scan.tiles.collect(some, part, topk, places, None)
+        topk.raise_thresholds()
     sizes = np.diff(clusters.starts)
     return float(scan.can_reach(slice(0, len(rows)), topk).sum(axis=0) @ sizes) / (len(rows) * len(columns))
 

@@ -4,8 +4,9 @@ A row x is stored as scale * codes + e. The codes are in the format that the dev
 of the rest e is measured. By Cauchy-Schwarz the product of two quantised rows is off by at most
 |e_x| |y'| + |x| |e_y| with y' = scale_y * codes_y. This holds for any vectors, so nothing can be missed.
 
-If the vectors share a mean u, it is subtracted before quantisation. Then x y = x' y' + a(x) + b(y) with the offsets
-a(x) = x u - u u and b(y) = y u. For euclidean the value is x' y' - x' x' / 2 - y' y' / 2.
+If the right vectors share a mean u, it is subtracted before quantisation: y' = y - u and x' = x - s u, with the share s
+of the mean that the left vectors have. Then x y = x' y' + a(x) + b(y) with the offsets a(x) = x u - s u u and
+b(y) = s (y u). For euclidean s is 1, and the value is x' y' - x' x' / 2 - y' y' / 2.
 """
 
 from collections.abc import Sequence
@@ -124,19 +125,23 @@ def quantize_both(
     come first: then the rows of a block are alike, and large products raise the thresholds early.
     """
     factors = [unit_factors(side, score) for side in (left, right)]
-    mean = _mean(right, factors[1], score)
+    mean, share = _mean(right, factors[1], score), 1.0
+    offsets = [_offset(side, factor, mean, score) for side, factor in zip((left, right), factors, strict=True)]
+    if mean is not None and score != "euclidean":
+        share = _share(left, factors[0], mean)
+        offsets = [offsets[0] - share * (mean @ mean), offsets[1] * share]
     found = []
     for number, side in enumerate((left, right)):
-        factor, offset = factors[number], _offset(side, factors[number], mean, score)
-        if number == 0 and mean is not None and score != "euclidean":
-            offset -= mean @ mean
-        order = orders[number] if orders else np.argsort(-_peaks(side, factor, mean), kind="stable")
-        found.append(quantize(side, factor, dtype, mean=mean, offset=offset, order=order, blocks=blocks[number]))
+        factor, own = factors[number], mean if mean is None or number else share * mean
+        order = orders[number] if orders else np.argsort(-_peaks(side, factor, own), kind="stable")
+        found.append(
+            quantize(side, factor, dtype, mean=own, offset=offsets[number], order=order, blocks=blocks[number])
+        )
     return found[0], found[1]
 
 
 def _mean(right: Matrix, factors: Scores, score: str) -> Scores | None:
-    """Return what is subtracted from both sides: the mean of the right one if it is large, [d]."""
+    """Return what is subtracted from the right side: its mean if that is large, [d]."""
     if score == "euclidean":
         return np.asarray(right.mean(axis=0, dtype=np.float64))
     mean = (factors.astype(right.dtype) @ right).astype(np.float64) / len(right)
@@ -144,8 +149,14 @@ def _mean(right: Matrix, factors: Scores, score: str) -> Scores | None:
     return mean if mean @ mean > _MEAN_SHARE * square else None
 
 
+def _share(left: Matrix, factors: Scores, mean: Scores) -> float:
+    """Return how much of the mean the left rows have. Short rows would get longer without the whole mean."""
+    own = (factors.astype(left.dtype) @ left).astype(np.float64) / len(left)
+    return float(own @ mean / (mean @ mean))
+
+
 def _offset(side: Matrix, factors: Scores, mean: Scores | None, score: str) -> Scores:
-    """Return what is added for each row of a side, up to the square of the mean, [n]."""
+    """Return the products of the rows with the mean; for euclidean minus half of the squared distances to it, [n]."""
     if mean is None:
         return np.zeros(len(side))
     parts = [side[part] for part in chunks(len(side), _CHUNK)]

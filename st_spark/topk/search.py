@@ -57,7 +57,7 @@ def top_k_both(
 ) -> tuple[Pairs, Pairs]:
     """Find the k best right rows of each left row, and the k best left rows of each right row.
 
-    Each product serves both directions. In the second result, `left` is the right row.
+    In a full scan each product serves both directions. In the second result, `left` is the right row.
     """
     search = _Search(left, right, k, score, None, settings)
     forward, backward = _best(replace(search.query, both=True))

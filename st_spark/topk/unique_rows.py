@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from st_spark.topk.scores import Matrix, Places
+from st_spark.topk.scores import Matrix, Places, chunks
+
+# Rows that are compared at a time.
+_CHUNK = 2048
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,12 @@ def unique_rows(matrix: Matrix) -> UniqueRows:
     """Find equal rows. They are compared as strings of bytes."""
     row = np.dtype((np.void, matrix.shape[1] * matrix.itemsize))
     rows = np.ascontiguousarray(matrix).view(row).ravel() if matrix.size else np.zeros(len(matrix))
-    _, firsts, group = np.unique(rows, return_index=True, return_inverse=True)
+    order = np.argsort(rows, kind="stable")
+    new = np.ones(len(rows), np.bool_)
+    for part in chunks(max(len(rows) - 1, 0), _CHUNK):  # np.unique() would copy all rows three times
+        new[1:][part] = rows[order[1:][part]] != rows[order[:-1][part]]
+    firsts, group = order[np.flatnonzero(new)], np.empty(len(rows), np.int64)
+    group[order] = np.cumsum(new) - 1
     order = np.argsort(firsts)
     group = np.argsort(order)[group]
     starts = np.concatenate(([0], np.cumsum(np.bincount(group, minlength=len(firsts)))))

@@ -25,6 +25,8 @@ KEY_HASH = "_key_hash"
 # Neighbours that one search holds. Each search reads the whole right block, so it has some left rows at least.
 _PAIRS, _MIN_ROWS = 1 << 22, 512
 _BATCH_ROWS = 1 << 20
+# The most pairs of a list.
+_LIST_PAIRS = 100
 
 
 @dataclass(frozen=True)
@@ -179,11 +181,11 @@ def pair_batches(
 
 
 def list_batch(left_ids: pa.Array, right_ids: pa.Array, pairs: Pairs) -> pa.RecordBatch:
-    """Return sorted pairs as one row for each left row: left_id, right_id (list, best first), score (list).
+    """Return sorted pairs as lists of the pairs of a left row: left_id, right_id (list, best first), score (list).
 
-    Lists of pairs are shuffled many times faster than pairs.
+    Lists are shuffled many times faster than pairs. Long ones are cut: Spark returns 10,000 lists in one batch.
     """
-    starts = np.flatnonzero(np.diff(pairs.left, prepend=-1))
+    starts = np.flatnonzero(ranks(pairs.left) % _LIST_PAIRS == 0)
     ends = pa.array(np.append(starts, len(pairs.left)).astype(np.int32))
     right, score = right_ids.take(pa.array(pairs.right)), score_column(pairs.score)
     lists = {"right_id": pa.ListArray.from_arrays(ends, right), "score": pa.ListArray.from_arrays(ends, score)}

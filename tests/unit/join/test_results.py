@@ -27,3 +27,15 @@ def test_merged_lists_hold_the_k_best_pairs(seed: int, tasks: int, k: int, batch
         best = sorted((-score, j) for (row, j), score in pairs.items() if row == i)[:k]
         expected += [(f"l{i}", j, -score, rank) for rank, (score, j) in enumerate(best, 1)]
     assert found == expected
+
+
+def test_long_lists_are_cut_so_that_batches_of_lists_stay_small() -> None:
+    """Spark returns a fixed number of lists in one batch."""
+    left, right = np.repeat([0, 1, 2], [250, 100, 1]), np.concatenate([np.arange(250), np.arange(100), [7]])
+    pairs = Pairs(left, right, 1.0 - right)
+    found = list_batch(pa.array(["a", "b", "c"]), pa.array(range(250)), pairs)
+    assert found.column("left_id").to_pylist() == ["a", "a", "a", "b", "c"]
+    assert [len(each) for each in found.column("score").to_pylist()] == [100, 100, 50, 100, 1]
+    merged = pa.Table.from_batches(merge_lists(iter([found.slice(0, 2), found.slice(2)]), 220))
+    assert merged["right_id"].to_pylist() == [*range(220), *range(100), 7]
+    assert merged["rank"].to_pylist() == [*range(1, 221), *range(1, 101), 1]

@@ -131,3 +131,9 @@ def test_a_high_threshold_leaves_few_pairs() -> None:
     left, right = clustered(300, 2, 0.7), clustered(9000, 3, 0.7)
     query = Query(left, right, None, "cosine", np.full(300, 0.95), Settings(min_pairs=100))
     assert sampled_share(query, spread_centroids(right, 380)) < 0.025
+
+
+def test_the_sample_raises_no_threshold_if_all_pairs_are_wanted() -> None:
+    left, right = clustered(300, 2), clustered(9000, 3)
+    query = Query(left, right, None, "cosine", np.full(300, -1.0), Settings(min_pairs=100))
+    assert sampled_share(query, spread_centroids(right, 380)) > 0.9

@@ -141,6 +141,11 @@ def test_few_pairs_are_rescored(monkeypatch: pytest.MonkeyPatch) -> None:
     rescored = 0
     top_k(left + 2, right + 2, 10, "cosine")
     assert 0 < rescored < 100 * 1000
+    # For "dot" the right side's mean may be much longer than the left rows, and may not be theirs.
+    for short in (1e-6 * (left + 2), 0.05 * (left + 2), 1e-6 * left, -0.05 * (left + 2)):
+        rescored = 0
+        top_k(short, right + 2, 10, "dot")
+        assert 0 < rescored < 100 * 1000
 
 
 def test_rows_sorted_from_worst_to_best_are_no_problem() -> None:

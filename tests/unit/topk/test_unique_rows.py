@@ -1,5 +1,7 @@
 """Groups of equal rows."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,25 @@ def test_equal_rows_form_groups_in_the_order_of_their_first(dtype: type) -> None
     which, rows_found = found.expand(np.array([2, 0, 0]), limit=2)
     assert which.tolist() == [0, 1, 1, 2, 2]
     assert rows_found.tolist() == [3, 0, 2, 0, 2]
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_many_rows_have_the_groups_that_numpy_finds(count: int) -> None:
+    rows: Matrix = np.random.default_rng(0).integers(0, 12, (count, 3)).astype(np.float32)
+    _, firsts, group = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    found = unique_rows(rows)
+    assert found.representatives.tolist() == sorted(firsts.tolist())
+    for first, start, stop in zip(found.representatives, found.starts, found.starts[1:], strict=False):
+        assert found.group_rows[start:stop].tolist() == np.flatnonzero(group.ravel() == group.ravel()[first]).tolist()
+
+
+def test_equal_rows_are_found_without_copies_of_all_rows() -> None:
+    rows: Matrix = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+    tracemalloc.start()
+    unique_rows(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes
 
 
 def test_no_rows_and_rows_without_values_form_groups() -> None:
