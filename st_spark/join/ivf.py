@@ -117,8 +117,7 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
         for lists, rows in ((quantizer.assign(trained), right_rows), (probes, left_rows))
     )
     target = _partition_rows(left_rows + right_rows, stats, request)
-    max_left = request.settings.max_left * target
-    list_tasks = partition_lists(right_weights, left_weights, target, max_left)
+    list_tasks = partition_lists(right_weights, left_weights, target, request.settings.max_left * target)
     return TunedIvf(quantizer, nprobe, recall, list_tasks)
 
 

@@ -64,8 +64,7 @@ class TopKCollector:
     def raise_thresholds(self, *, refine_all: bool = False) -> None:
         """Raise each threshold to the k-th best value so far, and drop the candidates below it.
 
-        Args:
-            refine_all: Compute the exact values of all candidates. By default of the k best of each row.
+        `refine_all` computes the exact values of all candidates, not only of the k best of each row.
         """
         found = Candidates.concat(self._parts)
         found = found.take(found.upper >= self.thresholds[found.rows])

@@ -120,8 +120,7 @@ class Clusters:
         """Return the clusters whose centroids are nearest to each row, the nearest one first: [n, count]."""
         found = np.empty((len(rows), count), np.int64)
         for part in chunks(len(rows), CHUNK):
-            cosines = self._cosines(rows, part, np.ones(1))
-            # For one centroid topk() is many times slower.
+            cosines = self._cosines(rows, part, np.ones(1))  # topk(1) is many times slower than argmax()
             found[part] = cosines.topk(count).indices if count > 1 else cosines.numpy().argmax(axis=1)[:, None]
         return found
 

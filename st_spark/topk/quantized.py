@@ -130,14 +130,12 @@ def quantize_both(
     if mean is not None and score != "euclidean":
         share = _share(left, factors[0], mean)
         offsets = [offsets[0] - share * (mean @ mean), offsets[1] * share]
-    found = []
+    both = []
     for number, side in enumerate((left, right)):
         factor, own = factors[number], mean if mean is None or number else share * mean
         order = orders[number] if orders else np.argsort(-_peaks(side, factor, own), kind="stable")
-        found.append(
-            quantize(side, factor, dtype, mean=own, offset=offsets[number], order=order, blocks=blocks[number])
-        )
-    return found[0], found[1]
+        both.append(quantize(side, factor, dtype, mean=own, offset=offsets[number], order=order, blocks=blocks[number]))
+    return both[0], both[1]
 
 
 def _mean(right: Matrix, factors: Scores, score: str) -> Scores | None:

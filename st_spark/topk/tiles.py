@@ -12,6 +12,7 @@ from st_spark.topk.scores import ROUNDING, Places, Scores, chunks
 from st_spark.topk.settings import device
 
 Part = slice | Places  # some rows of a quantised matrix
+Rows = tuple[QuantizedMatrix, Part]
 
 # Axes of a tile: ROWS looks for the best columns of each row, COLUMNS for the best rows of each column.
 ROWS, COLUMNS = 1, 0
@@ -180,14 +181,7 @@ def list_tiles(lists: Places, rows: Places, starts: Places, shape: tuple[int, in
                 yield searching[part], slice(int(starts[each]) + span.start, int(starts[each]) + span.stop)
 
 
-def _errors(
-    one: tuple[QuantizedMatrix, Part],
-    other: tuple[QuantizedMatrix, Part],
-    relative: float,
-    *,
-    floats: bool,
-    float32: bool,
-) -> Scores:
+def _errors(one: Rows, other: Rows, relative: float, *, floats: bool, float32: bool) -> Scores:
     """Bound the error of the values of some rows of one side with any of some rows of the other side.
 
     `relative` is what the format of the products rounds away. Sums of floats are rounded, too. Products of float32 rows

@@ -6,8 +6,7 @@ import numpy as np
 
 from st_spark.topk.scores import Matrix, Places, chunks
 
-# Rows that are compared at a time.
-_CHUNK = 2048
+_CHUNK = 2048  # rows that are compared at a time
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,7 @@ class UniqueRows:
         return matrix if self.all_differ else matrix[self.representatives]
 
     def expand(self, groups: Places, limit: int | None = None) -> tuple[Places, Places]:
-        """Return the rows of some groups, at most `limit` of each.
-
-        Returns:
-            For each row its index in `groups`, and the row number.
-        """
+        """Return the rows of some groups, at most `limit` of each: the index in `groups`, and the row number."""
         counts = self.starts[groups + 1] - self.starts[groups]
         counts = counts if limit is None else np.minimum(counts, limit)
         which = np.repeat(np.arange(len(groups)), counts)
@@ -54,9 +49,7 @@ def unique_rows(matrix: Matrix) -> UniqueRows:
     new = np.ones(len(rows), np.bool_)
     for part in chunks(max(len(rows) - 1, 0), _CHUNK):  # np.unique() would copy all rows three times
         new[1:][part] = rows[order[1:][part]] != rows[order[:-1][part]]
-    firsts, group = order[np.flatnonzero(new)], np.empty(len(rows), np.int64)
-    group[order] = np.cumsum(new) - 1
-    order = np.argsort(firsts)
-    group = np.argsort(order)[group]
-    starts = np.concatenate(([0], np.cumsum(np.bincount(group, minlength=len(firsts)))))
-    return UniqueRows(firsts[order].astype(np.int64), np.argsort(group, kind="stable"), starts.astype(np.int64))
+    first = np.empty(len(rows), np.int64)  # the first equal row of each row
+    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    representatives, sizes = np.unique(first, return_counts=True)
+    return UniqueRows(representatives, np.argsort(first, kind="stable"), np.append(0, np.cumsum(sizes)))

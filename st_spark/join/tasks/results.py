@@ -25,8 +25,7 @@ KEY_HASH = "_key_hash"
 # Neighbours that one search holds. Each search reads the whole right block, so it has some left rows at least.
 _PAIRS, _MIN_ROWS = 1 << 22, 512
 _BATCH_ROWS = 1 << 20
-# The most pairs of a list.
-_LIST_PAIRS = 100
+_LIST_PAIRS = 100  # the most pairs of a list
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,8 @@ class TopK:
                 self_index=self_index(part.ids, right.ids) if self.self_join else None,
                 probes=self.probes(part, right),
             )
-            yield from (
-                pair_batches(part.ids, right.ids, pairs, ranked=True)
-                if self.ranked
-                else [list_batch(part.ids, right.ids, pairs)]
-            )
+            found = part.ids, right.ids, pairs
+            yield from pair_batches(*found, ranked=True) if self.ranked else [list_batch(*found)]
 
     def probes(self, _left: Block, _right: Block) -> Probes | None:
         """Return the inverted lists that left rows search; None for all right rows."""
@@ -153,9 +149,8 @@ class Above:
 
     def __call__(self, task: TaskInput) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id, right_id, score; or what the reducer yields."""
-        found = above_by_parts(
-            task.left.matrix, task.right.matrix, self.threshold, self.score, self_join=task.self_pairs
-        )
+        sides = task.left.matrix, task.right.matrix
+        found = above_by_parts(*sides, self.threshold, self.score, self_join=task.self_pairs)
         parts = (pairs for pairs in found if len(pairs.left))
         if self.reducer is not None:
             yield from self.reducer(task.left.ids, task.right.ids, parts)
