@@ -59,7 +59,7 @@ class EncodeOptions:
 
     @property
     def struct(self) -> bool:
-        """Whether the output is a struct, not only the vector."""
+        """Whether the output is a struct, and not the vector alone."""
         return self.details or self.counts
 
 

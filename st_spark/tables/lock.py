@@ -144,7 +144,7 @@ def locked(place: LockPlace, where: str, run: str, application: str) -> Iterator
 
 
 def is_held(place: LockPlace) -> bool:
-    """Return whether a job that lives holds the lock."""
+    """Return whether a running job holds the lock."""
     held = place.read(LOCK)
     return held is not None and not _is_dead(*held)
 
