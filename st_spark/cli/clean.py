@@ -16,7 +16,9 @@ def main(argv: Sequence[str]) -> int:
     """Clean up beside a table and return the exit code."""
     parser = Parser(prog="st-spark clean", description=SUMMARY, allow_abbrev=False)
     parser.add_argument("output", metavar="OUTPUT", help="path or catalog name of the table")
-    parser.add_argument("--output-format", choices=FORMATS_OUT, help="table, if the output is a name in the catalog whose table is gone")
+    parser.add_argument(
+        "--output-format", choices=FORMATS_OUT, help="table, if the output is a name in the catalog whose table is gone"
+    )
     parser.add_argument("--older-than", metavar="AGE", help="keep what is younger: 30m, 12h, 7d (default: 0s)")
     given = parser.parse(argv)
     check_no_secret("output", given["output"])
