@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.paths import ROOT
 
 
+@pytest.mark.timeout(1_800)  # nineteen tests, each with jobs of its own
 def test_delta_outputs() -> None:
     cases = "tests/end_to_end/delta_cases.py"
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", cases]
