@@ -51,7 +51,7 @@ class _Input:
         feed: The changed rows, if the job reads these alone.
         size: Number of rows and partitions.
         id_counts: null_id and duplicate_id, if there is an id column.
-        lossy: Whether U+FFFD in a text stands for bytes that Spark could not decode.
+        lossy: Whether Spark could not decode some bytes, and put U+FFFD into the texts in their place.
     """
 
     df: "DataFrame"

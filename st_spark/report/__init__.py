@@ -1,1 +1,1 @@
-"""The HTML report of a job: what a page is made of. jobs.report decides which page a job gets."""
+"""The parts of an HTML report: page, plots, scores, vectors. jobs.report chooses the parts for a job."""

@@ -16,7 +16,7 @@ Rows = tuple[QuantizedMatrix, Part]
 
 # Axes of a tile: ROWS looks for the best columns of each row, COLUMNS for the best rows of each column.
 ROWS, COLUMNS = 1, 0
-# Products in a group whose maximum stands for them, where a first threshold is wanted.
+# Products of a group. To find a first threshold, only the maximum of each group is read.
 _GROUP = 32
 # A tile in which more than this share of the pairs are candidates is recomputed in float32.
 _MAX_CANDIDATES = 1 / 8
@@ -86,7 +86,7 @@ class Tile:
 
 
 class Tiles:
-    """Multiplies the rows of one quantised matrix with those of another, tile by tile.
+    """The products of all rows of two quantised matrices, one tile after another.
 
     `row_numbers` is what column candidates call each row, if they are wanted, too.
     """
