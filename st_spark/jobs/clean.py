@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from st_spark.errors import TableError
 from st_spark.spark.filesystem import files_of
 from st_spark.tables.catalog import table_exists
+from st_spark.tables.lock import LOCK
 from st_spark.tables.names import parse_name
 from st_spark.tables.output import open_output
 from st_spark.tables.slices import age, homes, remove
@@ -29,20 +30,25 @@ def clean(spark: "SparkSession", output: str, table_format: str | None = None, s
 
     Raises:
         BusyError: A job writes the table.
-        TableError: There is no table at this path, and nothing that a job has left.
+        TableError: There is no such table, and nothing that a job has left.
     """
     files = files_of(spark)
-    if table_format != "table":
-        _check_path(spark, files, output)
+    _check_place(spark, files, output, table_format)
     with open_output(spark, output, table_format, "append") as writer:  # this undoes interrupted writes
         found = homes(spark, output, writer.format)[1]
         return sum(remove(files, home, lambda run: age(files, run) >= seconds) for home in found)
 
 
-def _check_path(spark: "SparkSession", files: "Files", output: str) -> None:
-    """Check that a job has written here, before the lock makes a folder; TableError if not."""
+def _check_place(spark: "SparkSession", files: "Files", output: str, table_format: str | None) -> None:
+    """Check that a job has written here, before the lock makes a folder or a table; TableError if not."""
     name = parse_name(output)
-    if files.exists(output) or (name is not None and table_exists(spark, name)):
+    if name is not None and table_exists(spark, name):
+        return
+    if table_format == "table":
+        if name is not None and not table_exists(spark, name.beside(LOCK)) and not homes(spark, output, "table")[1]:
+            raise TableError(f"There is no table {output}, and nothing that a job has left.", "check the name.")
+        return
+    if files.exists(output):
         return
     parent, _, last = files.absolute(output).rstrip("/").rpartition("/")
     left = files.entries(f"{parent}/") if files.exists(f"{parent}/") else {}

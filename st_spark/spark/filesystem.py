@@ -7,12 +7,19 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from st_spark.errors import PlatformError
 from st_spark.spark.cluster import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:/")
+_S3 = re.compile(r"s3[an]?:/", re.IGNORECASE)
+# Here to rename a folder is to copy its files one by one. Elsewhere (local disks, HDFS, abfss) it is one step.
+_OBJECT_STORE = re.compile(r"(s3|s3a|s3n|gs|oss|cos|cosn|obs|oci|tos|wasb|wasbs|dbfs):/", re.IGNORECASE)
+# Hadoop 3.4.2 and newer can create a file of S3 in one step.
+_IF_ABSENT = "fs.option.create.conditional.overwrite"
+_EXISTS = re.compile("Already(Exists|BeingCreated)Exception|PreconditionFailed|ConditionalRequestConflict")
 
 
 class HadoopFiles:
@@ -25,8 +32,21 @@ class HadoopFiles:
 
     def _open(self, path: str) -> tuple[Any, Any]:
         place = self._jvm.org.apache.hadoop.fs.Path(path)
-        system = place.getFileSystem(self._conf)
+        try:
+            system = place.getFileSystem(self._conf)
+        except Exception as error:
+            raise self._no_file_system(path, error) from error
         return system, system.makeQualified(place)
+
+    def _no_file_system(self, path: str, error: Exception) -> Exception:
+        """Return the error of a scheme whose jars are missing; other errors as they are."""
+        if not re.search("No FileSystem for scheme|ClassNotFoundException", str(error)):
+            return error
+        scheme, version = path.partition(":")[0], self._jvm.org.apache.hadoop.util.VersionInfo.getVersion()
+        fix = f"add the jars of its file system to Spark, for Hadoop {version}."
+        if _S3.match(path):
+            fix = f"name the path s3a://..., and start Spark with --packages org.apache.hadoop:hadoop-aws:{version}."
+        return PlatformError(f"Spark cannot open {path}: it has no file system for {scheme}.", fix)
 
     def _local(self, path: str) -> Path | None:
         """Return the path of the driver's machine; None on other file systems."""
@@ -82,13 +102,13 @@ class HadoopFiles:
             raise OSError(f"could not delete {path}")
 
     def create(self, path: str, text: str) -> bool:
-        """Write a small text file; False if there is one already. Local disks and HDFS do it in one step."""
+        """Write a small text file; False if there is one. It is one step, except on S3 before Hadoop 3.4.2."""
         if local := self._local(path):  # Hadoop's local files are not atomic
             return _create(local, text)
         try:
             self._put(path, text, overwrite=False)
         except Exception as error:
-            if "AlreadyExistsException" in str(error) or "AlreadyBeingCreatedException" in str(error):
+            if _EXISTS.search(str(error)):
                 return False
             raise
         return True
@@ -102,7 +122,10 @@ class HadoopFiles:
 
     def _put(self, path: str, text: str, *, overwrite: bool) -> None:
         system, place = self._open(path)
-        stream = system.create(place, overwrite)
+        if not overwrite and system.hasPathCapability(place, _IF_ABSENT):
+            stream = system.createFile(place).must(_IF_ABSENT, True).build()
+        else:
+            stream = system.create(place, overwrite)
         try:
             stream.write(bytearray(text, "utf-8"))
         finally:
@@ -136,7 +159,7 @@ class ArrowFiles:
         from pyarrow.fs import FileSystem
 
         local = self._local(path)
-        system, place = FileSystem.from_uri(path if local is None else str(local.absolute()))
+        system, place = FileSystem.from_uri(_S3.sub("s3:/", path) if local is None else str(local.absolute()))
         return system, place
 
     def _info(self, path: str) -> Any:  # noqa: ANN401  (pyarrow has no types)
@@ -224,6 +247,11 @@ class ArrowFiles:
 
 
 Files = HadoopFiles | ArrowFiles
+
+
+def is_object_store(path: str) -> bool:
+    """Return whether an absolute path is in a store where a folder cannot be renamed in one step."""
+    return bool(_OBJECT_STORE.match(path))
 
 
 def files_of(spark: "SparkSession") -> Files:

@@ -75,12 +75,17 @@ def delta_package() -> str | None:
     """Return the Maven coordinates of Delta for this PySpark; None if its jar is in Spark's jars folder."""
     import pyspark
 
-    jars = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent) / "jars"
-    if any(jars.glob("delta-spark*.jar")):
+    if any(Path(_spark_home(), "jars").glob("delta-spark*.jar")):
         return None
     major, minor = pyspark.__version__.split(".")[:2]
     artifact = "delta-spark_2.12" if major == "3" else f"delta-spark_{major}.{minor}_2.13"
     return f"io.delta:{artifact}:{_installed_delta() or _DELTA[major]}"
+
+
+def _spark_home() -> Path:
+    import pyspark
+
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
 
 
 def _installed_delta() -> str | None:
@@ -141,8 +146,17 @@ def _settings(delta: bool) -> dict[str, str]:
             "spark.databricks.delta.snapshotPartitions": str(cores),
         }
         package = delta_package()
-        settings |= {"spark.jars.packages": package} if package else {}
+        settings |= {"spark.jars.packages": ",".join(filter(None, (_default_packages(), package)))} if package else {}
     return settings
+
+
+def _default_packages() -> str:
+    """Return spark.jars.packages of Spark's defaults: a session with packages of its own would not fetch them."""
+    folder = os.environ.get("SPARK_CONF_DIR") or Path(_spark_home(), "conf")
+    defaults = Path(folder, "spark-defaults.conf")
+    text = defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
+    found = re.findall(r"^\s*spark\.jars\.packages[\s=:]+(\S+)", text, re.MULTILINE)
+    return found[-1] if found else ""
 
 
 def _open_log() -> Path:

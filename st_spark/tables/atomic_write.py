@@ -11,10 +11,12 @@ them, so `recover` knows that what it finds was left by a run that has failed:
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from st_spark.errors import BusyError, TableError
+from st_spark.spark.filesystem import is_object_store
 from st_spark.tables.folder_contents import is_delta, look, walk
 from st_spark.tables.lock import not_writable
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # The states of a swap: the old table is moved away, and the new one is moved to its place.
 _AWAY, _IN = "away", "in"
+# An object store copies a file that is moved; it copies many at once.
+_MOVES_AT_ONCE = 16
 
 
 class Folder:
@@ -147,12 +151,20 @@ class Folder:
         self.files.move(f"{self.new}/_moves", self._moves)  # so that the list is complete as soon as it is there
         for folder in _folders(names):
             self.files.make(f"{self.path}/{folder}")
-        for name in names:
-            self.files.move(f"{self.new}/{name}", f"{self.path}/{name}")
+        with ThreadPoolExecutor(_MOVES_AT_ONCE if is_object_store(self.path) else 1) as pool:
+            list(pool.map(lambda name: self.files.move(f"{self.new}/{name}", f"{self.path}/{name}"), names))
         if not self.files.exists(self._moves):
             raise BusyError(f"Another job has undone the append to {self.path}.", "run this job again.")
         self.files.delete(self._moves)
         self._clean(self.new)
+
+    def add_first(self) -> None:
+        """Move the first rows of a table into its place, file by file, as an append. _SUCCESS says that all are there.
+
+        On an object store a rename of the folder would do the same, but copy _SUCCESS before the data.
+        """
+        self.append()
+        self.files.write(f"{self.path}/_SUCCESS", "")
 
     def remove_failed_delta(self) -> None:
         """Delete what a first write of Delta has left that has failed before its commit."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from st_spark.errors import TableError
-from st_spark.spark.filesystem import files_of
+from st_spark.spark.filesystem import files_of, is_object_store
 from st_spark.tables import io
 from st_spark.tables.atomic_write import Folder
 from st_spark.tables.catalog import TRANSACTIONAL, CatalogTable, Description, describe, table_exists
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _OTHER = "name another --output."
+_DATABRICKS = "spark.databricks.clusterUsageTags.clusterId"
 
 
 @contextmanager
@@ -102,6 +103,9 @@ def _open_catalog(
     if provider in TRANSACTIONAL:
         if provider != "delta" and found and mode == "merge":
             raise TableError(f"{where} is a table in {provider}, and merge cannot write those.", "append or overwrite.")
+        if found and provider == "delta" and _needs_lock(spark, found.location):
+            folder = Folder(files_of(spark), found.location, run)
+            stack.enter_context(locked(folder, where, run, _application(spark)))
         partitions = found.partitions if found else ()
         return TransactionalWriter(spark, where, "table", mode, found is not None, partitions, str(name), provider)
     if found and found.kind == "VIEW":
@@ -114,6 +118,8 @@ def _open_catalog(
     table = CatalogTable(spark, name, run)
     lock = stack.enter_context(locked(table, where, run, _application(spark)))
     found = describe(spark, name)  # again: the table of a run that has failed can be back
+    if found:
+        _check_renames(where, found.location, mode)
     partitions = found.partitions if found else ()
     return CatalogWriter(spark, where, "table", mode, found is not None, partitions, found or new, table, lock)
 
@@ -121,7 +127,7 @@ def _open_catalog(
 def _open_path(spark: "SparkSession", stack: ExitStack, where: str, asked: str | None, mode: str, run: str) -> Writer:
     files = files_of(spark)
     folder = Folder(files, where, run)
-    if is_delta(files, folder.path):
+    if is_delta(files, folder.path) and not _needs_lock(spark, folder.path):
         lock = None
     else:  # a first commit of Delta has the lock, too: it must be alone in its folder
         lock = stack.enter_context(locked(folder, where, run, _application(spark)))
@@ -129,6 +135,8 @@ def _open_path(spark: "SparkSession", stack: ExitStack, where: str, asked: str |
     _check_contents(where, contents, asked, mode)
     if lock is None or (contents.format or asked) == "delta":
         return _open_delta(spark, stack, where, mode, folder, contents)
+    if contents.exists:
+        _check_renames(where, folder.path, mode)
     if contents.exists and mode == "append":
         folder.check_writable(where)
     return FolderWriter(spark, where, "parquet", mode, contents.exists, contents.partitions, folder, lock)
@@ -148,6 +156,13 @@ def _open_delta(
     return TransactionalWriter(spark, where, "delta", mode, contents.exists, partitions, folder.path)
 
 
+def _needs_lock(spark: "SparkSession", place: str) -> bool:
+    """Return whether Delta cannot keep two drivers apart: on S3 with its default log store, except on Databricks."""
+    scheme = place.partition(":")[0]
+    keys = (f"spark.delta.logStore.{scheme}.impl", "spark.delta.logStore.class", _DATABRICKS)
+    return scheme in ("s3", "s3a", "s3n") and not any(spark.conf.get(key, None) for key in keys)
+
+
 def _check_delta(spark: "SparkSession", where: str, path: str) -> None:
     """Check that the session has Delta; it would else be missed after the work."""
     try:
@@ -163,6 +178,16 @@ def _application(spark: "SparkSession") -> str:
 
 def _exists(where: str) -> TableError:
     return TableError(f"The output {where} exists.", "choose --mode overwrite or append, or another --output.")
+
+
+def _check_renames(where: str, place: str, mode: str) -> None:
+    """Check that a table without transactions can be replaced whole: that its folder can be renamed in one step."""
+    if mode in ("overwrite", "merge") and is_object_store(place):
+        raise TableError(
+            f"Cannot {mode} {where} as a whole: files of {place.partition(':')[0]} are replaced one by one, so readers "
+            "would see a part of the table.",
+            "write Delta to a new place (--output-format delta), append, or delete this table before the job.",
+        )
 
 
 def _check_contents(where: str, contents: Contents, asked: str | None, mode: str) -> None:

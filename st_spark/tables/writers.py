@@ -1,6 +1,7 @@
 """Write a table as a whole or not at all: Parquet folders, catalog tables, and formats with transactions."""
 
 import logging
+import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pyspark.sql import functions as sf
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from st_spark.errors import PlatformError, TableError
 from st_spark.spark.failures import is_conflict
+from st_spark.spark.filesystem import is_object_store
 from st_spark.spark.hold import held
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from st_spark.tables.atomic_write import Folder
     from st_spark.tables.catalog import CatalogTable, Description
     from st_spark.tables.lock import Lock
+
+# Object stores copy what is renamed. So a task renames its file once, and the end of Spark's job renames no more.
+_FEW_COPIES = {"mapreduce.fileoutputcommitter.algorithm.version": "2"}
 
 
 # How often Delta is asked to merge rows that are ready, when other writers change the table meanwhile.
@@ -156,17 +161,37 @@ class FolderWriter(Writer):
     lock: "Lock"
 
     def read_as(self, schema: StructType) -> "DataFrame":
-        """See Writer. Spark guesses the types of partition columns: it would read the zip code 01067 as 1067."""
+        """See Writer. Spark guesses the types of partition columns: it would read the zip code 01067 as 1067.
+
+        Raises:
+            TableError: The name of a partition is no value of the type that other rows have.
+        """
         fields = [
             schema[each.name] if each.name in self.partitions and each.name in schema.names else each
             for each in self.read().schema.fields
         ]
         path = io.reader_path(self.spark, self.where)
-        return self.spark.read.schema(StructType(fields)).parquet(path)
+        try:
+            return self.spark.read.schema(StructType(fields)).parquet(path)
+        except Exception as error:
+            if "INVALID_PARTITION_VALUE" in str(error):
+                raise self._other_type(fields, error) from error
+            raise
+
+    def _other_type(self, fields: list[StructField], error: Exception) -> TableError:
+        """Return the error of a partition whose name is no value of the type that the new rows have."""
+        found = re.search(r"cast value '?(.*?)'? to data type \S+ for partition column `?(.+?)`?\.", str(error))
+        value, column = (found[1], found[2]) if found else ("", "")
+        kind = next((each.dataType.simpleString() for each in fields if each.name == column), "another type")
+        return TableError(
+            f"{self.where} has the partition {column}={value}, and in the new rows {column!r} is {kind}.",
+            f"cast {column!r} to string in the input, or name another --output.",
+        )
 
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""
-        _by(df.write, self.partitions, df).parquet(self.folder.new)
+        on_object_store = is_object_store(self.folder.path)
+        _by(df.write.options(**_FEW_COPIES if on_object_store else {}), self.partitions, df).parquet(self.folder.new)
         staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
         check_rows(self.where, staged, rows())
         self.lock.check()
@@ -174,6 +199,8 @@ class FolderWriter(Writer):
             self.folder.check_absent(self.where)
         if self.appends:
             self.folder.append()
+        elif on_object_store:
+            self.folder.add_first()
         elif self.replaces_partitions:
             self.folder.replace_partitions()
         else:

@@ -348,6 +348,15 @@ def test_rows_made_in_another_way_are_refused(spark: "SparkSession", tmp_path: P
         save(second, out, "append")
 
 
+@pytest.mark.parametrize("scheme", ["s3a", "s3"])
+def test_a_path_without_its_file_system_is_one_line_with_the_jars(spark: "SparkSession", scheme: str) -> None:
+    message = rf"Spark cannot open {scheme}://b/out\S*: it has no file system for {scheme}\. Fix: .*hadoop-aws:3\.\d+"
+    with pytest.raises(PlatformError, match=message):
+        save(numbers(spark, 0, 3), f"{scheme}://b/out")
+    with pytest.raises(PlatformError, match=message):
+        io.read(spark, f"{scheme}://b/out")
+
+
 class FarFiles(HadoopFiles):
     """Hadoop's own calls for local files, as they run for HDFS and object stores."""
 

@@ -144,6 +144,15 @@ def test_columns_that_cannot_be_partitions(spark: "SparkSession", column: str, m
         check_partition_columns(spark.sql(f"SELECT {column}"), ("k",), "in")
 
 
+def test_a_partition_that_is_no_value_of_the_new_type(spark: "SparkSession", tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    spark.sql("SELECT 1L AS id, '1' AS score, 'a b' AS k").write.partitionBy("k").parquet(out)
+    message = r"has the partition k=a b, and in the new rows 'k' is int\. Fix: cast 'k' to string"
+    with pytest.raises(TableError, match=message):
+        save(spark.sql("SELECT 1L AS id, '1' AS score, 2 AS k"), out, "overwrite", keys=("k",))
+    assert spark.read.parquet(out).count() == 1
+
+
 def test_a_folder_that_spark_would_spell_in_another_way(spark: "SparkSession") -> None:
     schema = spark.sql("SELECT 1 AS month, '01' AS day").schema
     check_spelling("out", ["month=0/day=01", "month=11", "month=__HIVE_DEFAULT_PARTITION__"], schema)

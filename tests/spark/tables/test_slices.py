@@ -85,6 +85,16 @@ def test_clean_needs_something_of_st_spark(spark: "SparkSession", tmp_path: Path
     assert [path.name for path in tmp_path.rglob("*")] == ["in"]
 
 
+def test_clean_of_a_catalog_needs_something_of_st_spark(spark: "SparkSession") -> None:
+    before = spark.sql("SHOW TABLES").collect()
+    with pytest.raises(TableError, match=r"There is no table default\.dosc, and nothing that a job has left\."):
+        clean(spark, "default.dosc", "table")
+    assert spark.sql("SHOW TABLES").collect() == before
+    home = f"{homes(spark, 'default.dosc', 'table')[0]}key"
+    fail(spark, home, 10)  # a first run that was killed before there was a table
+    assert clean(spark, "default.dosc", "table") == 1
+
+
 def test_a_schema_without_a_folder_has_no_place_for_slices(spark: "SparkSession") -> None:
     assert homes(spark, "no_such_schema.docs", "table") == (None, [])
 

@@ -7,6 +7,20 @@ import pytest
 
 from st_spark.spark import session
 
+
+def test_delta_is_added_to_the_packages_of_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = tmp_path / "spark-defaults.conf"
+    defaults.write_text("# spark.jars.packages x:y:1\nspark.jars.packages  org.apache.hadoop:hadoop-aws:3.5.0 \n")
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    monkeypatch.setattr(session, "delta_package", lambda: "io.delta:delta:1")
+    assert session._settings(True)["spark.jars.packages"] == "org.apache.hadoop:hadoop-aws:3.5.0,io.delta:delta:1"
+    assert "spark.jars.packages" not in session._settings(False)
+    defaults.write_text("spark.jars.packages=a:b:1")
+    assert session._settings(True)["spark.jars.packages"] == "a:b:1,io.delta:delta:1"
+    defaults.unlink()
+    assert session._settings(True)["spark.jars.packages"] == "io.delta:delta:1"
+
+
 _TRACE = """26/11/27 00:05:02 ERROR SparkContext: Error initializing SparkContext.
 {cause}
 \tat java.base/sun.nio.fs.UnixException.rethrowAsIOException(UnixException.java:106)

@@ -171,7 +171,12 @@ MORE_OLD = ["k=1/b=1/old2.parquet", *OLD]
 
 @pytest.mark.parametrize(
     ("finish", "exists", "wanted"),
-    [(Folder.replace, True, NEW), (Folder.replace, False, NEW), (Folder.replace_partitions, True, [*NEW, *KEPT])],
+    [
+        (Folder.replace, True, NEW),
+        (Folder.replace, False, NEW),
+        (Folder.replace_partitions, True, [*NEW, *KEPT]),
+        (Folder.add_first, False, NEW),
+    ],
 )
 @pytest.mark.parametrize("changes", range(22))
 def test_an_overwrite_that_stops_between_two_files_gives_the_old_table_or_the_new_one(

@@ -14,6 +14,8 @@ from st_spark.tables.names import parse_name
         ("`my pairs`", ("my pairs",)),
         ("db.`with-hyphen`", ("db", "with-hyphen")),
         ("`a.b`.`c``d`", ("a.b", "c`d")),
+        ("main.`dev-1`.`docs.v2`", ("main", "dev-1", "docs.v2")),
+        ("`main`.`my schema`.docs", ("main", "my schema", "docs")),
     ],
 )
 def test_a_name_has_one_to_three_parts(text: str, parts: tuple[str, ...]) -> None:
