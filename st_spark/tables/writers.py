@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 # Object stores copy what is renamed. So a task renames its file once, and the end of Spark's job renames no more.
 _FEW_COPIES = {"mapreduce.fileoutputcommitter.algorithm.version": "2"}
-
-
 # How often Delta is asked to merge rows that are ready, when other writers change the table meanwhile.
 _TRIES = 3
 _log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ HADOOP, SDK = "3.5.0", "2.35.4"
 LOST_JARS = ("UNRESOLVED DEPENDENCIES", "cannot be fetched", "unresolved dependency")
 
 
+@pytest.mark.timeout(1_800)
 def test_tables_in_an_object_store(tmp_path: Path) -> None:
     cases = "tests/end_to_end/object_store_cases.py"
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", cases]
