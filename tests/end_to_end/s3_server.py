@@ -1,13 +1,9 @@
-"""An S3 server on this machine: versitygw if it is on the PATH, else moto in an environment of its own.
-
-The conditional writes of versitygw are one step on the disk. Moto handles one request after the other.
-"""
+"""An S3 server on this machine: versitygw, whose conditional writes are one step on the disk."""
 
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,8 +17,6 @@ from tests.support.processes import end
 
 BUCKET = "warehouse"
 KEYS = {"AWS_ACCESS_KEY_ID": "st-spark", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "us-east-1"}
-# Moto's needs do not fit the ones of Airflow. uv keeps its packages for the next run.
-_MOTO = ("tool", "run", "--from", "moto[server]>=5.1,<6", "moto_server", "--host", "127.0.0.1", "--port")
 # The jars that S3A needs of the AWS SDK. The bundle that hadoop-aws names has 600 MB.
 _SDK = ("s3", "s3-transfer-manager", "apache-client", "netty-nio-client", "sts")
 
@@ -30,15 +24,15 @@ _SDK = ("s3", "s3-transfer-manager", "apache-client", "netty-nio-client", "sts")
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
     """Run a server with an empty bucket inside `with`, and give its address."""
+    gateway = shutil.which("versitygw")
+    if gateway is None:
+        pytest.skip("versitygw is not on the PATH: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    address, gateway = f"http://127.0.0.1:{port}", shutil.which("versitygw")
-    if gateway:
-        (folder / BUCKET).mkdir(parents=True)
-        command = [gateway, "--port", f"127.0.0.1:{port}", "--health", "/health", "posix", str(folder)]
-    else:
-        command = [str(Path(sys.executable).with_name("uv")), *_MOTO, str(port)]
+    address = f"http://127.0.0.1:{port}"
+    (folder / BUCKET).mkdir(parents=True)
+    command = [gateway, "--port", f"127.0.0.1:{port}", "--health", "/health", "posix", str(folder)]
     environment = {"ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"], "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"]}
     log = folder.with_suffix(".log")
     with log.open("wb") as output:
@@ -47,8 +41,6 @@ def s3_server(folder: Path) -> Iterator[str]:
         )
     try:
         _wait(process, address, log)
-        if not gateway:
-            urllib.request.urlopen(urllib.request.Request(f"{address}/{BUCKET}", method="PUT"), timeout=10).close()
         yield address
     finally:
         end(process)
