@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     check_no_secret("output", given["output"])
     seconds = 0 if given["older_than"] is None else _seconds(given["older_than"])
     from st_spark.jobs.clean import clean
-    from st_spark.jobs.runner import is_delta
+    from st_spark.jobs.start import is_delta
     from st_spark.spark import session
 
     spark = session.start(delta=is_delta(given["output"], given["output_format"]))

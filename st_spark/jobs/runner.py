@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from st_spark._version import __version__
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import prepare
 from st_spark.jobs import classify, dedup, describe, embed, join, mine, report, search
+from st_spark.jobs.start import start
 from st_spark.jobs.timings import Timings
-from st_spark.spark import session
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.progress import recorded
 from st_spark.specs.base import Job
@@ -39,7 +38,7 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
 
     Args:
         job: One of the kinds in specs.jobs.
-        spark: The session; by default the running one, else a new local one (see session.start()).
+        spark: The session; by default the running one, else a new local one (see start.start()).
 
     Returns:
         Values that JSON can hold: "job", "st_spark" (the version), "spark" (its version and the application's id),
@@ -58,7 +57,7 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
             prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)
     if spark is None:
         with timings("start", "Starting Spark"):
-            spark = session.start(delta=any(is_delta(*table) for table in job.tables()))
+            spark = start(job)
     use_this_python(spark)
     with recorded() as steps:
         result = RUNS[type(job)](spark, job, timings)
@@ -71,9 +70,3 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
             done["report"] = report.write(spark, reported, done, steps, pairs)
         timings.seconds["total"] = round(time.perf_counter() - begin, 3)
     return done
-
-
-def is_delta(where: str, table_format: str | None) -> bool:
-    """Return whether a local session needs Delta for this table. A remote table needs its format given."""
-    local = Path(where.removeprefix("file:"), "_delta_log")
-    return table_format == "delta" or (table_format is None and local.is_dir())

@@ -25,11 +25,12 @@ _SHUFFLES_PER_CORE = 4
 _log: Path | None = None
 
 
-def start(delta: bool = False) -> "SparkSession":
+def start(delta: bool = False, python_daemon: str | None = None) -> "SparkSession":
     """Return the running session, or the one of spark-submit or SPARK_REMOTE; else start a local one.
 
     Args:
         delta: Whether the job uses Delta. Only then a new local session fetches Delta's jars.
+        python_daemon: The module that a new local session forks its Python workers from; default Spark's own.
 
     Raises:
         PlatformError: Java or PySpark is missing, or the jars cannot be fetched.
@@ -46,7 +47,12 @@ def start(delta: bool = False) -> "SparkSession":
     if "SPARK_REMOTE" in os.environ:
         return SparkSession.builder.appName("st-spark").getOrCreate()
     check_java()
-    return _local(delta)
+    return _local(delta, python_daemon)
+
+
+def is_own() -> bool:
+    """Return whether start() has started a local session in this process."""
+    return _log is not None
 
 
 def keep_log() -> Path | None:
@@ -109,12 +115,13 @@ def _install_line() -> str:
     )
 
 
-def _local(delta: bool) -> "SparkSession":
+def _local(delta: bool, python_daemon: str | None) -> "SparkSession":
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else the first python3 on the PATH
     builder = SparkSession.builder.master("local[*]").appName("st-spark")
-    for key, value in _settings(delta).items():
+    daemon = {"spark.python.daemon.module": python_daemon} if python_daemon else {}
+    for key, value in (_settings(delta) | daemon).items():
         builder = builder.config(key, value)
     log = _open_log()
     try:

@@ -29,3 +29,24 @@ def test_a_local_session_needs_no_pyspark_python(tiny_model: Path, tmp_path: Pat
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["pairs", "2", "dimension", "32"]
+
+
+START = """
+import sys
+from st_spark.jobs.start import start
+from st_spark.specs.jobs import EmbedJob
+spark = start(EmbedJob(input="in", output="out", model=sys.argv[1], text_column="text"))
+
+def loaded(batches):
+    names = " ".join(name for name in ("torch", "transformers", "st_spark.model.encoder") if name in sys.modules)
+    yield from (batch.from_pydict({"names": [names] * len(batch)}) for batch in batches)
+
+print(*sorted({row.names for row in spark.range(8).mapInArrow(loaded, "names string").collect()}), sep=chr(10))
+"""
+
+
+def test_workers_of_a_job_have_the_libraries_of_models_from_the_start(tiny_model: Path) -> None:
+    command = [sys.executable, "-c", START, str(tiny_model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines() == ["torch transformers st_spark.model.encoder"]
