@@ -165,13 +165,21 @@ def _kill(
         time.sleep(0.02)
     time.sleep(random_.random() * case.seconds * (0.1 if after_slice else 1))
     if worker:
-        daemons = [each for each in psutil.Process(victim.pid).children(recursive=True) if _DAEMON in each.cmdline()]
+        daemons = [each for each in psutil.Process(victim.pid).children(recursive=True) if _is_daemon(each)]
         workers = [child for daemon in daemons for child in daemon.children()]
         if workers:
             random_.choice(workers).kill()
             time.sleep(random_.random())
         case.seen["worker killed"] += 1
     end(victim)
+
+
+def _is_daemon(process: psutil.Process) -> bool:
+    """Return whether Spark forks Python workers from a process. A worker that has just ended has no command line."""
+    try:
+        return _DAEMON in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _check(spark: "SparkSession", case: Case) -> None:
