@@ -1,4 +1,4 @@
-"""Contenders that encode texts without Spark: st-spark, and sentence-transformers at its defaults."""
+"""Contenders that encode texts without Spark: st-spark and sentence-transformers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,11 +29,12 @@ class StSpark:
 
 @dataclass(frozen=True)
 class SentenceTransformers:
-    """sentence_transformers.SentenceTransformer.encode with two threads, everything else at its default."""
+    """sentence_transformers.SentenceTransformer.encode with two threads, and its defaults for all that is not given."""
 
     texts: Texts
     model: str = MODEL
     device: str = "cpu"
+    dtype: str = "float32"
 
     def __call__(self) -> Callable[[], object]:
         """Load the model; return the function that encodes."""
@@ -41,7 +42,9 @@ class SentenceTransformers:
         from sentence_transformers import SentenceTransformer
 
         torch.set_num_threads(2)
-        model, texts = SentenceTransformer(str(model_folder(self.model)), device=self.device), self.texts()
+        kwargs = {} if self.dtype == "float32" else {"dtype": self.dtype}
+        model = SentenceTransformer(str(model_folder(self.model)), device=self.device, model_kwargs=kwargs)
+        texts = self.texts()
         return lambda: model.encode(texts)
 
 

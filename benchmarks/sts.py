@@ -37,8 +37,9 @@ def main() -> None:
         for task in PUBLISHED
     ]
     print(table([f"all-MiniLM-L6-v2, {given.dtype}", "st-spark", "published", "difference"], rows))
-    if any(abs(scores[task] - PUBLISHED[task]) > 0.05 for task in PUBLISHED):
-        sys.exit("A score differs from the published one by more than 0.05.")
+    most = 0.3 if given.dtype == "int8" else 0.05
+    if any(abs(scores[task] - PUBLISHED[task]) > most for task in PUBLISHED):
+        sys.exit(f"A score differs from the published one by more than {most}.")
 
 
 def spearman(pairs: "pd.DataFrame", dtype: str) -> dict[str, float]:

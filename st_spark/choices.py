@@ -8,7 +8,7 @@ EMBED_MODES = (*MODES, "merge")
 # What a merge does with a table whose vectors another model, or other options, made.
 ON_NEW_RECIPE = ("error", "rebuild")
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Precisions that need the range of each dimension.
 RANGED = ("int8", "uint8")

@@ -36,7 +36,7 @@ class SentenceEncoder(
         outputCol: The column to add, by default "embedding".
         model: A folder, "package:IMPORT_NAME", or a name on the hub.
         revision: Branch, tag or commit on the hub.
-        dtype: "auto", "float32", "bfloat16" or "float16".
+        dtype: "auto", "float32", "bfloat16", "float16" or "int8".
         prompt: Text to put before each text.
         promptName: Name of one of the model's own prompts instead.
         task: Task for models with a Router: "query", "document" or another.

@@ -53,7 +53,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
             always texts, never paths or addresses of images.
         model: A folder, "package:IMPORT_NAME", or a name on the hub.
         revision: Branch, tag or commit on the hub.
-        dtype: "auto", "float32", "bfloat16" or "float16"; see SentenceTransformer.
+        dtype: "auto", "float32", "bfloat16", "float16" or "int8"; see SentenceTransformer.
         prompt: Text to put before each text (before the first text of a pair).
         prompt_name: Name of one of the model's own prompts instead.
         normalize_embeddings: Scale each vector to length 1.

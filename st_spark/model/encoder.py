@@ -38,8 +38,8 @@ class SentenceTransformer(Embedder):
         model_name_or_path: A folder, "package:NAME" for a Python package that contains a model, or a name on the
             Hugging Face Hub (a name without "/" belongs to sentence-transformers).
         device: A torch device, such as "cuda:1"; default the first CUDA device, else the CPU.
-        dtype: "float32", "bfloat16", "float16", or "auto": the fastest on this device with a cosine to float32 of
-            at least 0.9999.
+        dtype: "float32", "bfloat16", "float16", "int8" (CPUs with VNNI or AMX, models like BERT), or "auto": the
+            fastest on this device with a cosine to float32 of at least 0.9999. It is never int8.
         revision: Branch, tag or commit on the hub.
         threads: Number of torch threads in this process; default torch's own choice.
         name: The model's name on the hub, if the folder is a copy: INSTRUCTOR models are recognised by it.

@@ -23,12 +23,13 @@ def choose(dtype: str, device: "torch.device") -> "torch.dtype":
     """Return the torch dtype in which a model on this device computes.
 
     Args:
-        dtype: "auto" (the fastest with a cosine to float32 of at least 0.9999), "float32", "bfloat16" or "float16". The
-            environment variable ST_SPARK_DTYPE replaces "auto".
+        dtype: "auto" (the fastest with a cosine to float32 of at least 0.9999), "float32", "bfloat16", "float16" or
+            "int8". The environment variable ST_SPARK_DTYPE replaces "auto".
         device: Where the model runs.
 
     Raises:
-        InputError: An unknown name, or float16 on a CPU, which has no fast GEMM for it.
+        InputError: An unknown name; float16 on a CPU, which has no fast GEMM for it; or int8 on a GPU, or on a CPU
+            without VNNI and AMX.
     """
     import torch
 
@@ -38,9 +39,19 @@ def choose(dtype: str, device: "torch.device") -> "torch.dtype":
         dtype = chosen
     if dtype == "float16" and device.type == "cpu":
         raise InputError("dtype='float16' has no fast arithmetic on a CPU.", "use 'auto', 'bfloat16' or 'float32'.")
+    if dtype == "int8":
+        _check_int8(device)
     if dtype != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+        return getattr(torch, dtype)
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     native = device.type == "cpu" and faster(gemm_rates(), "bfloat16")
     return torch.bfloat16 if native else torch.float32
+
+
+def _check_int8(device: "torch.device") -> None:
+    from st_spark.model.backbones import int8
+
+    if device.type != "cpu" or not int8.is_available():
+        where = "a CPU without VNNI and AMX" if device.type == "cpu" else f"the device {device}"
+        raise InputError(f"dtype='int8' has no fast arithmetic on {where}.", "use 'auto'.")

@@ -7,24 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from st_spark.model.encoder import SentenceTransformer
+from st_spark.model.inputs.sample_texts import TEXTS
 
 # The cosine to float32 that dtype "auto" promises.
 CLOSE = 0.9999
 _SECONDS = 1.0
-_TEXTS = (
-    "A cat sleeps on the warm roof of an old car.",
-    "The parcel has not arrived, and nobody answers the phone.",
-    "How do I change the address of an order that was already sent?",
-    "refund",
-    "Prices of copper fell by 3.5% on Monday, to $8,412 a tonne.",
-    "Where is the nearest station?",
-    "def mean(values): return sum(values) / len(values)",
-    "The river was so cold that the children ran back to their towels, laughed, and shared what was left of the bread.",
-    "Der Zug nach Zürich fährt heute von Gleis sieben.",
-    "El perro duerme debajo de la mesa.",
-    "今日はとても暑いです。",
-    "Мы встретились на мосту поздно вечером.",
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +42,7 @@ def run(folder: Path) -> Trial:
 
 def _encode(model: SentenceTransformer) -> tuple[np.ndarray, float]:
     """Return the vectors of the texts, [n, d], and how many texts are encoded in a second."""
-    texts = [*_TEXTS] * 4
+    texts = [*TEXTS] * 4
     vectors = model.encode(texts)  # the first call prepares the weights
     start, done = time.perf_counter(), 0
     while (seconds := time.perf_counter() - start) < _SECONDS:

@@ -5,6 +5,7 @@ long texts. One product gives queries, keys and values. The scale of the scores 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 
 from st_spark.errors import ModelError
 from st_spark.model.backbones.attention import attend
+from st_spark.model.backbones.int8 import Int8Layer, LayerRanges
 from st_spark.model.backbones.layers import (
     ACTIVATIONS,
     LayerLoader,
@@ -147,6 +149,11 @@ class Layer:
     down: Linear
     output_norm: LayerNorm
 
+    def __call__(self, x: torch.Tensor, mix: Callable[[torch.Tensor], torch.Tensor], activation: str) -> torch.Tensor:
+        """Return the layer's output for x, [n, width]. `mix` is the attention."""
+        x = self.attention_norm(self.out.add(mix(self.qkv(x)), x))
+        return self.output_norm(self.down.add(self.up(x, activation), x))
+
 
 class BertBackbone:
     """Turns token ids into token embeddings.
@@ -155,7 +162,8 @@ class BertBackbone:
         weights: The checkpoint's tensors.
         config: Its transformers config.
         architecture: Names of the tensors.
-        dtype: Number format of the computation. The embeddings are always summed and normalised in float32.
+        dtype: Number format of the computation. The embeddings are always summed and normalised in float32. For int8
+            the layers are in float32 until to_int8() is called.
         device: Where to compute.
 
     Raises:
@@ -170,7 +178,9 @@ class BertBackbone:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        load = LayerLoader(weights, _prefix(weights), dtype, device)
+        prepack = dtype is not torch.int8
+        dtype = dtype if prepack else torch.float32
+        load = LayerLoader(weights, _prefix(weights), dtype, device, prepack)
         self.dtype, self.device = dtype, device
         layers, heads, activation, eps_name = architecture.sizes
         eps = getattr(config, eps_name) if isinstance(eps_name, str) else eps_name
@@ -190,7 +200,7 @@ class BertBackbone:
         scale = 1 / math.sqrt(self.dimension // self.heads)
         names = _layer_names(architecture.layer, getattr(config, layers), getattr(config, "num_hidden_groups", None))
         built = {name: _layer(load, architecture, name, scale, eps) for name in set(names)}
-        self.layers = [built[name] for name in names]
+        self.layers: list[Any] = [built[name] for name in names]
         table = architecture.relative_bias
         self.bias = None if table is None else RelativeBias(load.tensor(table), dtype, device)
         weights.check_all_read(load.prefix)
@@ -204,16 +214,27 @@ class BertBackbone:
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
-        x = self._embed(batch)
-        bias = None if self.bias is None else self.bias(max(group.length for group in batch.groups))
+        x, mix = self._embed(batch), self._attention(batch)
         for layer in self.layers:
             batch.layers += [x] * self.keeps_layers
-            mixed = attend(layer.qkv(x), self.heads, batch.groups, bias)
-            x = layer.attention_norm(layer.out.add(mixed, x))
-            x = layer.output_norm(layer.down.add(layer.up(x, self.activation), x))
+            x = layer(x, mix, self.activation)
         batch.layers += [x] * self.keeps_layers
         batch.hidden = x
         return batch
+
+    def to_int8(self, batch: Packed) -> None:
+        """Let the layers multiply in int8, with the ranges that their inputs have for a micro-batch."""
+        x, mix = self._embed(batch), self._attention(batch)
+        seen = {id(layer): LayerRanges() for layer in self.layers}  # ALBERT's layers are the same
+        for layer in self.layers:
+            x = seen[id(layer)].run(layer, x, mix, self.activation)
+        built = {id(layer): Int8Layer(layer, seen[id(layer)]) for layer in self.layers}
+        self.layers = [built[id(layer)] for layer in self.layers]
+
+    def _attention(self, batch: Packed) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the attention of the texts of a micro-batch, a function of the queries, keys and values."""
+        bias = None if self.bias is None else self.bias(max(group.length for group in batch.groups))
+        return lambda qkv: attend(qkv, self.heads, batch.groups, bias)
 
     def _embed(self, batch: Packed) -> torch.Tensor:
         positions = torch.from_numpy(batch.positions()).to(self.device)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What oneDNN can fuse: (operation, algorithm) in its own names.
-_FUSED = {
+FUSED = {
     "none": ("none", ""),
     "gelu": ("gelu", "none"),
     "gelu_tanh": ("gelu", "tanh"),
     "relu": ("relu", ""),
     "silu": ("swish", ""),
 }
-_PLAIN: "dict[str, Callable[[torch.Tensor], torch.Tensor]]" = {
+PLAIN: "dict[str, Callable[[torch.Tensor], torch.Tensor]]" = {
     "none": lambda x: x,
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
@@ -64,24 +64,31 @@ class Linear:
         bias: [out] or None.
         dtype: Number format of the computation.
         device: Where to compute.
+        prepack: Whether to lay the weights out; if not, `weight` stays readable.
     """
 
     def __init__(
-        self, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype, device: torch.device
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        prepack: bool = True,
     ) -> None:
         self.weight = weight.to(device=device, dtype=dtype)
         self.bias = None if bias is None else bias.to(device=device, dtype=dtype)
-        self.packed = device.type == "cpu" and prepacks(dtype)
+        self.packed = prepack and device.type == "cpu" and prepacks(dtype)
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), None)
 
     def __call__(self, x: torch.Tensor, activation: str = "none") -> torch.Tensor:
         """Return activation(x W^T + b), [n, out], of x [n, in]; activation is a value of ACTIVATIONS or "none"."""
         if self.packed:
-            operation, algorithm = _FUSED[activation]
+            operation, algorithm = FUSED[activation]
             out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, operation, [], algorithm)
             return out
-        return _PLAIN[activation](F.linear(x, self.weight, self.bias))
+        return PLAIN[activation](F.linear(x, self.weight, self.bias))
 
     def add(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         """Return x W^T + b + residual, [n, out], of x [n, in]; the result has the number format of the residual."""
@@ -96,6 +103,17 @@ class Linear:
             out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, gate, self.weight, self.bias, "mul")
             return out
         return self(x).mul_(gate)
+
+    def without(self, inputs: torch.Tensor | None = None, outputs: torch.Tensor | None = None) -> "Linear":
+        """Return a copy that is 0 for some inputs or outputs. The layer must not be packed."""
+        weight, bias = self.weight.clone(), self.bias
+        if inputs is not None:
+            weight[:, inputs] = 0
+        if outputs is not None:
+            weight[outputs] = 0
+            if bias is not None:
+                bias = bias.index_fill(0, outputs, 0)
+        return Linear(weight, bias, weight.dtype, weight.device, prepack=False)
 
     def __deepcopy__(self, _memo: object) -> "Linear":
         """Return the layer itself for a copy of its model: it never changes, and torch cannot copy such weights."""
@@ -195,12 +213,14 @@ class LayerLoader:
         prefix: Start of the names of this part's tensors.
         dtype: Number format of the computation.
         device: Where to compute.
+        prepack: See Linear.
     """
 
     weights: Weights
     prefix: str
     dtype: torch.dtype
     device: torch.device
+    prepack: bool = True
 
     def tensor(self, name: str, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Return a tensor on the device, in its stored number format unless dtype is given."""
@@ -220,7 +240,7 @@ class LayerLoader:
         """
         weight = self._joined([f"{name}.weight" for name in names], scale, rows)
         biases = self._joined([f"{name}.bias" for name in names], scale, rows) if bias else None
-        return Linear(weight, biases, dtype or self.dtype, self.device)
+        return Linear(weight, biases, dtype or self.dtype, self.device, prepack=self.prepack)
 
     def halves(self, name: str, bias: bool = False) -> tuple[Linear, Linear]:
         """Return a projection that is stored as one as two layers: the first half of its outputs, and the second."""

@@ -139,6 +139,8 @@ class Assembly:
         first = self.modules[0]
         routes = first.routes.values() if isinstance(first, Router) else [[first]]
         self.inputs = [_input_of(route) for route in routes]
+        if dtype is torch.int8 and not any(each.dtype is dtype for each in self.inputs):
+            raise InputError("dtype='int8' is for encoders like BERT, and this model has another one.", "use 'auto'.")
         if name in _INSTRUCTORS:
             self.include_prompt(False)
         elif "instructor" in name.partition("/")[2].lower() and any(pool.include_prompt for pool in self._poolings()):
@@ -208,7 +210,8 @@ def _load(spec: ModuleSpec, dtype: torch.dtype, device: torch.device) -> Module:
     if spec.kind not in _KINDS:
         raise ModelError(f"{spec.path}: a {spec.kind} is not supported at this place.", "choose another model.")
     try:
-        return _KINDS[spec.kind](spec, dtype, device)
+        computed = torch.float32 if dtype is torch.int8 and spec.kind != "Transformer" else dtype
+        return _KINDS[spec.kind](spec, computed, device)
     except ModelError as error:
         if error.parts or str(spec.path) in error.problem:
             raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from st_spark.errors import InputError, ModelError
 from st_spark.model.backbones import bert, rotary, t5
@@ -19,8 +20,10 @@ from st_spark.model.checkpoint.json_files import invalid
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.transformer_files import ADAPTER, check_config
 from st_spark.model.checkpoint.weights import Weights
+from st_spark.model.inputs.batching import longest_first
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
+from st_spark.model.inputs.sample_texts import TEXTS, random_texts
 from st_spark.model.inputs.tokenizer import Tokenizer, Tokens
 from st_spark.model.modules.interfaces import InputModule
 
@@ -31,6 +34,8 @@ _DEPTHS = {
 }
 # So many layers may share their weights, as in ALBERT: albert-large has 24 layers of 23 tensors.
 _SHARED_DEPTH = 256
+# The cosine to float32 that dtype "int8" promises for the mean of the token embeddings of the sample texts.
+_INT8_COSINE = 0.98
 
 
 class Transformer(InputModule):
@@ -48,6 +53,22 @@ class Transformer(InputModule):
         self.tokenizer.check_vocabulary(spec.path, self.backbone.rows)
         self.pads = isinstance(self.backbone, TransformersBackbone) and self.backbone.pads_up_to > 0
         self.set_limits(self.tokenizer.specials, self.backbone.max_length)
+        if dtype is torch.int8 and isinstance(self.backbone, BertBackbone):
+            self._to_int8(self.backbone, spec.path)
+            self.dtype = torch.int8
+
+    def _to_int8(self, backbone: BertBackbone, folder: Path) -> None:
+        """Let a backbone compute in int8; ModelError if its vectors then differ too much."""
+        tokens = self.prepare([*TEXTS, *random_texts(self.tokenizer.auto)], None)
+        batch = tokens.take(longest_first(tokens.lengths), self.backbone.device)
+        real = tokens.take(np.arange(len(TEXTS)), self.backbone.device)
+        with torch.inference_mode():
+            exact = _means(backbone(replace(real)))
+            backbone.to_int8(batch)
+            cosine = float(F.cosine_similarity(exact, _means(backbone(replace(real)))).min())
+        if not cosine >= _INT8_COSINE:
+            problem = f"{folder}: in int8 the vectors of this model have a cosine to float32 of only {cosine:.3f}."
+            raise ModelError(f"{problem} st-spark asks for {_INT8_COSINE}.", "use dtype='auto'.")
 
     def prepare(self, inputs: Sequence[Any], prompt: str | None) -> Tokens:
         """Tokenize texts and pairs, with the prompt before each."""
@@ -74,6 +95,11 @@ class Transformer(InputModule):
     def dimension(self, width: int) -> int:
         """Return the width of the token embeddings."""
         return self.backbone.dimension
+
+
+def _means(batch: Packed) -> torch.Tensor:
+    """Return the mean token embedding of each text, [texts, width]."""
+    return torch.stack([each.mean(0) for each in batch.token_embeddings().split(batch.lengths.tolist())])
 
 
 def load_files(spec: ModuleSpec, faults: Faults) -> tuple[Weights, Any, Any]:
@@ -152,15 +178,16 @@ def _backbone(
     device: torch.device,
 ) -> BertBackbone | RotaryBackbone | T5Backbone | TransformersBackbone:
     """Return the packed forward of the architecture, or the transformers fallback."""
+    plain = torch.float32 if dtype is torch.int8 else dtype  # only BERT's forward has int8
     if (spec.path / ADAPTER).is_file():
-        return _fallback(spec, config, dtype, device)
+        return _fallback(spec, config, plain, device)
     if architecture := bert.find_architecture(config):
         return BertBackbone(weights, config, architecture, dtype, device)
     if settings := rotary.read_settings(config):
-        return RotaryBackbone(weights, settings, dtype, device)
+        return RotaryBackbone(weights, settings, plain, device)
     if t5.covers(config):
-        return T5Backbone(weights, config, dtype, device)
-    return _fallback(spec, config, dtype, device)
+        return T5Backbone(weights, config, plain, device)
+    return _fallback(spec, config, plain, device)
 
 
 def _fallback(spec: ModuleSpec, config: Any, dtype: torch.dtype, device: torch.device) -> TransformersBackbone:  # noqa: ANN401

@@ -53,6 +53,7 @@ def test_what_a_job_measures_may_differ(before: dict[str, object], change: dict[
 @pytest.mark.parametrize(
     ("before", "change", "message"),
     [
+        (MODEL, {"dtype": "int8"}, "made with dtype None; this job uses dtype 'int8'"),
         (MODEL, {"content": "xyz", "model": "n"}, r"content 'abc'; this job uses content 'xyz' \(models 'm' and 'n'\)"),
         (MODEL, {"prompt": "q: "}, "made with prompt None; this job uses prompt 'q: '"),
         (MODEL, {"text_columns": ["title"]}, r"this job uses text_columns \['title'\]"),
