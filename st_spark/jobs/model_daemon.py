@@ -1,6 +1,5 @@
 """The python_daemon of jobs with a model: it also loads the libraries that read a checkpoint."""
 
-import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast  # noqa: F401
 
 import st_spark.embedding.worker
@@ -8,5 +7,4 @@ import st_spark.model.encoder  # noqa: F401
 from st_spark.jobs.python_daemon import serve
 
 if __name__ == "__main__":
-    transformers.logging.set_verbosity_error()
     serve()

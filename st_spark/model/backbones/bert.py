@@ -222,14 +222,19 @@ class BertBackbone:
         batch.hidden = x
         return batch
 
-    def to_int8(self, batch: Packed) -> None:
-        """Let the layers multiply in int8, with the ranges that their inputs have for a micro-batch."""
+    def to_int8(self, batch: Packed) -> Packed:
+        """Let the layers multiply in int8, with the ranges that their inputs have for a micro-batch.
+
+        Returns:
+            The micro-batch with its token embeddings in float32.
+        """
         x, mix = self._embed(batch), self._attention(batch)
         seen = {id(layer): LayerRanges() for layer in self.layers}  # ALBERT's layers are the same
         for layer in self.layers:
             x = seen[id(layer)].run(layer, x, mix, self.activation)
         built = {id(layer): Int8Layer(layer, seen[id(layer)]) for layer in self.layers}
         self.layers = [built[id(layer)] for layer in self.layers]
+        return replace(batch, hidden=x)
 
     def _attention(self, batch: Packed) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return the attention of the texts of a micro-batch, a function of the queries, keys and values."""

@@ -60,12 +60,11 @@ class Transformer(InputModule):
     def _to_int8(self, backbone: BertBackbone, folder: Path) -> None:
         """Let a backbone compute in int8; ModelError if its vectors then differ too much."""
         tokens = self.prepare([*TEXTS, *random_texts(self.tokenizer.auto)], None)
-        batch = tokens.take(longest_first(tokens.lengths), self.backbone.device)
-        real = tokens.take(np.arange(len(TEXTS)), self.backbone.device)
+        rows = longest_first(tokens.lengths)
+        batch, real = tokens.take(rows, backbone.device), torch.from_numpy(rows < len(TEXTS))
         with torch.inference_mode():
-            exact = _means(backbone(replace(real)))
-            backbone.to_int8(batch)
-            cosine = float(F.cosine_similarity(exact, _means(backbone(replace(real)))).min())
+            exact, low = _means(backbone.to_int8(batch)), _means(backbone(batch))
+            cosine = float(F.cosine_similarity(exact[real], low[real]).min())
         if not cosine >= _INT8_COSINE:
             problem = f"{folder}: in int8 the vectors of this model have a cosine to float32 of only {cosine:.3f}."
             raise ModelError(f"{problem} st-spark asks for {_INT8_COSINE}.", "use dtype='auto'.")
