@@ -1,7 +1,8 @@
 """Keep with a table which version of which source the last merge has read: in a hidden file, or a table property."""
 
 from st_spark.tables.catalog import properties, set_properties
-from st_spark.tables.writers import CatalogWriter, FolderWriter, TransactionalWriter, Writer
+from st_spark.tables.transactional_writer import TransactionalWriter
+from st_spark.tables.writers import CatalogWriter, FolderWriter, Writer
 
 _FILE, _PROPERTY = "_st-spark-source", "st_spark.source"
 

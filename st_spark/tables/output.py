@@ -19,7 +19,8 @@ from st_spark.tables.lock import locked
 from st_spark.tables.names import TableName, parse_name
 from st_spark.tables.overlap import check_apart
 from st_spark.tables.partitions import check_same_partitions
-from st_spark.tables.writers import CatalogWriter, FolderWriter, TransactionalWriter, Writer
+from st_spark.tables.transactional_writer import TransactionalWriter
+from st_spark.tables.writers import CatalogWriter, FolderWriter, Writer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -1,11 +1,8 @@
-"""Write a table as a whole or not at all: Parquet folders, catalog tables, and formats with transactions."""
+"""Write a table as a whole or not at all: what all writers do, Parquet folders, and catalog tables."""
 
-import logging
 import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -14,14 +11,12 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import StructField, StructType
 
 from st_spark.errors import PlatformError, TableError
-from st_spark.spark.failures import is_conflict
 from st_spark.spark.filesystem import is_object_store
-from st_spark.spark.hold import held
 from st_spark.tables import io
 from st_spark.tables.append_check import check_append
-from st_spark.tables.changes import DELETED, ID
+from st_spark.tables.changes import ID
 from st_spark.tables.column_types import fit
-from st_spark.tables.columns import RESERVED, quoted_column, quoted_name
+from st_spark.tables.columns import quoted_column
 from st_spark.tables.partitions import check_partition_columns, check_spelling, new_partitions, partitions_of
 
 if TYPE_CHECKING:
@@ -33,9 +28,6 @@ if TYPE_CHECKING:
 
 # Object stores copy what is renamed. So a task renames its file once, and the end of Spark's job renames no more.
 _FEW_COPIES = {"mapreduce.fileoutputcommitter.algorithm.version": "2"}
-# How often Delta is asked to merge rows that are ready, when other writers change the table meanwhile.
-_TRIES = 3
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -189,7 +181,9 @@ class FolderWriter(Writer):
     def write(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         """See Writer."""
         on_object_store = is_object_store(self.folder.path)
-        _by(df.write.options(**_FEW_COPIES if on_object_store else {}), self.partitions, df).parquet(self.folder.new)
+        partitioned(df.write.options(**_FEW_COPIES if on_object_store else {}), self.partitions, df).parquet(
+            self.folder.new
+        )
         staged = self.spark.read.schema(df.schema).parquet(io.reader_path(self.spark, self.folder.new))
         check_rows(self.where, staged, rows())
         self.lock.check()
@@ -271,7 +265,7 @@ class CatalogWriter(Writer):
     def _replace_partitions(self, df: "DataFrame", rows: Callable[[], int]) -> None:
         folder, provider = self.table.folder(self.description), self.description.provider
         columns = map(quoted_column, self.spark.table(self.sql_name).columns)
-        _by(df.select(*columns).write.format(provider), self.partitions, df).save(folder.new)
+        partitioned(df.select(*columns).write.format(provider), self.partitions, df).save(folder.new)
         staged = self.spark.read.format(provider).schema(df.schema)
         check_rows(self.where, staged.load(io.reader_path(self.spark, folder.new)), rows())
         self.lock.check()
@@ -279,81 +273,7 @@ class CatalogWriter(Writer):
         self.spark.sql(f"REFRESH TABLE {self.sql_name}")
 
 
-@dataclass(frozen=True)
-class TransactionalWriter(Writer):
-    """A Delta folder, or a catalog table in Delta, Iceberg or Hudi: a write is one commit."""
-
-    target: str
-    provider: str = "delta"
-
-    def write(self, df: "DataFrame", rows: Callable[[], int]) -> int | None:
-        """See Writer."""
-        if self.format == "table" and not self.keeps_rows:
-            # Spark makes or replaces such a table in a query that observes nothing, so the rows are computed before.
-            with held(df) as computed:
-                computed.count()
-                self._commit(computed)
-        else:
-            self._commit(df)
-        return self._version()
-
-    def _commit(self, df: "DataFrame") -> None:
-        replaces = self.mode in ("overwrite", "rebuild")
-        save_mode = "overwrite" if replaces else "append" if self.appends else "errorifexists"
-        writer = df.write.format(self.provider).mode(save_mode)
-        if self.replaces_partitions:
-            writer = writer.option("partitionOverwriteMode", "dynamic")
-        elif replaces:
-            writer = writer.option("overwriteSchema", "true")  # for Delta; other formats always take the new columns
-        if not self.keeps_rows:
-            writer = _by(writer, self.partitions, df)
-        if self.format == "table" and self.replaces_partitions:
-            df.writeTo(self.target).overwritePartitions()
-        elif self.format == "table":
-            writer.saveAsTable(self.target)
-        else:
-            writer.save(self.target)
-
-    def merge(self, added: "DataFrame", old: "DataFrame", id_column: str, rows: int) -> int | None:
-        """See Writer. Delta rewrites only the files that have a row to change."""
-        deleted = old.where(DELETED).withColumnRenamed(ID, id_column)
-        source = added.withColumn(DELETED, sf.lit(False)).unionByName(deleted, allowMissingColumns=True)
-        names = [quoted_name(name) for name in added.columns]
-        key, values = quoted_name(id_column), [f"source.{name}" for name in names]
-        view = f"{RESERVED}{uuid.uuid4().hex}"
-        source.createOrReplaceTempView(view)
-        statement = (
-            f"MERGE INTO {self.sql_name} AS table USING {view} AS source ON table.{key} = source.{key} "
-            f"WHEN MATCHED AND source.{DELETED} THEN DELETE "
-            f"WHEN MATCHED THEN UPDATE SET {', '.join(map(' = '.join, zip(names, values, strict=True)))} "
-            f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(values)})"
-        )
-        try:
-            for tries_left in reversed(range(_TRIES)):
-                try:
-                    self.spark.sql(statement)
-                    break
-                except Exception as error:
-                    if not tries_left or not is_conflict(error):
-                        raise
-                    _log.warning("Another writer changed %s at the same time. Merging again.", self.where)
-        finally:
-            self.spark.catalog.dropTempView(view)
-        return self._version()
-
-    @property
-    def sql_name(self) -> str:
-        """The table's name in Spark SQL."""
-        return self.target if self.format == "table" else f"delta.`{self.target}`"
-
-    def _version(self) -> int | None:
-        if self.provider == "delta":
-            with suppress(Exception):  # the table is written, so the job must not fail now
-                return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name} LIMIT 1").collect()[0]["version"])
-        return None
-
-
-def _by(writer: "DataFrameWriter", names: Iterable[str], df: "DataFrame") -> "DataFrameWriter":
+def partitioned(writer: "DataFrameWriter", names: Iterable[str], df: "DataFrame") -> "DataFrameWriter":
     """Return a writer that partitions a table by the columns that the rows have."""
     kept = [name for name in names if name in df.columns]
     return writer.partitionBy(*kept) if kept else writer

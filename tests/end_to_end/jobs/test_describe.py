@@ -13,7 +13,7 @@ from st_spark.cli import main
 from st_spark.jobs import output_table, runner
 from st_spark.specs.jobs import DedupJob, EmbedJob
 from st_spark.tables import provenance
-from st_spark.tables.writers import TransactionalWriter
+from st_spark.tables.transactional_writer import TransactionalWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
