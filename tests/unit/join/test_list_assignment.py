@@ -1,12 +1,14 @@
 """Tasks of inverted lists: a left row is compared once with each right row of the lists that it probes."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.join.tasks.list_assignment import partition_lists
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 40), st.integers(1, 40), st.floats(1, 500), st.floats(1, 500), st.integers(0, 1000), st.booleans()
 )

@@ -15,6 +15,7 @@ from st_spark.model.backbones.transformers_model import TransformersBackbone
 from tests.support.nasty import NASTY, PAIRS
 
 
+@pytest.mark.slow
 def test_the_transformers_fallback_equals_the_packed_forward(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = SentenceTransformer(tiny_model, device="cpu", dtype="float32")
     monkeypatch.setattr(bert, "find_architecture", lambda config: None)

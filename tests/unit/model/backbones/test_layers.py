@@ -6,6 +6,7 @@ import torch
 from st_spark.model.backbones.layers import Linear, relative_buckets
 
 
+@pytest.mark.slow
 def test_relative_buckets_match_transformers() -> None:
     """For every offset that 512 tokens can have."""
     from transformers.models.mpnet.modeling_mpnet import MPNetEncoder

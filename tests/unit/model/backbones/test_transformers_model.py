@@ -80,6 +80,7 @@ def test_architectures_without_bfloat16_compute_in_float32(tmp_path: Path) -> No
     assert np.array_equal(model.encode(TEXTS), SentenceTransformer(folder, device="cpu", dtype="float32").encode(TEXTS))
 
 
+@pytest.mark.slow
 def test_a_model_whose_forward_changes_it_gives_the_same_vectors_with_two_threads(tmp_path: Path) -> None:
     """BigBird switches between sparse and full attention, and Qwen3's dynamic positions follow the longest text."""
     dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}

@@ -138,6 +138,7 @@ junk = st.recursive(
 entries = st.fixed_dictionaries({}, optional=dict.fromkeys(("idx", "name", "path", "type", "kwargs"), leaves))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=junk | st.lists(entries | junk, max_size=4))
 @example(content=[module("1_Pooling", f"{OLD}.Pooling")])
