@@ -191,13 +191,8 @@ def _errors_to(log: Path) -> Iterator[None]:
 
 def _not_started(error: Exception, log: Path, delta: bool) -> PlatformError:
     text = log.read_text(encoding="utf-8", errors="replace")
-    if delta and ("unresolved dependency" in text or "UNRESOLVED DEPENDENCIES" in text):
-        lost = re.search(r"(Host \S+ not found|Connection \w+|Server access error[^\n]{0,120}|timed out)", text)
-        return PlatformError(
-            f"Delta's jars ({delta_package()}) cannot be fetched{f': {lost.group(1)}' if lost else ''}.",
-            "name a Maven repository that this machine can reach (spark.jars.repositories or spark.jars.ivySettings in "
-            "spark-defaults.conf), put the jars into Spark's jars folder, or choose --output-format parquet.",
-        )
+    if "unresolved dependency" in text or "UNRESOLVED DEPENDENCIES" in text:
+        return _not_fetched(text, delta)
     lines = [line.strip() for line in f"{text}\n{error}".splitlines() if not line.lstrip().startswith("at ")]
     causes = [line for line in lines if re.search(r"(Error|Exception|error)\b.*:", line)]
     reason = causes[-1][:300] if causes else f"{type(error).__name__}: {str(error).splitlines()[0]}"
@@ -207,3 +202,17 @@ def _not_started(error: Exception, log: Path, delta: bool) -> PlatformError:
         reason = full[:300]
         fix = f"free space there, or set SPARK_LOCAL_DIRS to a folder with space. Log: {keep_log()}."
     return PlatformError(f"Spark did not start: {reason.rstrip('.')}.", fix)
+
+
+def _not_fetched(text: str, delta: bool) -> PlatformError:
+    """Return the error of packages that were not found. The log says `:: io.delta#delta-spark;4.0.0: not found`."""
+    names = sorted({":".join(parts) for parts in re.findall(r":: ([^\s#]+)#([^\s;]+);(\S+): not found", text)})
+    of_delta = delta and all(name.startswith("io.delta:") for name in names)
+    lost = re.search(r"(Host \S+ not found|Connection \w+|Server access error[^\n]{0,120}|timed out)", text)
+    what = f"Delta's jars ({delta_package()})" if of_delta else f"{', '.join(names)} of spark.jars.packages"
+    places = "spark.jars.repositories or spark.jars.ivySettings in spark-defaults.conf"
+    last = ", or choose --output-format parquet" if of_delta else ""
+    return PlatformError(
+        f"{what} cannot be fetched{f': {lost.group(1)}' if lost else ''}.",
+        f"name a Maven repository that this machine can reach ({places}), put the jars into Spark's jars folder{last}.",
+    )

@@ -50,3 +50,19 @@ def test_error_names_the_cause_and_not_a_line_of_the_stack(
     monkeypatch.setattr(session, "_log", log)
     error = session._not_started(RuntimeError("no JVM"), log, delta=True)
     assert re.search(expected, str(error)), str(error)
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        (
+            "io.delta#delta-spark_2.13;4.0.0",
+            r"Delta.s jars .* cannot be fetched: Host repo not found.*format parquet",
+        ),
+        ("org.apache#iceberg;1.9", r"org.apache:iceberg:1.9 of spark.jars.packages cannot be fetched.*jars folder\.$"),
+    ],
+)
+def test_error_names_the_packages_that_cannot_be_fetched(package: str, expected: str, tmp_path: Path) -> None:
+    log = tmp_path / "spark.log"
+    log.write_text(f"\t\t::  UNRESOLVED DEPENDENCIES  ::\n\tHost repo not found\n\t\t:: {package}: not found\n")
+    assert re.search(expected, str(session._not_started(RuntimeError("no JVM"), log, delta=True)))
