@@ -1,13 +1,15 @@
 """The cost of a merge: the table of a full run, then the same with 1% changed, 1% new and 1% deleted, then unchanged.
 
-    python -m benchmarks.merge [--data FOLDER] [--rows 100000]
+    python -m benchmarks.merge [--data FOLDER] [--rows 100000] [--sentences 1]
 
-Sentences are real ones (vectors.sentences). Each job is a `st-spark embed` with its own Spark, like a nightly run.
+Sentences are real ones (vectors.sentences). A text has one, or as many as --sentences says, drawn at random. Each job is
+a `st-spark embed` with its own Spark, like a nightly run.
 Processor seconds are of the job and its workers. The clock says little on a machine that others use.
 """
 
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -69,9 +71,13 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--data", type=Path, default=DATA, help="folder with the sentences")
     options.add_argument("--rows", type=int, default=100_000)
+    options.add_argument("--sentences", type=int, default=1, help="sentences of a text (default: 1)")
     given = options.parse_args()
     part, folder = round(given.rows * SHARE), scratch()
     texts = sentences(given.data, given.rows + 2 * part)
+    if given.sentences > 1:
+        draw = random.Random(0)
+        texts = [" ".join([text, *draw.sample(texts, given.sentences - 1)]) for text in texts]
     old = dict(enumerate(texts[: given.rows]))
     new = {key: text for key, text in old.items() if key >= part}
     new |= {part + key: text for key, text in enumerate(texts[given.rows : given.rows + part])}
