@@ -2,8 +2,8 @@
 
     python -m benchmarks.merge [--data FOLDER] [--rows 100000] [--sentences 1]
 
-Sentences are real ones (vectors.sentences). A text has one, or as many as --sentences says, drawn at random. Each job is
-a `st-spark embed` with its own Spark, like a nightly run.
+Sentences are real ones (vectors.sentences). A text has one, or as many as --sentences says, drawn at random. Each job
+is a `st-spark embed` with its own Spark, like a nightly run.
 Processor seconds are of the job and its workers. The clock says little on a machine that others use.
 """
 
