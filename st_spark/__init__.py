@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from st_spark.bitext.mining import mine_bitext
     from st_spark.bitext.scoring import score_pairs
     from st_spark.bitext.text_filters import TextFilters
+    from st_spark.clustering.cluster import cluster
     from st_spark.embedding.calibrate import calibrate
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
@@ -26,6 +27,7 @@ __all__ = [
     "TextFilters",
     "calibrate",
     "classify",
+    "cluster",
     "describe",
     "encode",
     "merge_embeddings",
@@ -43,6 +45,7 @@ _HOMES = {
     "SimilarityFunction": "st_spark.model.similarity",
     "calibrate": "st_spark.embedding.calibrate",
     "classify": "st_spark.embedding.classify",
+    "cluster": "st_spark.clustering.cluster",
     "describe": "st_spark.jobs.describe",
     "TextFilters": "st_spark.bitext.text_filters",
     "encode": "st_spark.embedding.encode",
