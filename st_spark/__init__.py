@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from st_spark.bitext.scoring import score_pairs
     from st_spark.bitext.text_filters import TextFilters
     from st_spark.clustering.cluster import cluster
+    from st_spark.clustering.summary import cluster_summary
     from st_spark.embedding.calibrate import calibrate
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
@@ -28,6 +29,7 @@ __all__ = [
     "calibrate",
     "classify",
     "cluster",
+    "cluster_summary",
     "describe",
     "encode",
     "merge_embeddings",
@@ -46,6 +48,7 @@ _HOMES = {
     "calibrate": "st_spark.embedding.calibrate",
     "classify": "st_spark.embedding.classify",
     "cluster": "st_spark.clustering.cluster",
+    "cluster_summary": "st_spark.clustering.summary",
     "describe": "st_spark.jobs.describe",
     "TextFilters": "st_spark.bitext.text_filters",
     "encode": "st_spark.embedding.encode",

@@ -48,9 +48,10 @@ class ClusterRequest:
                         f"{name} is given, and the method is {self.method}.",
                         f"leave it out, or choose the method {owner}.",
                     )
-        for name, least in (("k", 1), ("min_k", 2), ("max_k", 2), ("seed", 0), ("min_community_size", 1)):
+        least = {"k": 1, "min_k": 2, "max_k": 2, "seed": 0, "min_community_size": 1, "max_pairs": 1}
+        for name, smallest in least.items():
             if getattr(self, name) is not None:
-                check_count(name, getattr(self, name), least)
+                check_count(name, getattr(self, name), smallest)
         if self.k is not None and (self.min_k is not None or self.max_k is not None):
             raise InputError("k is given, and bounds for it, too.", "give k, or min_k and max_k.")
         if self.bounds[0] > self.bounds[1]:
@@ -155,7 +156,8 @@ def plan_clusters(
         facts |= {"threshold": request.pairs.threshold, "min_community_size": size}
         clusters, more = communities(table, stats, request.pairs, size)
         facts |= more
-    clusters = clusters.select("id", "cluster", described(sf.col("score"), facts), "is_representative")
+    score = described(sf.col("score"), facts | {"silhouettes": None})  # these are in the result of a job
+    clusters = clusters.select("id", "cluster", score, "is_representative")
     return PlannedClusters(clusters, stats.left, facts)
 
 

@@ -12,8 +12,8 @@ from st_spark.topk.scores import Matrix, chunks, row_norms
 
 # Rounds of k-means end when the inertia falls by less than this share of it, or at the latest after so many.
 _ENOUGH, _ROUNDS = 1e-4, 30
-# Steps in which the first centroids are drawn, and rows that they are drawn from for each of them.
-_STEPS, _DRAWN_FROM = 64, 32
+# The most steps in which the first centroids are drawn, and rows that they are drawn from for each of them.
+_STEPS, _DRAWN_FROM = 512, 16
 _CHUNK = 1 << 14
 # Numbers of clusters that are tried between two bounds, and rows whose silhouettes are computed.
 _TRIED, _JUDGED = 12, 20_000
@@ -77,20 +77,29 @@ def _centroids(rows: torch.Tensor, count: int, score: str, seed: int) -> torch.T
 
 
 def _first_centroids(rows: torch.Tensor, count: int, random: np.random.Generator) -> torch.Tensor:
-    """Draw rows far from each other: k-means++, with several rows at a step if there are many to draw."""
+    """Choose rows far from each other: greedy k-means++. Fewer than `count` if no others differ.
+
+    Each step draws some rows by their squared distance to the chosen ones, and keeps the best of them.
+    """
     drawn = rows[: max(count * _DRAWN_FROM, 4096)]
     chosen = [int(random.integers(len(drawn)))]
-    best = _distances(drawn, drawn[chosen])
-    while len(chosen) < min(count, len(drawn)):
+    best = _squares(drawn, drawn[chosen])[:, 0]
+    step = max(count // _STEPS, 1)
+    while len(chosen) < count and (possible := int(np.count_nonzero(best))):
+        tries = min(step * (2 + int(np.log(count))), possible)
+        tried = random.choice(len(drawn), tries, replace=False, p=best / best.sum())
+        distances = np.minimum(_squares(drawn, drawn[tried]), best[:, None])
+        kept = np.argsort(distances.sum(axis=0), kind="stable")[: min(step, count - len(chosen))]
+        best = distances[:, kept].min(axis=1)
+        chosen += tried[kept].tolist()
         best[chosen] = 0.0
-        step = min(max(count // _STEPS, 1), count - len(chosen))
-        possible = int(np.count_nonzero(best))
-        if not possible:  # all other rows are equal to chosen ones
-            break
-        new = random.choice(len(drawn), min(step, possible), replace=False, p=best / best.sum()).tolist()
-        best = np.minimum(best, _distances(drawn, drawn[new]))
-        chosen += new
     return drawn[chosen]
+
+
+def _squares(rows: torch.Tensor, others: torch.Tensor) -> npt.NDArray[np.float64]:
+    """Return the squared distance of each row to each other one, [n, m]."""
+    squares = rows.square().sum(dim=1)[:, None] + others.square().sum(dim=1) - 2 * (rows @ others.T)
+    return squares.clamp(min=0.0).double().numpy()
 
 
 def _distances(rows: torch.Tensor, centroids: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -73,7 +73,7 @@ def test_k_means_finds_blobs_whatever_the_partitions(spark: "SparkSession") -> N
     sizes = np.bincount(blob)
     order = np.argsort(-sizes, kind="stable")  # the largest first
     assert [row["cluster"] for row in found[0]] == np.argsort(order)[blob].tolist()
-    for number, of in enumerate(order):
+    for of in order:
         members = np.flatnonzero(blob == of)
         distances = np.linalg.norm(matrix[members] - matrix[members].mean(axis=0), axis=1)
         rows = [found[0][row] for row in members]

@@ -42,7 +42,9 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], says: str
 def test_pairs_reach_the_choosing_task_and_too_many_are_refused() -> None:
     ids = pa.array(np.arange(3000, dtype=np.int32))
     ones, rest = np.zeros(2500, np.int64), np.arange(1, 2501)
-    packed = list(pack_pairs(ids, ids, iter([Pairs(ones[:7], rest[:7], ones), Pairs(ones[7:], rest[7:], ones)])))
+    pairs = Pairs(ones, rest, np.ones(2500))
+    parts = iter([pairs.take(np.arange(7)), pairs.take(np.arange(7, 2500))])
+    packed = list(pack_pairs(ids, ids, parts))
     none = pa.nulls(len(packed[0]), pa.int32())
     batch = pa.RecordBatch.from_arrays([*packed[0].columns, none, none], ["left", "right", "weighted", "copies"])
     found = pa.Table.from_batches(ChooseCommunities(3000, 2501, 2500)(iter([batch])))
