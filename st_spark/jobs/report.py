@@ -39,8 +39,10 @@ Sections = Iterator[tuple[str, Callable[[], list[Html]]]]
 Reported = EmbedJob | JoinJob | DedupJob | ClusterJob | MineJob
 _log = logging.getLogger(__name__)
 _TABLES = ("input", "left", "right", "source", "target")
-_OPTIONS = ("method", "score", "margin", "k", "threshold", "linkage", "retrieval", "candidates")
-_OPTIONS += ("min_community_size", "seed")
+_OPTIONS = (
+    *("method", "score", "margin", "k", "threshold", "min_community_size", "seed"),
+    *("linkage", "retrieval", "candidates"),
+)
 _REASONS = 20
 
 
@@ -80,9 +82,11 @@ def write(
     path = str(job.report)
     if isinstance(job, EmbedJob):
         sections = _of_embed(spark, job, result, steps)
-    elif isinstance(found, ClusterSample):
+    elif isinstance(job, ClusterJob):
+        assert isinstance(found, ClusterSample)
         sections = report_clusters.sections(result, found)
     else:
+        assert not isinstance(found, ClusterSample)
         sections = report_pairs.sections(spark, job, result, found)
     written: dict[str, Any] = {"path": path}
     if isinstance(found, Scores):

@@ -97,17 +97,8 @@ def map_plot(points: npt.NDArray[Any], groups: npt.NDArray[Any], first: int = 1)
     def draw(axis: "Axes") -> None:
         grey, kept = groups < 0, groups >= 0
         axis.scatter(points[grey, 0], points[grey, 1], c="#b0b0b0", s=9, alpha=0.5, linewidths=0, rasterized=True)
-        axis.scatter(
-            *points[kept].T,
-            c=groups[kept],
-            cmap="tab10",
-            vmin=-0.5,
-            vmax=9.5,
-            s=9,
-            alpha=0.7,
-            linewidths=0,
-            rasterized=True,
-        )
+        colours: dict[str, Any] = {"c": groups[kept], "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
+        axis.scatter(points[kept, 0], points[kept, 1], **colours, s=9, alpha=0.7, linewidths=0, rasterized=True)
         box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black", "linewidth": 0.8}
         for number in np.unique(groups[kept]):
             middle = points[groups == number].mean(axis=0)
