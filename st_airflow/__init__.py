@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from st_airflow.operators import (
         BitextMiningOperator,
         ClassifyOperator,
+        ClusterOperator,
         EmbedOperator,
         NearDuplicatesOperator,
         SimilarityJoinOperator,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BitextMiningOperator",
     "ClassifyOperator",
+    "ClusterOperator",
     "EmbedOperator",
     "NearDuplicatesOperator",
     "SimilarityJoinOperator",

@@ -16,7 +16,7 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 
 from st_airflow import assets
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
 
 # The (table, column) pairs that an output column is computed from; a column without a known name is left out.
 Origins = list[tuple[str, str | None]]
@@ -78,6 +78,9 @@ def _origins(job: Job) -> dict[str, Origins]:
         case DedupJob():
             ids, compared = (job.input, job.id_column), (job.input, job.text_column or job.column)
             return {"id": [ids], "group": [ids, compared], "score": [compared]}
+        case ClusterJob():
+            compared = (job.input, (job.text_column if job.model else None) or job.column)
+            return {"id": [(job.input, job.id_column)], "cluster": [compared], "score": [compared]}
         case MineJob():
             # Without a model, texts are only filtered; the vectors may be in a column that the job does not name.
             texts = (job.text_column, job.target_text_column or job.text_column) if job.model else (None, None)

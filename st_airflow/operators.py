@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from st_airflow.base import JobOperator
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
 
 
 class EmbedOperator(JobOperator):
@@ -29,6 +29,12 @@ class NearDuplicatesOperator(JobOperator):
     """Group near-duplicate rows by their vectors or texts, and choose one row to keep of each group."""
 
     kind: ClassVar[type[Job]] = DedupJob
+
+
+class ClusterOperator(JobOperator):
+    """Group rows by their vectors, texts or images: k-means, or communities around central rows."""
+
+    kind: ClassVar[type[Job]] = ClusterJob
 
 
 class BitextMiningOperator(JobOperator):

@@ -8,7 +8,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "st-spark",
         "name": "st-spark",
-        "description": "Sentence-Transformers models on Spark: embeddings, labels, joins, near-duplicates, bitexts.",
+        "description": "Sentence-Transformers models on Spark: embeddings, labels, joins, clusters, near-duplicates.",
         "integrations": [
             {
                 "integration-name": "st-spark",

@@ -148,6 +148,13 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
         **_RECALL,
         **_SECONDS,
     },
+    "cluster": {
+        "clusters": Metric("clusters.all"),
+        "largest": Metric("clusters.largest", "input.rows"),
+        "unclustered": Metric("clusters.unclustered", "input.rows"),
+        "set_aside": Metric("input.set_aside", "input.rows"),
+        **_SECONDS,
+    },
     "mine": {
         "pairs": Metric("pairs"),
         "refused": Metric("refused"),

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from st_spark.bitext.mining import mine_bitext
     from st_spark.bitext.scoring import score_pairs
     from st_spark.bitext.text_filters import TextFilters
+    from st_spark.clustering.cluster import cluster
+    from st_spark.clustering.summary import cluster_summary
     from st_spark.embedding.calibrate import calibrate
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
@@ -26,6 +28,8 @@ __all__ = [
     "TextFilters",
     "calibrate",
     "classify",
+    "cluster",
+    "cluster_summary",
     "describe",
     "encode",
     "merge_embeddings",
@@ -43,6 +47,8 @@ _HOMES = {
     "SimilarityFunction": "st_spark.model.similarity",
     "calibrate": "st_spark.embedding.calibrate",
     "classify": "st_spark.embedding.classify",
+    "cluster": "st_spark.clustering.cluster",
+    "cluster_summary": "st_spark.clustering.summary",
     "describe": "st_spark.jobs.describe",
     "TextFilters": "st_spark.bitext.text_filters",
     "encode": "st_spark.embedding.encode",

@@ -19,6 +19,12 @@ SCORES = ("cosine", "dot", "euclidean")
 METHODS = ("exact", "ivf")
 OVERFLOWS = ("error", "best")
 LINKAGES = ("components", "leader")
+# How rows are clustered, and the options of each method.
+CLUSTER_OPTIONS = {
+    "kmeans": ("k", "min_k", "max_k", "seed"),
+    "communities": ("threshold", "min_community_size", "max_pairs"),
+}
+CLUSTER_METHODS = tuple(CLUSTER_OPTIONS)
 # What a job does with bad rows. Jobs of pairs and groups write no row without a vector, so they have no "null".
 ON_ERROR = ("fail", "null", "quarantine")
 ON_BAD_VECTOR = ("fail", "quarantine")

@@ -1,4 +1,4 @@
-"""The command line: st-spark embed | classify | search | join | dedup | mine | describe | clean | models | doctor."""
+"""The command line: st-spark embed | classify | search | join | dedup | cluster | mine | describe | clean | ..."""
 
 import json
 import logging
@@ -51,7 +51,7 @@ def _command(argv: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"st-spark {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for job in JOBS.values():
-        commands.add_parser(job.kind, help=job.summary())
+        commands.add_parser(job.kind, help=job.headline())
     for other, module in _OTHERS.items():
         commands.add_parser(other, help=module.SUMMARY)
     parser.parse(argv or ["--help"])

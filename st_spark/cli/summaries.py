@@ -82,6 +82,26 @@ def summary_of_dedup(result: Result) -> str:
     )
 
 
+def summary_of_cluster(result: Result) -> str:
+    """Return the summary of a cluster job."""
+    clusters, source, tables = result["clusters"], result["input"], result.get("summary")
+    seconds = result["seconds"]["cluster_and_write"]
+    alone = f", {clusters['unclustered']:,} rows in none" if clusters["unclustered"] else ""
+    if result["method"] == "kmeans":
+        tried = result.get("silhouettes", {})
+        asked = f"k {result['k']}" + (f" of {len(tried)} tried, silhouette {tried[result['k']]:.3f}" if tried else "")
+    else:
+        asked = f"a score of {result['threshold']:g} or more, {result['min_community_size']} rows or more"
+    return _lines(
+        f"{source['kept']:,} rows in {seconds:.1f} s: {clusters['all']:,} clusters{alone}",
+        f"  the largest of {clusters['largest']:,} rows; {asked}; {result['score']}, {result['method']}",
+        _set_aside(source),
+        _rejected(result),
+        _place(result["output"]),
+        f"  summary {tables['path']}" if tables else "",
+    )
+
+
 def summary_of_mine(result: Result) -> str:
     """Return the summary of a mining job."""
     sides = [result[side] for side in ("source", "target")]
@@ -145,6 +165,7 @@ SUMMARIES: Mapping[str, Callable[[Result], str]] = {
     "search": summary_of_search,
     "join": summary_of_join,
     "dedup": summary_of_dedup,
+    "cluster": summary_of_cluster,
     "mine": summary_of_mine,
     "describe": summary_of_describe,
 }

@@ -19,12 +19,11 @@ from st_spark.model.inputs import prompts
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
+    from st_spark.specs.fields import VectorInput
+    from st_spark.specs.jobs import ClassifyJob, EmbedJob
 
 
-def describe(
-    spark: "SparkSession", job: "EmbedJob | ClassifyJob | DedupJob | JoinJob | MineJob", tasks: int
-) -> dict[str, Any]:
+def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob | VectorInput", tasks: int) -> dict[str, Any]:
     """Load the model of a job and describe it.
 
     Args:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from st_spark.jobs.vector_input import VectorTable
     from st_spark.join.input_stats import TableStats
-    from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
+    from st_spark.specs.fields import VectorInput
 
 # The reasons for which a row is bad. The job sets other rows aside, too: a null key, or a text that is too short.
 _BAD = ("null id", *REASONS)
@@ -30,7 +30,7 @@ Side = tuple["VectorTable", "TableStats", str]
 
 
 @contextmanager
-def found(job: "DedupJob | JoinJob | MineJob", sides: Sequence[Side], score: str) -> "Iterator[DataFrame]":
+def found(job: "VectorInput", sides: Sequence[Side], score: str) -> "Iterator[DataFrame]":
     """Do what find() does. Executors keep the rows on their disks inside `with`: the output can replace a table."""
     rows = find(job, sides, score).persist(StorageLevel.DISK_ONLY)
     try:
@@ -41,7 +41,7 @@ def found(job: "DedupJob | JoinJob | MineJob", sides: Sequence[Side], score: str
         rows.unpersist()
 
 
-def find(job: "DedupJob | JoinJob | MineJob", sides: Sequence[Side], score: str) -> "DataFrame":
+def find(job: "VectorInput", sides: Sequence[Side], score: str) -> "DataFrame":
     """Check that no table has more bad rows than the job allows, and return the bad rows.
 
     Args:

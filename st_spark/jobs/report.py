@@ -17,11 +17,13 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType
 
 from st_spark.errors import PlatformError
-from st_spark.jobs import report_pairs, result_file
+from st_spark.jobs import report_clusters, report_pairs, result_file
 from st_spark.report import page, plots, vectors
+from st_spark.report.clusters import ClusterSample
 from st_spark.report.page import Html
+from st_spark.report.scores import Scores
 from st_spark.report.words import ROW_COUNTS
-from st_spark.specs.jobs import DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.jobs import ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
 from st_spark.tables import io
 from st_spark.tables.bad_rows import COLUMN, RAW_TEXT, REASON
 from st_spark.tables.columns import quoted_column
@@ -29,16 +31,18 @@ from st_spark.tables.columns import quoted_column
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.report.scores import Scores
     from st_spark.spark.progress import Steps
     from st_spark.specs.base import Job
 
 Sections = Iterator[tuple[str, Callable[[], list[Html]]]]
 # The jobs that can have a report.
-Reported = EmbedJob | JoinJob | DedupJob | MineJob
+Reported = EmbedJob | JoinJob | DedupJob | ClusterJob | MineJob
 _log = logging.getLogger(__name__)
 _TABLES = ("input", "left", "right", "source", "target")
-_OPTIONS = ("method", "score", "margin", "k", "threshold", "linkage", "retrieval", "candidates")
+_OPTIONS = (
+    *("method", "score", "margin", "k", "threshold", "min_community_size", "seed"),
+    *("linkage", "retrieval", "candidates"),
+)
 _REASONS = 20
 
 
@@ -61,7 +65,7 @@ def write(
     job: Reported,
     result: Mapping[str, Any],
     steps: "Sequence[Steps]",
-    pairs: "Scores | None",
+    found: "Scores | ClusterSample | None",
 ) -> dict[str, Any]:
     """Write the report of a job that has finished.
 
@@ -70,7 +74,7 @@ def write(
         job: The job.
         result: The result of the job.
         steps: The progress of its Spark actions.
-        pairs: The scores of a mining job.
+        found: The scores of a mining job, or the sample of a cluster job.
 
     Returns:
         path; of a mining job pairs_from: how many pairs reach some thresholds; error, if the page could not be written.
@@ -78,9 +82,15 @@ def write(
     path = str(job.report)
     if isinstance(job, EmbedJob):
         sections = _of_embed(spark, job, result, steps)
+    elif isinstance(job, ClusterJob):
+        assert isinstance(found, ClusterSample)
+        sections = report_clusters.sections(result, found)
     else:
-        sections = report_pairs.sections(spark, job, result, pairs)
-    written: dict[str, Any] = {"path": path} | ({"pairs_from": pairs.histogram.counts()} if pairs else {})
+        assert not isinstance(found, ClusterSample)
+        sections = report_pairs.sections(spark, job, result, found)
+    written: dict[str, Any] = {"path": path}
+    if isinstance(found, Scores):
+        written["pairs_from"] = found.histogram.counts()
     try:
         parts = [_section(*each) for each in (*_start(result), *sections, *_end(spark, job, result))]
         result_file.write_text(path, page.page(f"{job.kind}: {job.output}", _lead(result), parts))
@@ -107,6 +117,10 @@ def _lead(result: Mapping[str, Any]) -> str:
     if "duplicates" in result:
         about = f"{result['duplicates']:,} duplicates in {result['groups']['of_several']:,} groups"
         return f"{about}, of {result['input']['kept']:,} rows, {seconds}."
+    if "clusters" in result:
+        counts = result["clusters"]
+        alone = f", {counts['unclustered']:,} of them in none" if counts["unclustered"] else ""
+        return f"{counts['all']:,} clusters of {result['input']['kept']:,} rows{alone}, {seconds}."
     return f"{result['pairs']:,} pairs {seconds}."
 
 

@@ -37,14 +37,14 @@ def sections(
     elif isinstance(job, DedupJob):
         unit, ids, label = "duplicates", ("group", "id"), f"{label} with the representative"
         collect = cache(lambda: scores.collect(read().where("NOT representative"), ids))
-    yield "Inputs", lambda: _inputs(result)
+    yield "Inputs", lambda: inputs(result)
     if isinstance(job, DedupJob):
         yield "Largest groups", lambda: _groups(spark, job, read())
     yield "Scores", lambda: scores.parts(collect().histogram, result["threshold"], label, unit)
     yield "Examples", lambda: _examples(spark, job, collect(), ids)
 
 
-def _inputs(result: Mapping[str, Any]) -> list[Html]:
+def inputs(result: Mapping[str, Any]) -> list[Html]:
     """Return how many rows were used, and why others were set aside."""
     rows: list[tuple[str, str, int]] = []
     for name in ("input", "left", "right", "source", "target"):

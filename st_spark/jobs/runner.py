@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from st_spark._version import __version__
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import prepare
-from st_spark.jobs import classify, dedup, describe, embed, join, mine, report, search
+from st_spark.jobs import classify, cluster, dedup, describe, embed, join, mine, report, search
 from st_spark.jobs.start import start
 from st_spark.jobs.timings import Timings
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.progress import recorded
 from st_spark.specs.base import Job
 from st_spark.specs.fields import ModelOptions
-from st_spark.specs.jobs import ClassifyJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,6 +28,7 @@ RUNS: Mapping[type[Job], Run] = {
     SearchJob: search.run,
     JoinJob: join.run,
     DedupJob: dedup.run,
+    ClusterJob: cluster.run,
     MineJob: mine.run,
     DescribeJob: describe.run,
 }
@@ -43,7 +44,8 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
     Returns:
         Values that JSON can hold: "job", "st_spark" (the version), "spark" (its version and the application's id),
         "seconds" by phase, and the result of this kind of job; see embed.run(), classify.run(), search.run(),
-        join.run(), dedup.run(), mine.run() and describe.describe(). With a report also "report"; see report.write().
+        join.run(), dedup.run(), cluster.run(), mine.run() and describe.describe(). With a report also "report"; see
+        report.write().
 
     Raises:
         StSparkError: The job failed; the message has the reason and a fix.
@@ -63,10 +65,10 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
         result = RUNS[type(job)](spark, job, timings)
     timings.seconds["total"] = round(time.perf_counter() - begin, 3)
     about = {"version": spark.version, "application": spark.conf.get("spark.app.id", None)}
-    pairs = result.pop("report", None)
+    sample = result.pop("report", None)
     done = {"job": job.kind, "st_spark": __version__, "spark": about, **result, "seconds": timings.seconds}
     if reported is not None:
         with timings("report", f"Writing {reported.report}"):
-            done["report"] = report.write(spark, reported, done, steps, pairs)
+            done["report"] = report.write(spark, reported, done, steps, sample)
         timings.seconds["total"] = round(time.perf_counter() - begin, 3)
     return done

@@ -10,7 +10,8 @@ from pyspark.sql.types import StringType
 
 from st_spark.choices import SCORES
 from st_spark.embedding import model_info
-from st_spark.embedding.encode import encode
+from st_spark.embedding.arrow_encode import EncodeOptions
+from st_spark.embedding.encode import encode, prepare
 from st_spark.errors import InputError
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from st_spark.jobs.timings import Timings
     from st_spark.join.input_stats import TableStats
-    from st_spark.specs.jobs import DedupJob, JoinJob, MineJob
+    from st_spark.specs.fields import VectorInput
+    from st_spark.specs.jobs import JoinJob, MineJob
 
 _VECTOR = f"{RESERVED}vector"
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "max_seq_length")
@@ -85,7 +87,7 @@ class VectorTable:
 @contextmanager
 def open_vectors(
     spark: "SparkSession",
-    job: "DedupJob | JoinJob | MineJob",
+    job: "VectorInput",
     timings: "Timings",
     where: str,
     table_format: str | None,
@@ -109,7 +111,7 @@ def open_vectors(
     """
     with timings("read", f"Reading {where}"):
         df = whole = io.read(spark, where, table_format, job.input_encoding, types)
-        check_columns(df.schema, where, (text,) if text else (), names)
+        check_columns(df.schema, where, (text,) if text else (), names, images=_reads_images(job))
         df, unread, undecodable, bad = _split(df, job, where, [*names, *([text] if text else [])])
         counts = (unread, undecodable, bad)
     if text is None:
@@ -127,6 +129,12 @@ def open_vectors(
         yield VectorTable(where, rows, _VECTOR, text, {**model, "model": model["name"]}, *counts)
 
 
+def _reads_images(job: "VectorInput") -> bool:
+    """Return whether the model of a job reads images."""
+    options = EncodeOptions(**job.encoding)
+    return job.model is not None and prepare(job.model, options, job.revision, job.dtype)[1].images
+
+
 def types_of_second(
     spark: "SparkSession", job: "JoinJob | MineJob", where: str, table_format: str | None, given: str | None
 ) -> str | None:
@@ -137,7 +145,7 @@ def types_of_second(
 
 
 def _split(
-    df: "DataFrame", job: "DedupJob | JoinJob | MineJob", where: str, names: Sequence[str]
+    df: "DataFrame", job: "VectorInput", where: str, names: Sequence[str]
 ) -> "tuple[DataFrame, dict[str, int], int, DataFrame | None]":
     """Return the rows without bad ones, and the last three fields of VectorTable."""
     path = io.reader_path(df.sparkSession, where)

@@ -46,7 +46,7 @@ def above(
     stats: "InputStats",
     request: "Request",
     reducer: PairReducer | None = None,
-    schema: StructType | None = None,
+    schema: StructType | str | None = None,
 ) -> "tuple[DataFrame, dict[str, Any]]":
     """Return all pairs above the threshold (left_id, right_id, score), and facts about how they are found.
 
@@ -59,7 +59,7 @@ def above(
     plan, comparisons = plan_blocks(tables, stats, None, request.settings)
     facts: dict[str, Any] = {}
     if reducer is None and comparisons > request.max_pairs:
-        facts["expected_pairs"] = count = round(_expected_pairs(tables, stats, request))
+        facts["expected_pairs"] = count = round(expected_pairs(tables, stats, request))
         if count > request.max_pairs:
             facts["best_per_row"] = k = _best_per_row(count, stats, request)
             pairs, more = top_k(tables, stats, request, k)
@@ -85,7 +85,7 @@ def list_schema(tables: "TablePair") -> StructType:
     return StructType([left, *(StructField(each.name, ArrayType(each.dataType)) for each in lists)])
 
 
-def _expected_pairs(tables: "TablePair", stats: "InputStats", request: "Request") -> float:
+def expected_pairs(tables: "TablePair", stats: "InputStats", request: "Request") -> float:
     """Estimate the number of pairs above the threshold from a sample of the rows."""
     shares = [min(1.0, _SAMPLE / max(table.kept, 1)) for table in (stats.left, stats.right or stats.left)]
     right = None if tables.right is None else tables.right.sample(shares[1], seed=0)

@@ -42,12 +42,12 @@ def leaders(pairs: "DataFrame") -> "DataFrame":
 
 def _forest_edges(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if (forest := merge_forests(map(_id_pairs, batches))) is not None:
-        yield from _batches(pa.table([forest.root, forest.id], names=["root", "id"]))
+        yield from spark_batches(pa.table([forest.root, forest.id], names=["root", "id"]))
 
 
 def _forest_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     if (forest := merge_forests(map(_id_pairs, batches))) is not None:
-        yield from _batches(forest.groups())
+        yield from spark_batches(forest.groups())
 
 
 def _leader_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -58,18 +58,21 @@ def _leader_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in chain([first], batches))
     followers = list(assign_leaders(chain.from_iterable(rows)))
     ids, leader = (pa.array([pair[side] for pair in followers], kind) for side in (0, 1))
-    yield from _batches(Forest(root=leader, id=ids).groups())
+    yield from spark_batches(Forest(root=leader, id=ids).groups())
 
 
 def _id_pairs(batch: pa.RecordBatch) -> IdPairs:
-    """Return both ids. Strings become large_string: 32-bit offsets cannot address the ids of all batches."""
-    left, right = (
-        column.cast(pa.large_string()) if pa.types.is_string(column.type) else column for column in batch.columns[:2]
-    )
+    left, right = id_columns(batch, 2)
     return left, right
 
 
-def _batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
+def id_columns(batch: pa.RecordBatch, count: int) -> list[pa.Array]:
+    """Return the first columns. Strings become large_string: 32-bit offsets cannot address the ids of all batches."""
+    columns = batch.columns[:count]
+    return [column.cast(pa.large_string()) if pa.types.is_string(column.type) else column for column in columns]
+
+
+def spark_batches(table: pa.Table) -> Iterator[pa.RecordBatch]:
     """Yield batches with the plain strings that Spark reads."""
     kinds = [pa.string() if pa.types.is_large_string(kind) else kind for kind in table.schema.types]
     schema = pa.schema(zip(table.column_names, kinds, strict=True))

@@ -1,31 +1,27 @@
 """near_duplicates: which rows of a table are nearly the same, and which row represents them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from pyspark.sql import functions as sf
-from pyspark.sql.types import DoubleType, StructField, StructType
+from pyspark.sql.types import StructType
 
 from st_spark.choices import LINKAGES
-from st_spark.errors import InputError, check_choice, check_list
+from st_spark.errors import check_choice, check_list
 from st_spark.join import exact, ivf
 from st_spark.join.exact_copies import SELF_SCORE, drop_rows, find_copies, hash_vectors
 from st_spark.join.grouping import components, leaders
 from st_spark.join.input_stats import InputStats, TableStats, collect_stats
 from st_spark.join.inputs import TablePair, number_keys, select_columns
-from st_spark.join.options import Request, described
+from st_spark.join.options import Request, check_reachable, described
+from st_spark.join.row_scores import with_score
 from st_spark.join.shuffle import ID, VECTOR, key_name
 from st_spark.join.tasks.groups import reduce_to_tree_edges
-from st_spark.join.tasks.vector_column import read_vectors, score_column
-from st_spark.topk.scores import exact_scores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# The best possible scores. A threshold above them is a mistake.
-_BEST = {"cosine": 1.0, "euclidean": 0.0}
 # Neighbours of each row that "ivf" looks for.
 _NEIGHBOURS = 32
 
@@ -123,14 +119,9 @@ def find_groups(
 def checked_threshold(request: Request, linkage: str) -> float:
     """Return the threshold. Raise InputError if no score can reach it, or the linkage is unknown."""
     check_choice("linkage", linkage, LINKAGES)
-    threshold, best = request.threshold, _BEST.get(request.score)
-    assert threshold is not None
-    if best is not None and threshold > best:
-        hint = "; it is minus the distance" if request.score == "euclidean" else ""
-        raise InputError(
-            f"No {request.score} score reaches the threshold {threshold}.", f"give a threshold of at most {best}{hint}."
-        )
-    return threshold
+    assert request.threshold is not None
+    check_reachable(request.threshold, request.score)
+    return request.threshold
 
 
 def _pairs(table: TablePair, stats: InputStats, request: Request, linkage: str) -> "tuple[DataFrame, dict[str, Any]]":
@@ -149,14 +140,7 @@ def _with_scores(groups: "DataFrame", rows: "DataFrame", dimension: int, score: 
     own = rows.select(sf.col(ID).alias("id"), sf.col(VECTOR).alias("x"))
     representative = rows.select(sf.col(ID).alias("group"), sf.col(VECTOR).alias("y"))
     joined = groups.join(own, "id").join(representative, "group").select(*groups.columns, "x", "y")
-
-    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            x, y = (read_vectors(batch.column(name), dimension, score).matrix for name in ("x", "y"))
-            scores = score_column(exact_scores(x, y, score))
-            yield batch.drop_columns(["x", "y"]).append_column("score", scores)
-
-    return joined.mapInArrow(score_batches, StructType([*groups.schema.fields, StructField("score", DoubleType())]))
+    return with_score(joined, dimension, score)
 
 
 def _with_single_rows(hashes: "DataFrame", scored: "DataFrame", facts: dict[str, Any]) -> "DataFrame":

@@ -11,6 +11,9 @@ from st_spark.tables.metadata import column_metadata
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
+# The best possible scores. A threshold above them is a mistake.
+_BEST = {"cosine": 1.0, "euclidean": 0.0}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -61,6 +64,16 @@ class Request:
         if not 0 < self.recall <= 1:
             raise InputError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
         check_count("max_pairs", self.max_pairs)
+
+
+def check_reachable(threshold: float, score: str) -> None:
+    """Check that a score can reach the threshold; InputError if not."""
+    best = _BEST.get(score)
+    if best is not None and threshold > best:
+        hint = "; it is minus the distance" if score == "euclidean" else ""
+        raise InputError(
+            f"No {score} score reaches the threshold {threshold}.", f"give a threshold of at most {best}{hint}."
+        )
 
 
 def described(score: "Column", facts: dict[str, Any]) -> "Column":

@@ -33,6 +33,9 @@ td { min-width: 5rem; }
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 figure { margin: 0.8rem 0; }
 figure img { width: 100%; max-width: 46rem; height: auto; background: #fff; border-radius: 6px; padding: 0.4rem; }
+.sheet { display: flex; flex-wrap: wrap; gap: 0.6rem; margin: 0.8rem 0; }
+.sheet figure { margin: 0; width: 8rem; }
+.sheet img { width: 8rem; height: 8rem; object-fit: contain; padding: 0; }
 pre { white-space: pre-wrap; font-size: 0.85rem; }
 summary { cursor: pointer; }
 @media print {
@@ -106,6 +109,15 @@ def figure(picture: str, description: str) -> Html:
     """Return a picture with its description, which is also read to people who do not see it."""
     said = text(description)
     return Html(f'<figure><img src="{picture}" alt="{said}"><figcaption>{said}</figcaption></figure>')
+
+
+def sheet(pictures: Iterable[tuple[str | None, str]]) -> Html:
+    """Return small pictures with their descriptions, side by side. One that is None has its description alone."""
+    shown = []
+    for picture, said in pictures:
+        image = f'<img src="{picture}" alt="{text(said)}">' if picture else ""
+        shown.append(f"<figure>{image}<figcaption>{text(said)}</figcaption></figure>")
+    return Html(f'<div class="sheet">{"".join(shown)}</div>')
 
 
 def details(title: str, content: str) -> Html:

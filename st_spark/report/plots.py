@@ -85,21 +85,24 @@ def speed_plot(parts: Sequence[tuple[float, float, float]], mean: float) -> str:
     return _picture(draw)
 
 
-def map_plot(points: npt.NDArray[Any], groups: npt.NDArray[Any]) -> str:
+def map_plot(points: npt.NDArray[Any], groups: npt.NDArray[Any], first: int = 1) -> str:
     """Draw points in two dimensions.
 
     Args:
         points: [n, 2].
-        groups: [n] the group of each point, from 0: its colour. The middle of a group gets its number, from 1.
+        groups: [n] the group of each point, from 0: its colour. The middle of a group gets its number. -1 is grey.
+        first: The number of the first group.
     """
 
     def draw(axis: "Axes") -> None:
-        x, y = points.T
-        axis.scatter(x, y, c=groups, cmap="tab10", vmin=-0.5, vmax=9.5, s=9, alpha=0.7, linewidths=0, rasterized=True)
+        grey, kept = groups < 0, groups >= 0
+        axis.scatter(points[grey, 0], points[grey, 1], c="#b0b0b0", s=9, alpha=0.5, linewidths=0, rasterized=True)
+        colours: dict[str, Any] = {"c": groups[kept], "cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
+        axis.scatter(points[kept, 0], points[kept, 1], **colours, s=9, alpha=0.7, linewidths=0, rasterized=True)
         box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black", "linewidth": 0.8}
-        for number in range(int(groups.max()) + 1):
+        for number in np.unique(groups[kept]):
             middle = points[groups == number].mean(axis=0)
-            axis.annotate(str(number + 1), middle, ha="center", va="center", weight="bold", bbox=box)
+            axis.annotate(str(number + first), middle, ha="center", va="center", weight="bold", bbox=box)
         axis.set(xlabel="first axis", ylabel="second axis", xticks=[], yticks=[])
 
     return _picture(draw, 6.0)

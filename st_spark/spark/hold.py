@@ -41,6 +41,18 @@ def hold(df: "DataFrame", where: str) -> "DataFrame":
     return df
 
 
+@contextmanager
+def freed() -> Iterator[None]:
+    """Free at the end of `with` what hold() holds inside."""
+    before = [*_held]
+    try:
+        yield
+    finally:
+        for df in [each for each in _held if not any(each is other for other in before)]:
+            _held.remove(df)
+            df.unpersist()
+
+
 def check_batch(df: "DataFrame", where: str) -> None:
     """Check that rows are no stream; InputError if they are."""
     if df.isStreaming:

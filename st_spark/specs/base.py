@@ -170,14 +170,14 @@ class Job:
         return cls.from_fields(cls.parser().parse(argv[1:]))
 
     @classmethod
-    def summary(cls) -> str:
+    def headline(cls) -> str:
         """Return what the job does in one line."""
         return (cls.__doc__ or "").splitlines()[0]
 
     @classmethod
     def parser(cls) -> Parser:
         """Return a parser of the job's flags. Its result contains only the arguments that are given."""
-        parser = Parser(prog=f"st-spark {cls.kind}", description=cls.summary(), allow_abbrev=False)
+        parser = Parser(prog=f"st-spark {cls.kind}", description=cls.headline(), allow_abbrev=False)
         for title, group in cls.groups():
             section = parser.add_argument_group(title)
             for each in group:

@@ -212,14 +212,12 @@ class Partitions(NewColumn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorOptions(ModelOptions, TextFiles, BadRows):
+class VectorInput(ModelOptions, TextFiles, BadRows):
     """Vectors."""
 
     id_column: str = option("ID column", "id")
     column: str | None = option("vector column (default: the only one)", None)
     text_column: str | None = option("text column (needs --model)", None)
-    method: str = option("exact, or ivf (approximate)", "exact", choices=METHODS)
-    recall: float = option("share of the exact result that ivf should find", 0.95)
     on_error: str | None = option(
         "rows that cannot be read or compared: stop the job, or write them to OUTPUT__rejected (default: leave them "
         "out, counted)",
@@ -234,6 +232,20 @@ class VectorOptions(ModelOptions, TextFiles, BadRows):
         if self.model is not None and any(columns):
             raise SpecError("Both a model and a vector column are given.", "remove one of them.")
 
+    def check_model_options(self) -> None:
+        """Check that no option of the model is given without a model."""
+        unused = [name for name in ("revision", *self.encoding) if getattr(self, name) is not None]
+        if self.model is None and unused:
+            raise SpecError(f"{unused[0]} is given without model.", "give --model and --text-column, or leave it out.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorOptions(VectorInput):
+    """Method."""
+
+    method: str = option("exact, or ivf (approximate)", "exact", choices=METHODS)
+    recall: float = option("share of the exact result that ivf should find", 0.95)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions(VectorOptions):
@@ -247,9 +259,7 @@ class PairOptions(VectorOptions):
     def __post_init__(self) -> None:
         """Check the fields, and that a model and a text column are given together."""
         super().__post_init__()
-        unused = [name for name in ("revision", *self.encoding) if getattr(self, name) is not None]
-        if self.model is None and unused:
-            raise SpecError(f"{unused[0]} is given without model.", "give --model and --text-column, or leave it out.")
+        self.check_model_options()
         if (self.model is None) != (self.text_column is None):
             missing, given = ("model", "text_column") if self.model is None else ("text_column", "model")
             raise SpecError(f"{given} is given without {missing}.", "give both to embed texts, none to read vectors.")

@@ -8,14 +8,18 @@ from typing import ClassVar
 
 from st_spark.choices import (
     CANDIDATES,
+    CLUSTER_METHODS,
+    CLUSTER_OPTIONS,
     EMBED_MODES,
     LINKAGES,
     MARGINS,
+    MODES,
     ON_BAD_VECTOR,
     ON_NEW_RECIPE,
     OVERFLOWS,
     PRECISIONS,
     RETRIEVALS,
+    SCORES,
 )
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, option
@@ -26,6 +30,7 @@ from st_spark.specs.fields import (
     PairOptions,
     Partitions,
     Report,
+    VectorInput,
     VectorOptions,
     format_option,
     schema_option,
@@ -176,6 +181,46 @@ class DedupJob(InputTable, OutputTable, PairOptions, Report):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterJob(InputTable, OutputTable, VectorInput, Report):
+    """Group rows by their vectors, texts or images: k-means, or communities around central rows."""
+
+    kind: ClassVar[str] = "cluster"
+
+    method: str = option("all rows in k clusters, or dense groups only", "kmeans", choices=CLUSTER_METHODS)
+    k: int | None = option("kmeans: number of clusters (default: the best of several)", None, short="-k", least=1)
+    min_k: int | None = option("kmeans without --k: smallest number to try (default: 2)", None, least=2)
+    max_k: int | None = option("kmeans without --k: largest number to try (default: 50)", None, least=2)
+    seed: int | None = option("kmeans: chooses the first centroids (default: 0)", None, least=0)
+    threshold: float | None = option("communities: lowest score with the central row (default: 0.75)", None)
+    min_community_size: int | None = option("communities: rows of the smallest one (default: 10)", None, least=1)
+    max_pairs: int | None = option("communities: limit on similar pairs (default: 100000000)", None, least=1)
+    score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
+    text_column: str | None = option(
+        "text or image column: embedded with --model, else shown for each cluster (default: the embedded column)", None
+    )
+    summary: str | None = option(
+        "path or catalog name of a second table: size, representative, text and words of each cluster", None, path=True
+    )
+    mode: str = option("what to do if an output table exists", "error", choices=MODES[:2])
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        self.check_model_options()
+        if self.model is not None and self.text_column is None:
+            raise SpecError("model is given without text_column.", "name the text column: --text-column.")
+        for owner, names in CLUSTER_OPTIONS.items():
+            wrong = [name for name in names if owner != self.method and getattr(self, name) is not None]
+            if wrong:
+                problem = f"{wrong[0]} is given, and the method is {self.method}."
+                raise SpecError(problem, f"leave it out, or add --method {owner}.")
+        if self.k is not None and (self.min_k is not None or self.max_k is not None):
+            raise SpecError("k is given, and bounds for it, too.", "give --k, or --min-k and --max-k.")
+        if self.summary is not None and self.summary == self.output:
+            raise SpecError(f"summary and output are both {self.output}.", "name two tables.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class MineJob(OutputTable, VectorOptions, Report):
     """Find sentences of two tables that translate each other, by the margin of their similarity."""
 
@@ -227,5 +272,5 @@ class MineJob(OutputTable, VectorOptions, Report):
 
 
 JOBS: Mapping[str, type[Job]] = {
-    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, MineJob, DescribeJob)
+    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, ClusterJob, MineJob, DescribeJob)
 }

@@ -37,11 +37,13 @@ ALLOWED: dict[str, set[str]] = {
     "st_spark.join.tasks": {"st_spark.topk", *_BASE},
     "st_spark.join": {"st_spark.topk", *_DATA},
     "st_spark.bitext": {"st_spark.join", "st_spark.topk", "st_spark._version", *_DATA},
+    "st_spark.clustering": {"st_spark.join", "st_spark.topk", *_DATA},
     "st_spark.report": {"st_spark.model", "st_spark.topk", *_DATA},
     "st_spark.jobs": {
         *(
             "st_spark.report",
             "st_spark.bitext",
+            "st_spark.clustering",
             "st_spark.join",
             "st_spark.embedding",
             "st_spark.model",

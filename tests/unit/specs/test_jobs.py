@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from st_spark import encode
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, value_type
-from st_spark.specs.jobs import JOBS, ClassifyJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import (
+    JOBS,
+    ClassifyJob,
+    ClusterJob,
+    DedupJob,
+    DescribeJob,
+    EmbedJob,
+    JoinJob,
+    MineJob,
+    SearchJob,
+)
 
 NEEDED: dict[type[Job], dict[str, Any]] = {
     EmbedJob: {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"},
@@ -21,11 +31,12 @@ NEEDED: dict[type[Job], dict[str, Any]] = {
     DescribeJob: {"table": "t"},
     JoinJob: {"left": "left", "output": "out"},
     DedupJob: {"input": "in", "output": "out"},
+    ClusterJob: {"input": "in", "output": "out"},
     MineJob: {"source": "de", "target": "en", "output": "out"},
 }
 
 # The jobs that encode texts, and their limits on the work of the model.
-ENCODERS = (EmbedJob, ClassifyJob, JoinJob, DedupJob, MineJob)
+ENCODERS = (EmbedJob, ClassifyJob, JoinJob, DedupJob, ClusterJob, MineJob)
 LIMITS = ("max_seq_length", "batch_size")
 
 
@@ -198,6 +209,20 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (JoinJob, {"max_seq_length": 8}, "max_seq_length is given without model"),
         (DedupJob, {"prompt": "q: "}, "prompt is given without model"),
         (DedupJob, {"revision": "main"}, "revision is given without model"),
+        (ClusterJob, {"prompt": "q: "}, "prompt is given without model"),
+        (ClusterJob, {"model": "m"}, "model is given without text_column"),
+        (ClusterJob, {"method": "leader"}, "method is 'leader'. Fix: choose kmeans, communities"),
+        (ClusterJob, {"mode": "append"}, "mode is 'append'. Fix: choose error, overwrite"),
+        (ClusterJob, {"k": 0}, "k is 0. Fix: give 1 or more"),
+        (ClusterJob, {"k": 5, "min_k": 3}, "k is given, and bounds for it, too. Fix: give --k, or --min-k and --max-k"),
+        (
+            ClusterJob,
+            {"k": 5, "threshold": 0.7},
+            "threshold is given, and the method is kmeans. Fix: leave it out, or add",
+        ),
+        (ClusterJob, {"method": "communities", "seed": 1}, "seed is given, and the method is communities"),
+        (ClusterJob, {"min_community_size": 0, "method": "communities"}, "min_community_size is 0"),
+        (ClusterJob, {"summary": "out"}, "summary and output are both out"),
         (SearchJob, {"k": 0}, "k is 0"),
         (JoinJob, {"k": 0}, "k is 0"),
         (JoinJob, {"model": "m"}, "model is given without text_column"),

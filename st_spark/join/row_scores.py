@@ -1,0 +1,26 @@
+"""The score of the two vectors of each row."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql.types import DoubleType, StructField, StructType
+
+from st_spark.join.tasks.vector_column import read_vectors, score_column
+from st_spark.topk.scores import exact_scores
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def with_score(rows: "DataFrame", dimension: int, score: str) -> "DataFrame":
+    """Return the rows with `score`, the score of their vectors x and y, in place of both. Both can be joined."""
+
+    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            x, y = (read_vectors(batch.column(name), dimension, score).matrix for name in ("x", "y"))
+            scores = score_column(exact_scores(x, y, score))
+            yield batch.drop_columns(["x", "y"]).append_column("score", scores)
+
+    kept = [field for field in rows.schema.fields if field.name not in ("x", "y")]
+    return rows.mapInArrow(score_batches, StructType([*kept, StructField("score", DoubleType())]))
