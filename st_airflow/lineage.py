@@ -74,6 +74,8 @@ def _origins(job: Job) -> dict[str, Origins]:
                 "left_id": [(job.left, job.id_column)],
                 "right_id": [(right, job.right_id_column or job.id_column)],
                 "score": [(job.left, left_column), (right, right_column)],
+                **{f"left_{name}": [(job.left, name)] for name in job.added_columns[0]},
+                **{f"right_{name}": [(right, name)] for name in job.added_columns[1]},
             }
         case DedupJob():
             ids, compared = (job.input, job.id_column), (job.input, job.text_column or job.column)

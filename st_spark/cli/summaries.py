@@ -1,7 +1,7 @@
 """The summary that each job prints: rows or pairs, speed, skipped rows, and where the table is."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from st_spark.cli.text_table import table
@@ -60,6 +60,7 @@ def summary_of_join(result: Result) -> str:
         f"  only the best {result['best_per_row']:,} of each row; {result['expected_pairs']:,} were expected"
         if "best_per_row" in result
         else "",
+        _vectors(sides),
         *map(_set_aside_of, sides),
         _rejected(result),
         _place(result["output"]),
@@ -76,6 +77,7 @@ def summary_of_dedup(result: Result) -> str:
         f"  a score of {result['threshold']:g} or more; {result['score']}, {result['linkage']}, {result['method']}",
         _recall(result),
         f"  single rows with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
+        _vectors([source]),
         _set_aside(source),
         _rejected(result),
         _place(result["output"]),
@@ -111,6 +113,7 @@ def summary_of_mine(result: Result) -> str:
         f"  {result['margin']} margin above {result['threshold']:g}, k {result['k']}, {result['retrieval']} of "
         f"{result['candidates']}, {result['method']}",
         *(_recall(result, direction) for direction in ("forward", "backward")),
+        _vectors(sides),
         *map(_set_aside_of, sides),
         f"  rejected pairs: {_counts(result['refused'])}" if result["refused"] else "",
         _rejected(result),
@@ -195,6 +198,12 @@ def _set_aside(side: Result, of: str = "") -> str:
 
 def _set_aside_of(side: Result) -> str:
     return _set_aside(side, f" of {side['path']}")
+
+
+def _vectors(sides: Sequence[Result]) -> str:
+    """Return which tables were embedded, and of which the vectors were used. Empty without a model."""
+    parts = [f"{side['path']} {side['vectors']}" for side in sides if "vectors" in side]
+    return f"  vectors: {', '.join(parts)}" if parts else ""
 
 
 def _recall(result: Result, direction: str = "") -> str:

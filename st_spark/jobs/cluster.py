@@ -12,7 +12,7 @@ from pyspark.sql.types import BinaryType
 from st_spark.clustering.cluster import ClusterRequest, plan_clusters
 from st_spark.clustering.summary import cluster_summary
 from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import VectorTable, open_vectors
+from st_spark.jobs.vector_input import Source, VectorTable, open_tables
 from st_spark.report.clusters import ClusterSample, representatives, take
 from st_spark.spark.hold import freed
 from st_spark.tables import io
@@ -49,8 +49,8 @@ def run(spark: "SparkSession", job: "ClusterJob", timings: "Timings") -> dict[st
         shown = _shown_columns(spark, job)
         names = list(dict.fromkeys((job.id_column, *shown.texts)))
         encoded = job.text_column if job.model else None
-        vectors = open_vectors(spark, job, timings, job.input, job.input_format, names, job.column, encoded, job.schema)
-        table = stack.enter_context(vectors)
+        source = Source(job.input, job.input_format, names, job.column, encoded, job.schema)
+        [table] = open_tables(spark, job, timings, [source], stack)
         stack.enter_context(freed())
         with timings("plan", "Counting rows" + (" and training centroids" if job.method == "kmeans" else "")):
             request = _request(job, table.score(job.score))

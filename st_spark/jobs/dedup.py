@@ -7,7 +7,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import VectorTable, open_vectors
+from st_spark.jobs.vector_input import Source, VectorTable, open_tables
 from st_spark.join import near_duplicates
 from st_spark.join.options import Request
 from st_spark.tables.metadata import add_metadata, vector_metadata
@@ -36,10 +36,8 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
     names = (job.id_column, *job.keys)
     with ExitStack() as stack:
         output = stack.enter_context(output_table.opened(spark, job))
-        vectors = open_vectors(
-            spark, job, timings, job.input, job.input_format, names, job.column, job.text_column, job.schema
-        )
-        table = stack.enter_context(vectors)
+        source = Source(job.input, job.input_format, names, job.column, job.text_column, job.schema)
+        [table] = open_tables(spark, job, timings, [source], stack)
         with timings("survey", "Counting rows and copies"):
             planned = _find(job, table)
         origin = {"vectors": vector_metadata(table.metadata), "on": list(job.keys) or None}

@@ -1,17 +1,17 @@
 """The join job: find the similar pairs of two tables of vectors or texts, or of one table with itself."""
 
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import VectorTable, open_vectors, types_of_second
+from st_spark.jobs.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
+from st_spark.join.pair_columns import add_columns
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
@@ -43,10 +43,13 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
             joined = _join(job, left, right)
         origin = {"left": vector_metadata(left.metadata), "right": right and vector_metadata(right.metadata)}
         pairs = add_metadata(joined.pairs, "score", {**origin, "on": list(job.keys) or None})
+        columns, (ours, theirs) = job.added_columns, (left, right or left)
+        pairs = add_columns(pairs, "left", ours.df, job.id_column, columns[0])
+        pairs = add_columns(pairs, "right", theirs.df, job.right_id, columns[1])
         output.writer.check(pairs.schema, "score")
         sides: list[bad_vectors.Side] = [(left, joined.stats.left, job.id_column)]
         if right and joined.stats.right:
-            sides.append((right, joined.stats.right, job.right_id_column or job.id_column))
+            sides.append((right, joined.stats.right, job.right_id))
         rejected = stack.enter_context(bad_vectors.found(job, sides, joined.facts["score"]))
         output.check_rejected(rejected)
         counts = Observation("st_spark")
@@ -71,21 +74,27 @@ def run(spark: "SparkSession", job: "JoinJob", timings: "Timings") -> dict[str, 
 def _open(
     spark: "SparkSession", job: "JoinJob", timings: "Timings", stack: ExitStack
 ) -> tuple[VectorTable, VectorTable | None]:
-    table = partial(open_vectors, spark, job, timings)
-    names = (job.id_column, *job.keys)
-    left = stack.enter_context(table(job.left, job.left_format, names, job.column, job.text_column, job.schema))
-    if job.right is None:
-        return left, None
-    names = (job.right_id_column or job.id_column, *job.keys)
-    text = job.right_text_column or job.text_column
-    types = types_of_second(spark, job, job.right, job.right_format, job.right_schema)
-    return left, stack.enter_context(table(job.right, job.right_format, names, job.right_column, text, types))
+    """Open the tables."""
+    columns, keys = job.added_columns, job.keys
+    named = (job.id_column, *keys, *columns[0], *(columns[1] if job.right is None else ()))
+    sources = [
+        Source(job.left, job.left_format, named, job.column, job.text_column, job.schema, job.left_where, "left_where")
+    ]
+    if job.right is not None:
+        named = (job.right_id, *keys, *columns[1])
+        text = job.right_text_column or job.text_column
+        types = types_of_second(spark, job, job.right, job.right_format, job.right_schema)
+        sources.append(
+            Source(job.right, job.right_format, named, job.right_column, text, types, job.right_where, "right_where")
+        )
+    left, *right = open_tables(spark, job, timings, sources, stack)
+    return left, right[0] if right else None
 
 
 def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> similarity_join.PlannedJoin:
     columns = {"left": (job.id_column, left.vector)}
     if right is not None:
-        columns["right"] = (job.right_id_column or job.id_column, right.vector)
+        columns["right"] = (job.right_id, right.vector)
         check_comparable(left.metadata, right.metadata, (left.where, right.where))
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)

@@ -17,7 +17,7 @@ from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
 from st_spark.jobs import bad_vectors, output_table
 from st_spark.jobs.result_file import check_outside
-from st_spark.jobs.vector_input import VectorTable, open_vectors, types_of_second
+from st_spark.jobs.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.report import scores
 from st_spark.spark.progress import follow
 from st_spark.tables import io
@@ -122,21 +122,21 @@ def _open(
         (job.source, job.source_format, job.id_column, job.column, job.text_column, job.schema),
         (job.target, job.target_format, target_id, job.target_column, target_text, target_types),
     )
-    tables = []
+    sources = []
     unused = [name for name, value in job.encoding.items() if value is not None]
     for where, table_format, id_column, column, text, types in sides:
         needed = (id_column, text, job.document_column, job.language_column)
         names = [name for name in dict.fromkeys(needed) if name is not None]
         encoded = text if _needs_encoding(spark, job, where, table_format, column, text) else None
-        with_model = replace(job, model=job.model or MODEL) if encoded else job
         unused = [] if encoded else unused
-        table = open_vectors(spark, with_model, timings, where, table_format, names, column, encoded, types)
-        tables.append(stack.enter_context(table))
+        sources.append(Source(where, table_format, names, column, encoded, types))
     if unused:
         raise InputError(
             f"{unused[0]} is given, but both tables have vectors already.", "give --model, or leave the option out."
         )
-    return tables[0], tables[1]
+    with_model = replace(job, model=job.model or MODEL) if any(source.text for source in sources) else job
+    source, target = open_tables(spark, with_model, timings, sources, stack)
+    return source, target
 
 
 def _needs_encoding(

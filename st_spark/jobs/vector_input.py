@@ -1,7 +1,7 @@
 """The input of the join, dedup and mining jobs: a table of vectors, or a table of texts to encode first."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,13 @@ from st_spark.embedding import model_info
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import encode, prepare
 from st_spark.errors import InputError
+from st_spark.jobs.reuse import Choice, choose
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
 from st_spark.tables import bad_rows, io
 from st_spark.tables.bad_rows import PROBLEM, REASON
 from st_spark.tables.columns import CORRUPT, RESERVED, check_columns, quoted_column, readable
+from st_spark.tables.conditions import filter_rows
 from st_spark.tables.decoding import count_bad_texts
 from st_spark.tables.metadata import vector_column
 from st_spark.tables.row_counts import count_rows
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from st_spark.specs.jobs import JoinJob, MineJob
 
 _VECTOR = f"{RESERVED}vector"
+# Options of the other table's vectors that the texts are encoded with, too.
+_SHARED = ("normalize_embeddings", "truncate_dim", "max_seq_length")
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "max_seq_length")
 
 
@@ -47,16 +51,18 @@ class VectorTable:
         unread: Number of rows without bad ones, by reason: "corrupt", and "undecodable" if the job finds bad rows.
         undecodable: Number of rows of `df` with a character that could not be decoded.
         bad: The rows that `unread` counts, with PROBLEM; None if there are none.
+        origin: "embedded" if the job made the vectors; "reused" if it has a model, and the table had vectors; else "".
     """
 
     where: str
     df: "DataFrame"
     vector: str
     source: str
-    metadata: dict[str, Any]
+    metadata: Mapping[str, Any]
     unread: dict[str, int]
     undecodable: int
     bad: "DataFrame | None"
+    origin: str = ""
 
     def score(self, chosen: str | None) -> str:
         """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine."""
@@ -69,11 +75,17 @@ class VectorTable:
         return score
 
     def describe(self, stats: "TableStats") -> dict[str, Any]:
-        """Return what a job's result says of the table: path, rows, kept (joined rows), set_aside, dimension."""
+        """Return what a job's result says of the table.
+
+        Returns:
+            path, rows, kept (joined rows), set_aside (other rows, by reason), dimension; with a model vectors ("reused"
+            or "embedded").
+        """
         total, set_aside = stats.rows + sum(self.unread.values()), stats.set_aside | self.unread
         rows = {"rows": total, "kept": stats.kept, "set_aside": set_aside}
         undecodable = {"undecodable": self.undecodable} if self.undecodable else {}
-        return {"path": self.where, **rows, **undecodable, "dimension": stats.dimension}
+        vectors = {"vectors": self.origin} if self.origin else {}
+        return {"path": self.where, **rows, **undecodable, "dimension": stats.dimension, **vectors}
 
     @property
     def model(self) -> dict[str, Any] | None:
@@ -84,49 +96,100 @@ class VectorTable:
         return {"name": self.metadata["model"], **{name: value for name, value in values.items() if value is not None}}
 
 
-@contextmanager
-def open_vectors(
-    spark: "SparkSession",
-    job: "VectorInput",
-    timings: "Timings",
-    where: str,
-    table_format: str | None,
-    names: Sequence[str],
-    column: str | None,
-    text: str | None,
-    types: str | None,
-) -> Iterator[VectorTable]:
-    """Open a table. If its texts are encoded first, executors keep the vectors on disk until the table is closed.
+@dataclass(frozen=True)
+class Source:
+    """A table to open.
 
-    Args:
-        spark: The session.
-        job: The job, with the options of the model.
-        timings: Measures the phases.
+    Attributes:
         where: Path or name of the table.
-        table_format: Format of the table, by default found from its name.
-        names: Other columns that the job needs.
+        format: Its format, by default found from its name.
+        names: Columns that the job needs, besides vectors.
         column: The vector column, by default the only one.
         text: The text column to encode; None if the table has vectors.
         types: Types of columns of CSV and JSON lines; see io.read().
+        condition: SQL condition that the rows must meet; None for all rows.
+        condition_option: The name of its option, for errors.
     """
+
+    where: str
+    format: str | None
+    names: Sequence[str]
+    column: str | None
+    text: str | None
+    types: str | None
+    condition: str | None = None
+    condition_option: str = "where"
+
+
+def open_tables(
+    spark: "SparkSession",
+    job: "VectorInput",
+    timings: "Timings",
+    sources: Sequence[Source],
+    stack: ExitStack,
+) -> list[VectorTable]:
+    """Open the tables of a job. They are closed with the stack.
+
+    If a table has vectors of the job's model, these are used in place of its texts; see reuse.choose(). The texts of
+    the other table are encoded with the same options. Executors keep the vectors that a job makes on disk.
+    """
+    read = [_read(spark, job, timings, source) for source in sources]  # all are checked before one is encoded
+    like = next((each.chosen.metadata for each in read if each.chosen.column is not None), {})
+    return [stack.enter_context(_open(spark, job, timings, each, like)) for each in read]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table, and which vectors are used."""
+
+    source: Source
+    df: "DataFrame"
+    chosen: Choice
+
+
+def _read(spark: "SparkSession", job: "VectorInput", timings: "Timings", source: Source) -> _Rows:
+    """Read the rows of a table that meet the condition, and check its columns."""
+    where, column, text = source.where, source.column, source.text
     with timings("read", f"Reading {where}"):
-        df = whole = io.read(spark, where, table_format, job.input_encoding, types)
-        check_columns(df.schema, where, (text,) if text else (), names, images=_reads_images(job))
-        df, unread, undecodable, bad = _split(df, job, where, [*names, *([text] if text else [])])
-        counts = (unread, undecodable, bad)
-    if text is None:
-        vector, metadata = vector_column(df.schema, where, column)
-        with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as rows:
-            yield VectorTable(where, rows, vector, vector, metadata, *counts)
+        df = io.read(spark, where, source.format, job.input_encoding, source.types)
+        df = filter_rows(df, source.condition, source.condition_option, where)
+        chosen = Choice(*vector_column(df.schema, where, column)) if text is None else None
+        chosen = chosen or choose(df.schema, where, job, column, str(text))
+        texts = (text,) if text and chosen.column is None else ()
+        check_columns(df.schema, where, texts, source.names, images=_reads_images(job))
+    return _Rows(source, df, chosen)
+
+
+@contextmanager
+def _open(
+    spark: "SparkSession",
+    job: "VectorInput",
+    timings: "Timings",
+    rows: _Rows,
+    like: Mapping[str, Any],
+) -> Iterator[VectorTable]:
+    """Open a table; `like` is the recipe of the vectors that its texts are compared with."""
+    where, vector, metadata = rows.source.where, rows.chosen.column, rows.chosen.metadata
+    names, text = list(dict.fromkeys(rows.source.names)), rows.source.text
+    with timings("read", f"Counting unreadable rows of {where}"):
+        split = _split(rows.df, job, where, [*names, *([str(text)] if vector is None else [])])
+    df, counts = split[0], split[1:]
+    if vector is not None:
+        with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as held_rows:
+            yield VectorTable(where, held_rows, vector, vector, metadata, *counts, "reused" if text else "")
         return
     with timings("load", f"Loading {job.model}"):
-        vectors = encode(text, model=str(job.model), revision=job.revision, dtype=job.dtype, **job.encoding)
-        size = count_rows(whole)
+        options = {name: value for name, value in job.encoding.items() if value is not None}
+        shared = {name: like[name] for name in _SHARED if like.get(name) is not None} | options
+        vectors = encode(str(text), model=str(job.model), revision=job.revision, dtype=job.dtype, **shared)
+        size = count_rows(rows.df)
         model = model_info.describe(spark, job, size.first_tasks)
-    with held(size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))) as rows:
+    with held(size.repartition(df).select(*map(quoted_column, names), vectors.alias(_VECTOR))) as held_rows:
         with timings("encode", f"Encoding {size.rows:,} rows of {where}"), follow(spark, size.rows, size.tasks):
-            rows.select(sf.count(_VECTOR)).collect()
-        yield VectorTable(where, rows, _VECTOR, text, {**model, "model": model["name"]}, *counts)
+            held_rows.select(sf.count(_VECTOR)).collect()
+        made = {name: shared[name] for name in _SHARED if name in shared}
+        made |= {"model": model["name"], "dim": shared.get("truncate_dim", model["dim"])}
+        yield VectorTable(where, held_rows, _VECTOR, str(text), model | made, *counts, "embedded")
 
 
 def _reads_images(job: "VectorInput") -> bool:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as sf
 
-from st_spark.errors import check_list
+from st_spark.errors import InputError, check_list
 from st_spark.join import exact
 from st_spark.join.input_stats import InputStats, collect_stats
 from st_spark.join.inputs import TablePair, table_pair
 from st_spark.join.options import Request, described
+from st_spark.join.pair_columns import add_columns, check_added_columns
+from st_spark.tables.conditions import filter_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -46,6 +48,10 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
     recall: float = 0.95,
     max_pairs: int = 100_000_000,
     overflow: str = "error",
+    left_columns: Sequence[str] = (),
+    right_columns: Sequence[str] = (),
+    left_where: str | None = None,
+    right_where: str | None = None,
 ) -> "DataFrame":
     """Join tables by the similarity of their vectors.
 
@@ -71,20 +77,36 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
         max_pairs: With a threshold and no k, a sample estimates the number of pairs. This is the most that may be
             returned.
         overflow: What to do with more pairs: "error", or "best": keep the best max_pairs / rows of each left row.
+        left_columns: Columns of the left table to add to the pairs. Each gets the prefix left_.
+        right_columns: Columns of the right table to add. Each gets the prefix right_.
+        left_where: SQL condition, such as "lang = 'de'": only these rows of the left table are joined. Without a right
+            table it holds for both sides.
+        right_where: The same for the right table.
 
     Returns:
-        left_id, right_id (of the types of the inputs), score (double) and with k rank (int, from 1). Without k a pair
+        left_id, right_id (of the types of the inputs), score (double) and with k rank (int, from 1), then the columns
+        that were asked for. Without k a pair
         of a table with itself comes once, with left_id < right_id. A left row has fewer than k neighbours only if there
         are fewer; with "ivf" also if the lists that it probes hold fewer. Some rows are left out: rows without an id, a
         vector or a value of `on`, vectors of another size than most, with NaN or infinities, or (for cosine) of zeros.
 
     Raises:
-        InputError: An argument or a column that cannot work, duplicate ids in one table, vectors of different sizes in
-            both tables, or more pairs than max_pairs.
+        InputError: An argument, a condition or a column that cannot work, duplicate ids in one table, vectors of
+            different sizes in both tables, or more pairs than max_pairs.
     """
     request = Request(k, threshold, score, method, recall, max_pairs, overflow)
     names = {"left": (left_id, left_vector), "right": (right_id, right_vector)}
-    return plan_join(table_pair(left, right, names, check_list("on", on)), request).pairs
+    if right is None and right_where is not None:
+        raise InputError("right_where is given without right.", "give the right table, or left_where alone.")
+    one = other = filter_rows(left, left_where, "left_where", "the left table")
+    if right is not None and (right is not left or left_where != right_where):
+        other = filter_rows(right, right_where, "right_where", "the right table")
+    added = {"left": check_list("left_columns", left_columns), "right": check_list("right_columns", right_columns)}
+    check_added_columns(one.schema, "the left table", "left", added["left"])
+    check_added_columns(other.schema, "the right table", "right", added["right"])
+    tables = table_pair(one, None if right is None else other, names, check_list("on", on))
+    pairs = add_columns(plan_join(tables, request).pairs, "left", one, left_id, added["left"])
+    return add_columns(pairs, "right", other, left_id if right is None else right_id, added["right"])
 
 
 def plan_join(

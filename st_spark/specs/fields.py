@@ -37,6 +37,15 @@ def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the 
     return option(f"format of the {table} table (default: found from the path, else parquet)", None, choices=FORMATS_IN)
 
 
+def column_names(option: str, given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the columns that an option names, separated by commas; SpecError if a name is empty or repeated."""
+    several = (given,) if isinstance(given, str) else given or ()
+    names = tuple(name.strip() for each in several for name in each.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise SpecError(f"{option} is {','.join(names)!r}.", "name each column once.")
+    return names
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextFiles(Job):
     """Text files."""
@@ -196,8 +205,6 @@ class Partitions(NewColumn):
         names = self.partition_columns
         object.__setattr__(self, "partition_by", (names[0] if len(names) == 1 else names) or None)
         for name in names:
-            if not name or names.count(name) > 1:
-                raise SpecError(f"partition_by is {','.join(names)!r}.", "name each column once.")
             if name in (*self.text_columns, self.id_column, self.output_column):
                 raise SpecError(
                     f"The partition column {name!r} is a text, ID or output column: each row would be a partition.",
@@ -207,8 +214,7 @@ class Partitions(NewColumn):
     @property
     def partition_columns(self) -> tuple[str, ...]:
         """The columns of `partition_by`."""
-        given = (self.partition_by,) if isinstance(self.partition_by, str) else self.partition_by or ()
-        return tuple(name.strip() for each in given for name in each.split(","))
+        return column_names("partition_by", self.partition_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,11 +232,15 @@ class VectorInput(ModelOptions, TextFiles, BadRows):
     )
 
     def __post_init__(self) -> None:
-        """Check the fields, and that vectors come from a column or from a model, not both."""
+        """Check the fields, and that a model has something to embed."""
         super().__post_init__()
-        columns = (getattr(self, name, None) for name in ("column", "right_column", "target_column"))
-        if self.model is not None and any(columns):
+        if self.model is not None and all(self.vector_columns):
             raise SpecError("Both a model and a vector column are given.", "remove one of them.")
+
+    @property
+    def vector_columns(self) -> tuple[str | None, ...]:
+        """The vector column of each table that the job reads; None if the job does not name it."""
+        return (self.column,)
 
     def check_model_options(self) -> None:
         """Check that no option of the model is given without a model."""

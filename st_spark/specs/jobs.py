@@ -32,6 +32,7 @@ from st_spark.specs.fields import (
     Report,
     VectorInput,
     VectorOptions,
+    column_names,
     format_option,
     schema_option,
 )
@@ -168,6 +169,37 @@ class JoinJob(OutputTable, PairOptions, Report):
     max_pairs: int = option("limit on the number of pairs, with --threshold and no --k", 100_000_000)
     overflow: str = option("above --max-pairs: stop, or keep the best pairs of each row", "error", choices=OVERFLOWS)
 
+    left_columns: str | tuple[str, ...] | None = option(
+        "columns of the left table to add to the pairs, separated by commas; NAME becomes left_NAME", None, most=99
+    )
+    right_columns: str | tuple[str, ...] | None = option(
+        "columns of the right table to add; NAME becomes right_NAME", None, most=99
+    )
+    left_where: str | None = option("join only these rows of the left table: SQL, such as \"lang = 'de'\"", None)
+    right_where: str | None = option("join only these rows of the right table", None)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that there is a right table if they need one."""
+        super().__post_init__()
+        for name in ("right_column", "right_where"):
+            if self.right is None and getattr(self, name) is not None:
+                raise SpecError(f"{name} is given without right.", "name the right table: --right.")
+        _ = self.added_columns
+
+    @property
+    def right_id(self) -> str:
+        """The ID column of the right table."""
+        return self.right_id_column or self.id_column if self.right is not None else self.id_column
+
+    @property
+    def added_columns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The columns of `left_columns` and of `right_columns`."""
+        names = [column_names(side, getattr(self, side)) for side in ("left_columns", "right_columns")]
+        for side, columns in zip(("left", "right"), names, strict=True):
+            if "id" in (name.lower() for name in columns):
+                raise SpecError(f"{side}_columns has id, and the pairs have {side}_id already.", "leave it out.")
+        return names[0], names[1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DedupJob(InputTable, OutputTable, PairOptions, Report):
@@ -269,6 +301,11 @@ class MineJob(OutputTable, VectorOptions, Report):
                 raise SpecError(
                     f"{name} is given without both languages.", "give --source-language and --target-language."
                 )
+
+    @property
+    def vector_columns(self) -> tuple[str | None, ...]:
+        """See VectorOptions."""
+        return (self.column, self.target_column)
 
 
 JOBS: Mapping[str, type[Job]] = {

@@ -43,18 +43,8 @@ def check_comparable(
         other: Metadata of another one.
         names: The tables, for the error.
     """
-    if not one or not other:
-        return
-    recipes = [{"content": each.get("content"), "precision": each.get("precision", "float32")} for each in (one, other)]
-    models = [str(each.get("model")) for each in (one, other)]
-    known = None not in (recipes[0]["content"], recipes[1]["content"])
-    related = {PurePosixPath(model).name for model in models} <= _ONE_SPACE
-    differing = [
-        name
-        for name in recipes[0]
-        if recipes[0][name] != recipes[1][name] and (name != "content" or (known and not related))
-    ]
-    if differing:
+    models, recipes = [str(each.get("model")) for each in (one, other)], [_comparable(each) for each in (one, other)]
+    if differing := _differing(one, other):
         first, second = (
             f"{model} ({', '.join(f'{name} {recipe[name]}' for name in differing)})"
             for model, recipe in zip(models, recipes, strict=True)
@@ -63,6 +53,25 @@ def check_comparable(
             f"{names[0]} was embedded with {first}, {names[1]} with {second}. Their vectors cannot be compared.",
             "use one model and one precision for both.",
         )
+
+
+def is_comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether vectors of two recipes can be compared; see check_comparable()."""
+    return not _differing(one, other)
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two recipes so that their vectors cannot be compared."""
+    if not one or not other:
+        return []
+    ours, theirs = _comparable(one), _comparable(other)
+    related = {PurePosixPath(str(each.get("model"))).name for each in (one, other)} <= _ONE_SPACE
+    known = None not in (ours["content"], theirs["content"])
+    return [name for name in ours if ours[name] != theirs[name] and (name != "content" or (known and not related))]
+
+
+def _comparable(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {"content": metadata.get("content"), "precision": metadata.get("precision", "float32")}
 
 
 def field_metadata(schema: "StructType", column: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
-from st_spark.specs.jobs import EmbedJob, JoinJob
+from st_spark.specs.jobs import DedupJob, EmbedJob, JoinJob, MineJob
 from st_spark.tables import io
 from tests.spark.join.tables import frame, neighbours, random_vectors, rows
+from tests.support.checkpoints import write_bert
 from tests.support.report_page import sections
 
 if TYPE_CHECKING:
@@ -77,6 +78,59 @@ def test_texts_of_both_tables_are_embedded_and_joined(spark: "SparkSession", min
     assert "q1: Where do cats sleep? a2: A cat sleeps in a warm place." in shown
     assert result["model"]["dim"] == result["right"]["dimension"] == 384
     assert result["score"] == "cosine"
+
+
+@pytest.mark.slow
+def test_a_table_that_has_vectors_of_the_model_is_not_embedded_again(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sentence_transformers import SentenceTransformer as Peer
+
+    asked, answers = ["where do cats sleep", "bread"], ["bread is baked from flour", "a cat sleeps", "rain"]
+    (tmp_path / "asked.csv").write_text("id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(asked)))
+    (tmp_path / "in.csv").write_text("id,answer\n" + "".join(f"{i},{text}\n" for i, text in enumerate(answers)))
+    embed = EmbedJob(
+        input=str(tmp_path / "in.csv"),
+        output=str(tmp_path / "docs"),
+        model=str(tiny_model),
+        text_column="answer",
+        truncate_dim=16,
+        normalize_embeddings=True,
+        dtype="float32",
+    )
+    runner.run(embed, spark)
+    argv = ["join", f"--left={tmp_path / 'asked.csv'}", f"--right={embed.output}", f"--output={tmp_path / 'out'}"]
+    argv += ["--text-column=text", f"--model={tiny_model}", "--dtype=float32", "--score=dot", "--k=3"]
+    argv += ["--left-columns=text", "--right-columns=answer", "--right-where=answer <> 'rain'"]
+    assert main.main([*argv, f"--result={tmp_path / 'r.json'}"]) == 0
+    shown, result = capsys.readouterr(), json.loads((tmp_path / "r.json").read_text())
+    assert f"Using the vectors of {embed.output}: column 'embedding', made by {tiny_model}" in shown.err
+    assert f"vectors: {tmp_path / 'asked.csv'} embedded, {embed.output} reused" in shown.out
+    assert [result[side]["vectors"] for side in ("left", "right")] == ["embedded", "reused"]
+    assert [result[side]["dimension"] for side in ("left", "right")] == [16, 16]
+    peer = Peer(str(tiny_model), truncate_dim=16, device="cpu")
+    x, y = (peer.encode(texts, normalize_embeddings=True) for texts in (asked, answers))
+    found = {(int(row[0]), int(row[1])): row for row in rows(io.read(spark, str(tmp_path / "out")))}
+    for i, j in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        assert found[i, j][2] == pytest.approx(float(x[i] @ y[j]), abs=1e-5)
+        assert found[i, j][4:] == (asked[i], answers[j])
+    assert len(found) == result["pairs"] == 4
+    grouped = DedupJob(input=embed.output, output=str(tmp_path / "groups"), model=str(tiny_model), text_column="answer")
+    assert runner.run(grouped, spark)["input"]["vectors"] == "reused"
+    mined = MineJob(
+        source=str(tmp_path / "asked.csv"),
+        target=embed.output,
+        output=str(tmp_path / "pairs"),
+        model=str(tiny_model),
+        text_column="text",
+        target_text_column="answer",
+    )
+    result = runner.run(mined, spark)
+    assert [result[side]["vectors"] for side in ("source", "target")] == ["embedded", "reused"]
+    other = str(write_bert(tmp_path / "other", seed=9))
+    where: dict[str, Any] = {"left": str(tmp_path / "asked.csv"), "right": embed.output, "output": str(tmp_path / "no")}
+    with pytest.raises(InputError, match=r"docs has no column 'text' to embed, and its vectors cannot be used: 'emb"):
+        runner.run(JoinJob(**where, model=other, text_column="text"), spark)
 
 
 @pytest.mark.slow

@@ -95,6 +95,10 @@ def test_job_survives_json_and_argv(kind: type[Job]) -> None:
             "dedup --input in --output out --model m --text-column t --max-seq-length 256 --batch-size 8",
             DedupJob(input="in", output="out", model="m", text_column="t", max_seq_length=256, batch_size=8),
         ),
+        (
+            "join --left a --output c --left-columns text,url --right-columns text --right-columns url",
+            JoinJob(left="a", output="c", left_columns="text,url", right_columns=("text", "url")),
+        ),
         ("search q --table t -k 3", SearchJob(query="q", table="t", k=3)),
         (
             "join --left a --right b --output c -k 3 --on lang --on year --threshold 1",
@@ -140,6 +144,7 @@ def test_keys_are_the_columns_of_on() -> None:
     assert JoinJob(left="a", output="c", on=("lang", "year")).keys == ("lang", "year")
     assert JoinJob(left="a", output="c", on="lang").keys == ("lang",)
     assert JoinJob(left="a", output="c").keys == ()
+    assert JoinJob(left="a", output="c", left_columns="x, y").added_columns == (("x", "y"), ())
 
 
 def test_tables_have_their_formats() -> None:
@@ -228,7 +233,20 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (JoinJob, {"model": "m"}, "model is given without text_column"),
         (JoinJob, {"text_column": "t"}, "text_column is given without model"),
         (JoinJob, {"model": "m", "text_column": "t", "column": "v"}, "Both a model and a vector column"),
-        (JoinJob, {"model": "m", "text_column": "t", "right_column": "v"}, "Both a model and a vector column"),
+        (
+            JoinJob,
+            {"model": "m", "text_column": "t", "right": "r", "column": "v", "right_column": "v"},
+            "Both a model and a vector column",
+        ),
+        (JoinJob, {"right_column": "v"}, "right_column is given without right"),
+        (JoinJob, {"right_where": "id > 1"}, "right_where is given without right"),
+        (
+            JoinJob,
+            {"left_columns": ("text,url", "text")},
+            "left_columns is 'text,url,text'. Fix: name each column once",
+        ),
+        (JoinJob, {"right_columns": "a,,b"}, "right_columns is 'a,,b'"),
+        (JoinJob, {"right_columns": "text, ID"}, "right_columns has id, and the pairs have right_id already"),
         (JoinJob, {"score": "cos"}, "choose cosine, dot, euclidean"),
         (JoinJob, {"rigth": "r"}, "did you mean 'right'"),
         (JoinJob, {"threshold": "high"}, "threshold is 'high'. Fix: give a number"),
@@ -244,7 +262,11 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (MineJob, {"retrieval": "intersection"}, "did you mean 'intersect'"),
         (MineJob, {"model": "LaBSE"}, "model is given without text_column"),
         (MineJob, {"tsv": "out.tsv"}, "tsv is given without text_column"),
-        (MineJob, {"model": "LaBSE", "text_column": "t", "target_column": "v"}, "Both a model and a vector column"),
+        (
+            MineJob,
+            {"model": "LaBSE", "text_column": "t", "column": "v", "target_column": "v"},
+            "Both a model and a vector column",
+        ),
         (
             MineJob,
             {"tmx": "out.tmx", "text_column": "t", "source_language": "de"},
