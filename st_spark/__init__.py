@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from st_spark.bitext.scoring import score_pairs
     from st_spark.bitext.text_filters import TextFilters
     from st_spark.embedding.calibrate import calibrate
+    from st_spark.embedding.chunk import chunk
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
     from st_spark.jobs.describe import describe
@@ -25,6 +26,7 @@ __all__ = [
     "SimilarityFunction",
     "TextFilters",
     "calibrate",
+    "chunk",
     "classify",
     "describe",
     "encode",
@@ -42,6 +44,7 @@ _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
     "SimilarityFunction": "st_spark.model.similarity",
     "calibrate": "st_spark.embedding.calibrate",
+    "chunk": "st_spark.embedding.chunk",
     "classify": "st_spark.embedding.classify",
     "describe": "st_spark.jobs.describe",
     "TextFilters": "st_spark.bitext.text_filters",
