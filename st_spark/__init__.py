@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from st_spark.clustering.cluster import cluster
     from st_spark.clustering.summary import cluster_summary
     from st_spark.embedding.calibrate import calibrate
+    from st_spark.embedding.chunk import chunk
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
     from st_spark.jobs.describe import describe
@@ -27,6 +28,7 @@ __all__ = [
     "SimilarityFunction",
     "TextFilters",
     "calibrate",
+    "chunk",
     "classify",
     "cluster",
     "cluster_summary",
@@ -46,6 +48,7 @@ _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
     "SimilarityFunction": "st_spark.model.similarity",
     "calibrate": "st_spark.embedding.calibrate",
+    "chunk": "st_spark.embedding.chunk",
     "classify": "st_spark.embedding.classify",
     "cluster": "st_spark.clustering.cluster",
     "cluster_summary": "st_spark.clustering.summary",

@@ -41,6 +41,7 @@ class EncodeOptions:
             becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros or had a NaN.
         ranges: The lowest and the highest value of each dimension, needed for int8 and uint8.
         max_image_pixels: See encode().
+        chunk, overlap, pool: See encode(); the pool "none" does not cut.
     """
 
     prompt: str | None = None
@@ -56,6 +57,23 @@ class EncodeOptions:
     precision: str = "float32"
     ranges: Sequence[Sequence[float]] | None = None
     max_image_pixels: int = MAX_IMAGE_PIXELS
+    chunk: int | str | None = None
+    overlap: int = 0
+    pool: str = "none"
+
+    @property
+    def pools(self) -> bool:
+        """Whether the vectors of the chunks of a text become one."""
+        return self.chunk is not None and self.pool != "none"
+
+    @property
+    def chunking(self) -> dict[str, Any]:
+        """The fields of ChunkOptions."""
+        names = ("overlap", "prompt", "prompt_name", "task", "max_seq_length")
+        return {
+            "max_tokens": None if self.chunk == "auto" else self.chunk,
+            **{name: getattr(self, name) for name in names},
+        }
 
     @property
     def struct(self) -> bool:
@@ -92,7 +110,7 @@ def encode_arrays(
     Raises:
         InputError: A column does not hold strings (or images).
     """
-    for columns in read_windows(batches, images=options.images):
+    for columns in read_windows(batches, images=options.images and not options.pools):
         yield encode_window(model, columns, options)
 
 

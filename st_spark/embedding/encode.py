@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column, SparkSession
 
-from st_spark.choices import DTYPES, MAX_IMAGE_PIXELS, RANGED
+from st_spark.choices import DTYPES, MAX_IMAGE_PIXELS, POOLS, RANGED
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions, output_type
 from st_spark.embedding.send_model import send
@@ -18,6 +18,7 @@ from st_spark.model.modules import router
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from numpy.typing import ArrayLike
     from pyspark.sql._typing import UserDefinedFunctionLike
@@ -40,6 +41,9 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     precision: str = "float32",
     ranges: "ArrayLike | None" = None,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
+    chunk: int | str | None = None,
+    overlap: int = 0,
+    pool: str = "none",
     shipping: str = "auto",
 ) -> Column:
     """Encode a column of texts, two columns of text pairs, or (with a CLIP model) a column of images.
@@ -71,6 +75,11 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         ranges: The lowest and the highest value of each dimension, [2, d]. int8 and uint8 need them, the same for
             every row; calibrate() finds them. A value outside the range becomes the nearest end of it.
         max_image_pixels: An image with more pixels counts as one that cannot be read; a large JPEG is decoded smaller.
+        chunk: Read texts in full, in chunks of at most so many tokens: see chunk(). "auto" for as many as the model
+            reads. It needs a pool.
+        overlap: How many tokens at most two neighbouring chunks share; see chunk().
+        pool: How the vectors of the chunks become one: "mean", weighted by the tokens of the chunks, or "max". It has
+            length 1 if those of the chunks have. A text of one chunk keeps its vector.
         shipping: How to send the model to the executors: "auto", "broadcast", "artifact", "path" or "hub".
 
     Returns:
@@ -97,7 +106,11 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         precision=precision,
         ranges=ranges,  # type: ignore[arg-type]  # prepare() makes lists of it
         max_image_pixels=max_image_pixels,
+        chunk=chunk,
+        overlap=overlap,
+        pool=pool,
     )
+    _check_one_vector(options, len(names))
     function = encoder(active_session(), model, options, revision=revision, dtype=dtype, shipping=shipping)
     return udf.call(function, names, options.struct)
 
@@ -118,7 +131,9 @@ def register(
         options: Other options of encode(), which also says what may be raised.
     """
     others = {key: options.pop(key) for key in ("revision", "dtype", "shipping") if key in options}
-    spark.udf.register(name, encoder(spark, model, EncodeOptions(**options), **others))
+    chosen = EncodeOptions(**options)
+    _check_one_vector(chosen, 1)
+    spark.udf.register(name, encoder(spark, model, chosen, **others))
 
 
 def encoder(
@@ -154,7 +169,34 @@ def prepare(
         from st_spark.model.modules.length_check import check_max_seq_length  # loads torch
 
         check_max_seq_length(description.modules, options.max_seq_length)
-    return snapshot, replace(options, images=description.modules[0].kind == "CLIPModel", ranges=ranges)
+    images = description.modules[0].kind == "CLIPModel"
+    return snapshot, replace(options, images=images, ranges=ranges, chunk=_chunk_tokens(snapshot.folder, options))
+
+
+def _chunk_tokens(folder: "Path", options: EncodeOptions) -> int | None:
+    """Check the options about chunks, and return the most tokens of a chunk; None if texts are not cut."""
+    check_choice("pool", options.pool, POOLS)
+    if options.chunk is None:
+        for name, value, default in (("overlap", options.overlap, 0), ("pool", options.pool, "none")):
+            if value != default:
+                raise InputError(
+                    f"{name}={value!r} is given without chunk.", 'add chunk="auto", or a number of tokens.'
+                )
+        return None
+    from st_spark.model.chunker import ChunkOptions, chunk_tokens  # loads torch
+
+    return chunk_tokens(folder, ChunkOptions(**options.chunking))
+
+
+def _check_one_vector(options: EncodeOptions, columns: int) -> None:
+    """Check that a text, and no pair, gets one vector."""
+    if options.chunk is None:
+        return
+    if columns == 2:
+        raise InputError("chunk is given, and two columns: pairs are not cut.", "give one column.")
+    if not options.pools:
+        fix = 'give pool="mean" or "max", or encode the chunks that chunk() returns.'
+        raise InputError("chunk is given without a pool, and encode() returns one vector for a text.", fix)
 
 
 def _ranges(options: EncodeOptions) -> list[list[float]] | None:

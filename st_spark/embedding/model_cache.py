@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ from st_spark.embedding.send_model import ModelBundle
 from st_spark.spark.task_resources import check_device, set_threads, task_device, task_threads
 
 if TYPE_CHECKING:
+    from st_spark.model.chunker import Chunker
     from st_spark.model.encoder import Encoded, SentenceTransformer
 
 MODELS_KEPT = 4
 
 _log = logging.getLogger(__name__)
 _models: "OrderedDict[tuple[str, str, str | None], SentenceTransformer]" = OrderedDict()
+_chunkers: "OrderedDict[tuple[Any, ...], Chunker]" = OrderedDict()
 _loads = 0
 
 
@@ -61,6 +64,19 @@ def open_model(bundle: ModelBundle, dtype: str) -> "SentenceTransformer":
     seconds = time.perf_counter() - start
     _log.info("loaded %s (%s) as %s on %s in %.1f s", bundle.name, key[0], model.dtype, model.device, seconds)
     return model
+
+
+def cached_chunker(bundle: ModelBundle, options: Mapping[str, Any]) -> "Chunker":
+    """Return a chunker of the model with these fields of ChunkOptions. This process keeps the last ones."""
+    from st_spark.model.chunker import ChunkOptions, open_chunker
+
+    key = (bundle.fingerprint, *options.values())
+    if key not in _chunkers:
+        while len(_chunkers) >= MODELS_KEPT:
+            _chunkers.popitem(last=False)
+        _chunkers[key] = open_chunker(receive(bundle), ChunkOptions(**options))
+    _chunkers.move_to_end(key)
+    return _chunkers[key]
 
 
 def loads() -> int:

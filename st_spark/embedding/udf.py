@@ -16,23 +16,24 @@ if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
 
 
-def make(payload: Mapping[str, Any], kind: pa.DataType) -> "UserDefinedFunctionLike":
-    """Return a Spark function of one or two columns that encodes or classifies them.
+def make(payload: Mapping[str, Any], kind: pa.DataType, work: str = "encode") -> "UserDefinedFunctionLike":
+    """Return a Spark function of one or two columns that encodes, classifies or cuts them.
 
     Spark treats it as non-deterministic. Otherwise Spark can compute a vector twice for a filter (SPARK-47672).
 
     Args:
         payload: What to do; see worker.encode_arrow(). It holds plain values only, see worker_function().
         kind: The type of the output.
+        work: "encode" for worker.encode_arrow() and encode_pandas(), "chunk" for chunk_arrow() and chunk_pandas().
     """
     build: Any  # PySpark's types do not cover functions whose kind comes from annotations
     if flavour() == "arrow":
-        build, function = vectorized.arrow_udf, worker_function("encode_arrow", payload)
+        build, function = vectorized.arrow_udf, worker_function(f"{work}_arrow", payload)
         taken = given = pa.Array
     else:
         import pandas as pd
 
-        build, function = vectorized.pandas_udf, worker_function("encode_pandas", payload)
+        build, function = vectorized.pandas_udf, worker_function(f"{work}_pandas", payload)
         taken, given = pd.Series, pd.DataFrame if pa.types.is_struct(kind) else pd.Series
     # Spark reads the kind of function from these.
     function.__annotations__ = {"batches": GenericAlias(Iterator, (taken,)), "return": GenericAlias(Iterator, (given,))}

@@ -1,4 +1,4 @@
-"""What Spark workers run: load a model, encode or classify batches with it."""
+"""What Spark workers run: load a model, encode, classify or cut batches with it."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from st_spark.embedding.arrow_chunk import chunk_arrays
 from st_spark.embedding.arrow_classify import Classifier, Labels, classify_arrays
 from st_spark.embedding.arrow_encode import EncodeOptions, encode_arrays
-from st_spark.embedding.model_cache import LazyModel, open_model
+from st_spark.embedding.model_cache import LazyModel, cached_chunker, open_model
+from st_spark.embedding.pool_chunks import PooledModel
 from st_spark.embedding.send_model import ModelBundle
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ def encode_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator
     options = EncodeOptions(**payload["options"])
     bundle, dtype = ModelBundle(**payload["model"]), payload["dtype"]
     model = LazyModel(bundle, dtype, options.max_image_pixels, options.max_seq_length)
+    if options.pools:
+        pooled = PooledModel(model, cached_chunker(bundle, options.chunking), options.pool)
+        return encode_arrays(pooled, batches, options)
     if "labels" not in payload:
         return encode_arrays(model, batches, options)
     other = payload["label_model"]
@@ -40,15 +45,32 @@ def encode_pandas(payload: Mapping[str, Any], batches: Iterator[Any]) -> "Iterat
     """Do the same as encode_arrow() for a pandas UDF: Series in, Series of arrays or DataFrames out."""
     import pandas as pd
 
-    def arrays(batch: Any) -> Any:  # noqa: ANN401
-        return tuple(map(arrays, batch)) if isinstance(batch, tuple) else pa.array(batch, from_pandas=True)
-
-    for array in encode_arrow(payload, map(arrays, batches)):
+    for array in encode_arrow(payload, map(_from_pandas, batches)):
         if isinstance(array, pa.StructArray):
             fields = {field.name: array.field(place) for place, field in enumerate(array.type)}
             yield pd.DataFrame({name: field.to_pandas(integer_object_nulls=True) for name, field in fields.items()})
         else:
             yield array.to_pandas()
+
+
+def _from_pandas(batch: Any) -> Any:  # noqa: ANN401
+    return tuple(map(_from_pandas, batch)) if isinstance(batch, tuple) else pa.array(batch, from_pandas=True)
+
+
+def chunk_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator[pa.Array]:
+    """Cut the Arrow batches of one task into chunks.
+
+    Args:
+        payload: `model` and `options`: the fields of ModelBundle and of ChunkOptions.
+        batches: Arrow arrays of strings.
+    """
+    return chunk_arrays(cached_chunker(ModelBundle(**payload["model"]), payload["options"]), batches)
+
+
+def chunk_pandas(payload: Mapping[str, Any], batches: Iterator[Any]) -> "Iterator[pd.Series]":
+    """Do the same as chunk_arrow() for a pandas UDF: Series in, Series of lists of dicts out."""
+    for array in chunk_arrow(payload, map(_from_pandas, batches)):
+        yield array.to_pandas()
 
 
 def load_model(payload: Mapping[str, Any], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.embedding import model_info
 from st_spark.jobs import bad_rows as bad_row_limit
-from st_spark.jobs import output_table
+from st_spark.jobs import chunks, output_table
 from st_spark.jobs.changed_rows import read_changes
 from st_spark.jobs.merge import Merge
 from st_spark.jobs.new_column import ColumnBuilder, NewColumn, input_columns
@@ -51,6 +51,7 @@ class _Input:
         feed: The changed rows, if the job reads these alone.
         size: Number of rows and partitions.
         id_counts: null_id and duplicate_id, if there is an id column.
+        read: Rows of the input; `df` has more if it has a row for each chunk.
         lossy: Whether Spark could not decode some bytes, and put U+FFFD into the texts in their place.
     """
 
@@ -60,6 +61,7 @@ class _Input:
     size: RowCounts
     id_counts: dict[str, int]
     lossy: bool
+    read: int
 
 
 def run(spark: "SparkSession", job: "EmbedJob | ClassifyJob", timings: Timings, build: "Build") -> dict[str, Any]:
@@ -74,6 +76,10 @@ def run(spark: "SparkSession", job: "EmbedJob | ClassifyJob", timings: Timings, 
     with output_table.opened(spark, job) as output, ExitStack() as stack:
         with timings("read", f"Reading {job.input}"):
             source = _read(spark, job, output)
+        if isinstance(job, EmbedJob) and job.writes_chunks:
+            with timings("chunk", f"Cutting the texts of {source.read:,} rows"):
+                df, size = chunks.cut(source.df, job, source.size, stack)
+                source = replace(source, df=df, size=size)
         with timings("load", f"Loading {job.model}"):
             model = model_info.describe(spark, job, source.size.first_tasks)
             column, encoded = _prepare(source, output, build, job, model)
@@ -101,7 +107,7 @@ def _describe(work: "_Work", totals: dict[str, int]) -> dict[str, Any]:
     encoded_rows -= totals.get("resumed", 0)
     feed = source.feed.describe() if source.feed else {}
     return {
-        "rows": totals | source.id_counts,
+        "rows": totals | {"in": source.read} | source.id_counts,
         "rows_per_second": work.timings.rate(encoded_rows, "encode_and_write"),
         "duplicates": duplicates,
         "tokens": tokens,
@@ -118,13 +124,15 @@ def _read(spark: "SparkSession", job: "EmbedJob | ClassifyJob", output: output_t
     df = feed.rows if feed else io.read(spark, job.input, table_format, job.input_encoding, job.schema)
     check_columns(df.schema, job.input, job.text_columns, (job.id_column,) if job.id_column else (), images=True)
     check_new_column(df, job.input, job.output_column, "name the new column: --output-column.")
+    if isinstance(job, EmbedJob):
+        chunks.check(df, job)
     df = output.writer.fit(df, job.input)
     output.partitions = output.writer.count_partitions(df, job.input)
     size, id_counts = count_rows(df), count_ids(df, job.id_column)
     if job.mode == "merge" and any(id_counts.values()):  # it names some of them
         check_unique(df.where(readable(df)), job.input, str(job.id_column))
     lossy = job.finds_bad_rows and _check_texts(df, job, size.rows)
-    return _Input(df, table_format, feed, size, id_counts, lossy)
+    return _Input(df, table_format, feed, size, id_counts, lossy, size.rows)
 
 
 def _check_texts(df: "DataFrame", job: "EmbedJob | ClassifyJob", rows: int) -> bool:

@@ -7,7 +7,7 @@ from pyspark.sql import functions as sf
 from st_spark.choices import RANGED
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.calibrate import SAMPLE, calibrate
-from st_spark.embedding.encode import encoder
+from st_spark.embedding.encode import encoder, prepare
 from st_spark.jobs import add_column
 from st_spark.jobs.new_column import ColumnBuilder
 from st_spark.jobs.resume import RESULT
@@ -47,6 +47,9 @@ def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] |
     options = EncodeOptions(**job.encoding, counts=True, precision=job.precision, ranges=ranges)
     vector = sf.col(f"{RESULT}.embedding")
     metadata: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
+    if job.chunk is not None:
+        tokens = prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)[1].chunk
+        metadata |= {"chunk": tokens, "overlap": job.overlap, "pool": job.pool}
     if job.precision == "float32":
         # In Spark NaN is greater than all numbers, so the largest value shows it.
         largest, smallest = sf.array_max(vector), sf.array_min(vector)

@@ -12,7 +12,7 @@ from st_spark.errors import SpecError, check_no_secret, check_text, did_you_mean
 TYPE_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
-def option(
+def option(  # noqa: PLR0913  (all that a flag can have)
     text: str,
     default: object = MISSING,
     *,
@@ -22,6 +22,8 @@ def option(
     short: str = "",
     path: bool = False,
     table: bool = False,
+    bare: str | None = None,
+    metavar: str = "",
 ) -> Any:  # noqa: ANN401 (the caller annotates the field)
     """Declare a field of a job and its flag. The annotation says the type; a bool is a flag without a value.
 
@@ -34,9 +36,11 @@ def option(
         short: A one-letter flag such as "-k"; "-" makes the field a positional argument.
         path: Whether the value is a path.
         table: Whether the value is a table: a path or a catalog name. The field NAME_format has its format.
+        bare: The value of a flag that is given without one.
+        metavar: What the help calls the value; by default the last word of the name.
     """
     about = {"help": text, "choices": choices, "least": least, "most": most, "short": short}
-    about |= {"path": path or table, "table": table}
+    about |= {"path": path or table, "table": table, "bare": bare, "metavar": metavar}
     return field(default=default, metadata=about)
 
 
@@ -200,7 +204,10 @@ def _add_flag(section: "argparse._ArgumentGroup", each: Field[Any]) -> None:
         section.add_argument(each.name, nargs="?", metavar=each.name.upper(), **more)
         return
     if not about["choices"]:
-        more["metavar"] = "N" if value_type(each) is int else each.name.split("_")[-1].upper()
+        name = each.name.split("_")[-1].upper()
+        more["metavar"] = about["metavar"] or ("N" if value_type(each) is int else name)
+    if about["bare"]:
+        more |= {"nargs": "?", "const": about["bare"]}
     action = "append" if about["most"] > 1 else "store"
     section.add_argument(*filter(None, (_flag(each), about["short"])), action=action, dest=each.name, **more)
 

@@ -4,10 +4,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from st_spark.choices import (
     CANDIDATES,
+    CHUNK_COLUMNS,
     CLUSTER_METHODS,
     CLUSTER_OPTIONS,
     EMBED_MODES,
@@ -17,6 +18,7 @@ from st_spark.choices import (
     ON_BAD_VECTOR,
     ON_NEW_RECIPE,
     OVERFLOWS,
+    POOLS,
     PRECISIONS,
     RETRIEVALS,
     SCORES,
@@ -51,6 +53,18 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
     normalize_embeddings: bool = option("scale every vector to length 1", False)
     truncate_dim: int | None = option("keep only the first N values of each vector", None, least=1)
     precision: str = option("type of the stored values; int8 and uint8 are calibrated", "float32", choices=PRECISIONS)
+    chunk: str | None = option(
+        "read texts in full: cut them into chunks of at most so many tokens (without a number: as the model reads)",
+        None,
+        bare="auto",
+        metavar="TOKENS",
+    )
+    overlap: int = option("with --chunk: how many tokens at most the end of a chunk and the next one share", 0, least=0)
+    pool: str = option(
+        "with --chunk: a row for each chunk, or one vector for a text: the mean, weighted by tokens, or the maximum",
+        "none",
+        choices=POOLS,
+    )
     mode: str = option(
         "what to do if the output table exists; merge embeds only what is new", "error", choices=EMBED_MODES
     )
@@ -72,10 +86,11 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        version: object = self.since_version
-        if type(version) is int:
-            object.__setattr__(self, "since_version", str(version))
+        for name in ("since_version", "chunk"):
+            if type(getattr(self, name)) is int:
+                object.__setattr__(self, name, str(getattr(self, name)))
         super().__post_init__()
+        self._check_chunks()
         if self.since_version is not None and not re.fullmatch(r"last|[0-9]+", self.since_version):
             raise SpecError(f"since_version is {self.since_version!r}.", "give a version of the table, or last.")
         if self.mode == "merge" and self.id_column is None:
@@ -89,6 +104,42 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
             raise SpecError("since_version and on_new_recipe rebuild are given.", "to embed all rows, read all rows.")
         if self.prompt is not None and self.prompt_name is not None:
             raise SpecError(f"Both prompt and prompt_name ({self.prompt_name!r}) are given.", "remove one of them.")
+
+    def _check_chunks(self) -> None:
+        """Check the fields about chunks. The model's limit is checked when the model is read."""
+        given = {"overlap": self.overlap > 0, "pool": self.pool != "none"}
+        if self.chunk is None:
+            for name in (name for name, is_given in given.items() if is_given):
+                raise SpecError(f"{name} is {getattr(self, name)}, and chunk is not given.", "add --chunk.")
+            return
+        if not re.fullmatch(r"auto|0*[1-9][0-9]*", self.chunk):
+            raise SpecError(
+                f"chunk is {self.chunk!r}.", "give a number of tokens, or auto for as many as the model reads."
+            )
+        if self.chunk != "auto" and self.overlap >= int(self.chunk):
+            raise SpecError(f"overlap is {self.overlap}, and chunk is {self.chunk}.", "give a smaller --overlap.")
+        if len(self.text_columns) > 1:
+            raise SpecError("chunk is given, and two text columns: pairs are not cut.", "give one --text-column.")
+        if self.writes_chunks and self.mode == "merge":
+            raise SpecError(
+                "The mode merge needs one row for each ID, and chunk writes several.",
+                "add --pool mean, or overwrite the table.",
+            )
+        if self.writes_chunks and self.output_column in CHUNK_COLUMNS:
+            raise SpecError(
+                f"output_column {self.output_column!r} is a column of chunks.", "choose another name for it."
+            )
+
+    @property
+    def writes_chunks(self) -> bool:
+        """Whether each chunk of a text is a row."""
+        return self.chunk is not None and self.pool == "none"
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """See ModelOptions."""
+        chunk = self.chunk if self.chunk in (None, "auto") else int(str(self.chunk))
+        return super().encoding | {"chunk": chunk}
 
 
 @dataclass(frozen=True, kw_only=True)

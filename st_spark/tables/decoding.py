@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as sf
 
-from st_spark.tables.columns import CORRUPT, quoted_column, readable
+from st_spark.tables.columns import CORRUPT, RESERVED, quoted_column, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What Spark writes for bytes that are not in the encoding.
 REPLACEMENT = "\ufffd"
+# Whether the text that a chunk is a part of has bytes that are not UTF-8. The chunk has U+FFFD in their place.
+NOT_UTF8 = f"{RESERVED}not_utf8"
 # Spark's own encodings, by their names in Python. It reads others, such as cp1252, with a setting only.
 _SPARK_NAMES = {
     "ascii": "us-ascii",
@@ -47,6 +49,8 @@ def is_undecodable(df: "DataFrame", names: "Sequence[str]") -> "Column":
 
 def is_not_utf8(schema: "StructType", names: "Sequence[str]") -> "Column":
     """Return a condition: one of these strings has bytes that are not UTF-8. Spark's strings can hold any bytes."""
+    if NOT_UTF8 in schema.names:
+        return sf.col(NOT_UTF8)
     if not hasattr(sf, "is_valid_utf8"):  # PySpark 4.0
         return sf.lit(False)
     columns = [quoted_column(name) for name in names if schema[name].dataType.typeName() == "string"]

@@ -16,7 +16,10 @@ METADATA_KEY = "st_spark"
 # Models that were trained for one vector space: texts in 50 languages find the images of the other one.
 _ONE_SPACE = {"clip-ViT-B-32", "clip-ViT-B-32-multilingual-v1"}
 # What decides, with the text, what a vector is; and the name of the model.
-_VECTOR = ("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "precision")
+_VECTOR = (
+    *("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "precision"),
+    *("chunk", "overlap", "pool"),
+)
 
 
 def column_metadata(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,10 @@ class Tokenizer:
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(ids, types, lengths, truncated)
 
+    def token_starts(self, text: str) -> Lengths:
+        """Return where the tokens of a text start. The limit must be off."""
+        return token_starts(self.backend, text)
+
     def check_vocabulary(self, folder: Path, rows: int) -> None:
         """Raise ModelError if the words of the tokenizer need more embeddings than these rows; added tokens may."""
         check_vocabulary(folder, self.backend.get_vocab_size(with_added_tokens=False), rows)
@@ -231,6 +235,12 @@ def encode_batch(backend: Any, texts: Sequence[Any], specials: bool = True) -> l
         ]
         encodings = backend.encode_batch_fast(clean, add_special_tokens=specials)
     return encodings
+
+
+def token_starts(backend: Any, text: str) -> Lengths:  # noqa: ANN401
+    """Return where the tokens of a text start, in characters, without special tokens."""
+    offsets = backend.encode_batch([text], add_special_tokens=False)[0].offsets
+    return np.fromiter((start for start, _ in offsets), dtype=np.int64, count=len(offsets))
 
 
 def _overflow(encoding: Any) -> int:  # noqa: ANN401

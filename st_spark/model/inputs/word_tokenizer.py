@@ -3,6 +3,7 @@
 The id of a word depends on the word alone, so each distinct word is looked up once.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from st_spark.errors import InputError, ModelError
 from st_spark.model import parallel
 from st_spark.model.checkpoint.json_files import invalid, read_object, shown
 from st_spark.model.inputs.batching import Lengths
-from st_spark.model.inputs.tokenizer import Tokens, encode_batch, flat, load_tokenizer
+from st_spark.model.inputs.tokenizer import Tokens, encode_batch, flat, load_tokenizer, token_starts
 from st_spark.model.inputs.vocabulary import UNKNOWN, Hashes, Spelling, Vocabulary, hashes, strings, strip_punctuation
 
 # Texts to an array of all their words, empty strings for none, and the number of words of each text.
@@ -68,6 +69,11 @@ class WordTokenizer:
         ids, lengths = (np.concatenate([none, *(part[side] for part in parts)]) for side in (0, 1))
         return _cut(ids, lengths, self.max_length)
 
+    @staticmethod
+    def token_starts(text: str) -> Lengths:
+        """Return where the words of a text start, also the words that have no id."""
+        return np.fromiter((word.start() for word in re.finditer(r"\S+", text)), dtype=np.int64)
+
     def _words(self, texts: Sequence[str]) -> tuple[pa.DictionaryArray, Hashes, Lengths]:
         words, counts = self.split(texts)
         encoded = words.dictionary_encode()
@@ -106,6 +112,10 @@ class SubwordTokenizer:
         encodings = encode_batch(self.backend, texts)
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
         return _cut(flat((e.ids for e in encodings), lengths), lengths, self.max_length)
+
+    def token_starts(self, text: str) -> Lengths:
+        """Return where the tokens of a text start."""
+        return token_starts(self.backend, text)
 
 
 def _check(texts: Sequence[Any]) -> None:

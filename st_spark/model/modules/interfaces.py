@@ -122,6 +122,10 @@ class InputModule(Module):
         """
         return self.tokenizer(prefixed(inputs, prompt))
 
+    def token_starts(self, text: str) -> Lengths:
+        """Return where the tokens of a text start, without special tokens; max_length must be NO_LIMIT."""
+        return self.tokenizer.token_starts(text)
+
 
 def check_length(value: object, specials: int, positions: int) -> None:
     """Check that max_seq_length has room for a text and its special tokens, and that the model has the positions."""

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.checkpoint.weights import Weights
+from st_spark.model.inputs.batching import Lengths
 from st_spark.model.inputs.packed import Packed
 from st_spark.model.inputs.prompts import prefixed
-from st_spark.model.inputs.tokenizer import Tokens, check_vocabulary, checked, encode_batch, flat
+from st_spark.model.inputs.tokenizer import Tokens, check_vocabulary, checked, encode_batch, flat, token_starts
 from st_spark.model.modules.interfaces import InputModule
 
 
@@ -48,6 +49,10 @@ class StaticEmbedding(InputModule):
         lengths = np.fromiter((len(e) for e in encodings), dtype=np.int64, count=len(encodings))
         truncated = np.fromiter((bool(e.overflowing) for e in encodings), dtype=np.bool_, count=len(encodings))
         return Tokens(flat((e.ids for e in encodings), lengths), None, lengths, truncated)
+
+    def token_starts(self, text: str) -> Lengths:
+        """See InputModule."""
+        return token_starts(self.backend, text)
 
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the vectors, [texts, width]."""

@@ -1,0 +1,58 @@
+"""Make the chunks of texts the rows of an embed job."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pyspark import StorageLevel
+from pyspark.sql import functions as sf
+
+from st_spark.choices import CHUNK_COLUMNS
+from st_spark.embedding.arrow_encode import EncodeOptions
+from st_spark.embedding.chunk import chunker
+from st_spark.tables.columns import RESERVED, check_columns, check_new_column, quoted_column, readable
+from st_spark.tables.decoding import NOT_UTF8, is_not_utf8
+from st_spark.tables.row_counts import RowCounts, count_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from st_spark.specs.jobs import EmbedJob
+
+_CHUNKS = f"{RESERVED}chunks"
+
+
+def check(df: "DataFrame", job: "EmbedJob") -> None:
+    """Check that the texts of a job can be cut; InputError if not."""
+    if job.chunk is not None:
+        check_columns(df.schema, job.input, job.text_columns)
+    if job.writes_chunks:
+        for name in CHUNK_COLUMNS:
+            check_new_column(df, job.input, name, "rename it: --chunk adds this column.")
+
+
+def cut(df: "DataFrame", job: "EmbedJob", size: RowCounts, stack: ExitStack) -> "tuple[DataFrame, RowCounts]":
+    """Return a row for each chunk, and how many there are.
+
+    The text column holds the chunk in place of the text, and CHUNK_COLUMNS come after it. The other columns are
+    repeated. A row without a text stays one row. The executors keep the rows on their disks until the stack closes, so
+    that texts are cut once.
+
+    Args:
+        df: The rows of the input.
+        job: The job.
+        size: How many rows there are.
+        stack: Ends with the job.
+    """
+    name, options = job.text_columns[0], EncodeOptions(**job.encoding).chunking
+    function = chunker(df.sparkSession, job.model, options, revision=job.revision)
+    tasks = max(size.wanted, min(size.cores, size.rows))  # rows are few and texts are long
+    rows = df if len(size.partitions) >= tasks else df.repartition(tasks)
+    rows = rows.withColumn(_CHUNKS, function(sf.when(readable(df), quoted_column(name))))
+    rows = rows.withColumn(NOT_UTF8, is_not_utf8(df.schema, [name]))
+    others = [quoted_column(each) for each in df.columns if each != name]
+    rows = rows.select(*others, NOT_UTF8, sf.inline_outer(_CHUNKS))
+    columns = [quoted_column(each) if each != name else sf.col("chunk_text").alias(name) for each in df.columns]
+    place = df.columns.index(name) + 1
+    rows = rows.select(*columns[:place], *CHUNK_COLUMNS, *columns[place:], NOT_UTF8).persist(StorageLevel.DISK_ONLY)
+    stack.callback(rows.unpersist)
+    return rows, count_rows(rows)
