@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         ClassifyOperator,
         EmbedOperator,
         NearDuplicatesOperator,
+        SearchOperator,
         SimilarityJoinOperator,
     )
 
@@ -18,6 +19,7 @@ __all__ = [
     "ClassifyOperator",
     "EmbedOperator",
     "NearDuplicatesOperator",
+    "SearchOperator",
     "SimilarityJoinOperator",
     "table",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
@@ -109,10 +109,13 @@ def select_columns(
     use_this_python(df.sparkSession)
     keys = [quoted_column(name).alias(key_name(place)) for place, name in enumerate(on)]
     more = [quoted_column(name).alias(new) for new, name in others.items()]
+    return hold(df.select(id_values(df, id_column).alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more), where)
+
+
+def id_values(df: DataFrame, id_column: str) -> Column:
+    """Return the ids of a table as joins compare them. A collation could call two ids equal."""
     ids = quoted_column(id_column)
-    if not _is_plain(df.schema[id_column].dataType):
-        ids = sf.collate(ids, "UTF8_BINARY")  # a collation could call two ids equal
-    return hold(df.select(ids.alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more), where)
+    return ids if _is_plain(df.schema[id_column].dataType) else sf.collate(ids, "UTF8_BINARY")
 
 
 def check_join_columns(

@@ -37,6 +37,15 @@ def format_option(table: str) -> Any:  # noqa: ANN401 (the caller annotates the 
     return option(f"format of the {table} table (default: found from the path, else parquet)", None, choices=FORMATS_IN)
 
 
+def column_names(option: str, given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the columns that an option names, separated by commas; SpecError if a name is empty or repeated."""
+    several = (given,) if isinstance(given, str) else given or ()
+    names = tuple(name.strip() for each in several for name in each.split(","))
+    if "" in names or len(set(names)) < len(names):
+        raise SpecError(f"{option} is {','.join(names)!r}.", "name each column once.")
+    return names
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextFiles(Job):
     """Text files."""
@@ -196,8 +205,6 @@ class Partitions(NewColumn):
         names = self.partition_columns
         object.__setattr__(self, "partition_by", (names[0] if len(names) == 1 else names) or None)
         for name in names:
-            if not name or names.count(name) > 1:
-                raise SpecError(f"partition_by is {','.join(names)!r}.", "name each column once.")
             if name in (*self.text_columns, self.id_column, self.output_column):
                 raise SpecError(
                     f"The partition column {name!r} is a text, ID or output column: each row would be a partition.",
@@ -207,8 +214,7 @@ class Partitions(NewColumn):
     @property
     def partition_columns(self) -> tuple[str, ...]:
         """The columns of `partition_by`."""
-        given = (self.partition_by,) if isinstance(self.partition_by, str) else self.partition_by or ()
-        return tuple(name.strip() for each in given for name in each.split(","))
+        return column_names("partition_by", self.partition_by)
 
 
 @dataclass(frozen=True, kw_only=True)
