@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         ClusterOperator,
         EmbedOperator,
         NearDuplicatesOperator,
+        SearchOperator,
         SimilarityJoinOperator,
     )
 
@@ -20,6 +21,7 @@ __all__ = [
     "ClusterOperator",
     "EmbedOperator",
     "NearDuplicatesOperator",
+    "SearchOperator",
     "SimilarityJoinOperator",
     "table",
 ]

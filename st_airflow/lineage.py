@@ -16,7 +16,7 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 
 from st_airflow import assets
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 # The (table, column) pairs that an output column is computed from; a column without a known name is left out.
 Origins = list[tuple[str, str | None]]
@@ -25,7 +25,9 @@ Origins = list[tuple[str, str | None]]
 def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
     """Return the lineage of a job; with its result also the number of rows written."""
     tables = [where for where, _ in job.tables()]
-    output = str(getattr(job, "output", ""))
+    output = getattr(job, "output", None)
+    if output is None:  # a search for one query
+        return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)])
     tables.remove(output)  # once: a job may read and write one table
     fields = {
         name: Fields(inputFields=[InputField(*address(where), field=column) for where, column in origins])
@@ -66,6 +68,8 @@ def _origins(job: Job) -> dict[str, Origins]:
         case ClassifyJob():
             labels: Origins = [(job.labels_table, job.label_column)] if job.labels_table else []
             return {job.output_column: [(job.input, job.text_column), *labels]}
+        case SearchJob():
+            return _origins_of_search(job)
         case JoinJob():
             right = job.right or job.left
             left_column = job.text_column or job.column
@@ -97,6 +101,14 @@ def _origins(job: Job) -> dict[str, Origins]:
                 "cosine": pair,
             }
     return {}
+
+
+def _origins_of_search(job: SearchJob) -> dict[str, Origins]:
+    """Return the origins of the columns that the job names. By default it writes all columns."""
+    assert job.queries is not None
+    columns: dict[str, Origins] = {f"query_{name}": [(job.queries, name)] for name in job.names("query_columns") or ()}
+    columns |= {name: [(job.table, name)] for name in job.names("columns") or ()}
+    return {**columns, "score": [(job.queries, job.text_column or job.query_column), (job.table, job.column)]}
 
 
 def rows_written(result: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from st_airflow.base import JobOperator
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 
 class EmbedOperator(JobOperator):
@@ -17,6 +17,12 @@ class ClassifyOperator(JobOperator):
     """Label texts or images without training (zero-shot): each row gets the most similar label."""
 
     kind: ClassVar[type[Job]] = ClassifyJob
+
+
+class SearchOperator(JobOperator):
+    """Find the rows of an embedded table that are most similar to each query of a table, or to one query."""
+
+    kind: ClassVar[type[Job]] = SearchJob
 
 
 class SimilarityJoinOperator(JobOperator):

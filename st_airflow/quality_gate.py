@@ -132,6 +132,12 @@ _RECALL = {"recall": Metric("recall", absent=1.0), "recall_low": Metric("recall_
 METRICS: Mapping[str, Mapping[str, Metric]] = {
     "embed": _TABLE | _counts("zero nan new changed updated unchanged missing deleted", "rows", "rows.in"),
     "classify": _TABLE | _counts("undecided", "rows", "rows.in"),
+    "search": {
+        "pairs": Metric("pairs", needs="queries"),
+        "without_hits": Metric("queries.without_hits", "queries.rows", needs="queries"),
+        "queries_set_aside": Metric("queries.set_aside", "queries.rows", needs="queries"),
+        **_SECONDS,
+    },
     "join": {
         "pairs": Metric("pairs"),
         "left_set_aside": Metric("left.set_aside", "left.rows"),

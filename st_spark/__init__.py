@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from st_spark.embedding.encode import encode, register
     from st_spark.jobs.describe import describe
     from st_spark.jobs.merge_embeddings import merge_embeddings
+    from st_spark.jobs.search_table import search
     from st_spark.join.near_duplicates import near_duplicates
     from st_spark.join.similarity_join import similarity_join
     from st_spark.model.encoder import SentenceTransformer
@@ -39,6 +40,7 @@ __all__ = [
     "near_duplicates",
     "register",
     "score_pairs",
+    "search",
     "similarity_join",
     "util",
 ]
@@ -60,6 +62,7 @@ _HOMES = {
     "near_duplicates": "st_spark.join.near_duplicates",
     "register": "st_spark.embedding.encode",
     "score_pairs": "st_spark.bitext.scoring",
+    "search": "st_spark.jobs.search_table",
     "similarity_join": "st_spark.join.similarity_join",
     "util": "st_spark.util",
 }

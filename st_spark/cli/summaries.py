@@ -28,7 +28,9 @@ def summary_of_embed(result: Result) -> str:
 
 
 def summary_of_search(result: Result) -> str:
-    """Return rank, score, ID and text of each hit, cut to the width of the terminal."""
+    """Return rank, score, ID and text of each hit, cut to the width of the terminal; or the counts of a table."""
+    if "queries" in result:
+        return _summary_of_queries(result)
     width = shutil.get_terminal_size((100, 24)).columns
     texts, name, rows = result["text_columns"], result["id_column"], result["rows"]
     lines = []
@@ -44,6 +46,22 @@ def summary_of_search(result: Result) -> str:
     counts += [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows.get(key)]
     model = result["model"]
     return table(head, lines, width) + f"{', '.join(counts)}; {model['similarity']} by {model['name']}\n"
+
+
+def _summary_of_queries(result: Result) -> str:
+    queries, rows, model = result["queries"], result["rows"], result["model"]
+    by = f" by {model['name']}" if "name" in model else ""
+    left_out = {name: count for name, count in rows.items() if name not in ("in", "searched")}
+    where = f" with {result['where']}" if result["where"] else ""
+    return _lines(
+        f"{result['pairs']:,} hits for {queries['answered']:,} of {queries['rows']:,} queries in "
+        f"{result['seconds']['search']:.1f} s: {rows['searched']:,} rows searched{where}",
+        f"  the {result['k']} best rows of each query; {result['score']}{by}",
+        f"  queries without a hit: {queries['without_hits']:,}" if queries["without_hits"] else "",
+        _set_aside(queries, f" of {queries['path']}"),
+        _set_aside({"set_aside": left_out}, f" of {result['table']}"),
+        _place(result["output"]),
+    )
 
 
 def summary_of_join(result: Result) -> str:

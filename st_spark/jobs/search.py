@@ -7,19 +7,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.choices import RANGED
-from st_spark.errors import InputError, ModelError
-from st_spark.jobs import bad_rows, bad_vectors
-from st_spark.model.checkpoint import hub
-from st_spark.model.checkpoint.files import fingerprint
+from st_spark.errors import InputError
+from st_spark.jobs import bad_rows, bad_vectors, batch_search
+from st_spark.jobs.query_vectors import encode_here, find_model
+from st_spark.jobs.search_table import check_dimension, find_vectors
 from st_spark.model.quantization import Form
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
-from st_spark.tables.columns import quoted_column
-from st_spark.tables.metadata import check_comparable, ranges_from_metadata, vector_column
+from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.conditions import filter_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -37,7 +36,7 @@ _SORTED = (st.StringType, st.NumericType, st.BooleanType, st.DateType, st.Timest
 
 
 def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str, Any]:
-    """Run a search.
+    """Run a search for one query, or for a table of queries: see batch_search.run() for the result of these.
 
     The query is always float32. int8 and uint8 vectors are compared as the middle of each step, by the model's
     similarity. binary and ubinary vectors are compared as vectors of 1 and -1, by cosine.
@@ -49,82 +48,54 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         model: name, dim, similarity, and precision of the table's vectors;
         query, table, column, text_columns, id_column.
     """
+    if job.queries is not None:
+        return batch_search.run(spark, job, timings)
     with timings("read", f"Reading {job.table}"):
-        df = io.read(spark, job.table)
-        column, metadata = vector_column(df.schema, job.table, job.column)
-        precision = metadata.get("precision", "float32")
-        check_vectors(df.schema, job.table, column, integers=precision != "float32")
-    name = job.model or metadata.get("model")
-    if name is None:
-        raise InputError(f"{job.table} does not say which model made its vectors.", "name it: --model.")
-    with timings("load", f"Loading {name}"):
-        query, similarity = encode_query(job.query, name, metadata, job.table, chosen=job.model is not None)
-        form = Form(precision, len(query), ranges_from_metadata(metadata))
-        check_size(df, job.table, column, name, form.width)
-    similarity = similarity if precision in ("float32", *RANGED) else "cosine"
+        whole = io.read(spark, job.table)
+        table = find_vectors(whole.schema, job.table, job.column)
+        shown = _shown_columns(whole.schema, job)
+        df = filter_rows(whole, job.where, "where", job.table)
+    model = find_model(table, job.model, "the query")
+    with timings("load", f"Loading {model.name}"):
+        query = encode_here(job.query, table, model).astype(np.float64)
+        form = table.form(len(query))
+        check_dimension(whole, table, len(query))
+    similarity = job.score or model.description.similarity
+    similarity = similarity if table.precision in ("float32", *RANGED) else "cosine"
+    key = job.id_column or table.metadata.get("id_column")
     with timings("search", f"Searching {job.table}"):
-        hits, rows = top_k(df, column, query, job.k, similarity, metadata.get("id_column"), form)
+        needed = df.columns if shown is None else dict.fromkeys([*shown, *([key] if key in df.columns else [])])
+        names = [*(name for name in needed if name != table.column), table.column]
+        searched = df.select(*map(quoted_column, names))
+        hits, rows = top_k(searched, table.column, query, job.k, similarity, key, form)
         bad = {reason: rows[reason] for reason in (_NULL, _NAN, _SIZE)}
-        key = metadata.get("id_column")
-        key = key if key in df.columns else df.columns[0]
-        marked = bad_vectors.mark(df, key, column, column, form.width, "dot")
-        bad_rows.check(job, job.table, rows["in"], bad, lambda: name_some(rejected(marked, (key,)), key))
+        named = key if key in df.columns else df.columns[0]
+        marked = bad_vectors.mark(df, named, table.column, table.column, form.width, "dot")
+        bad_rows.check(job, job.table, rows["in"], bad, lambda: name_some(rejected(marked, (named,)), named))
+    found = [(score, row if shown is None else {name: row[name] for name in shown}) for score, row in hits]
     return {
         "query": job.query,
         "table": job.table,
-        "column": column,
-        "model": {"name": name, "dim": len(query), "similarity": similarity, "precision": precision},
+        "column": table.column,
+        "model": {"name": model.name, "dim": len(query), "similarity": similarity, "precision": table.precision},
         "rows": rows,
-        "hits": [{"rank": rank, "score": score, "row": row} for rank, (score, row) in enumerate(hits, 1)],
-        "text_columns": metadata.get("text_columns"),
-        "id_column": metadata.get("id_column"),
+        "hits": [{"rank": rank, "score": score, "row": row} for rank, (score, row) in enumerate(found, 1)],
+        "text_columns": table.metadata.get("text_columns"),
+        "id_column": table.metadata.get("id_column"),
     }
 
 
-def check_vectors(schema: st.StructType, where: str, column: str, *, integers: bool = False) -> None:
-    """Check that a column holds vectors of floats, or of integers; InputError if not."""
-    kind, element = schema[column].dataType, st.IntegralType if integers else st.FractionalType
-    if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, element):
-        raise InputError(f"In {where} the column {column!r} holds {kind.simpleString()}, not vectors.", "name another.")
-
-
-def check_size(df: "DataFrame", where: str, column: str, model: str, size: int) -> None:
-    """Check that a vector has the size of the query's; InputError if none has."""
-    sizes = df.select(sf.size(quoted_column(column)).alias(_SIZE)).where(sf.col(_SIZE) >= 0)
-    first = sizes.first()
-    if first is None:
-        raise InputError(f"{where} has no vector in its column {column!r}.", "embed some texts into it first.")
-    if first[0] != size and sizes.where(sf.col(_SIZE) == size).isEmpty():
-        raise InputError(
-            f"The vectors in {where} have {first[0]} values, but vectors of the model {model} have {size}.",
-            "search with the model that made the table, or leave out --model if the table names its model.",
-        )
-
-
-def encode_query(text: str, model: str, metadata: dict[str, Any], where: str, *, chosen: bool) -> tuple[Floats, str]:
-    """Encode the query with the options of the table; return its vector and the similarity function of the model.
-
-    Raises:
-        InputError: The model is not the one that made the table, or its files have changed.
-    """
-    from st_spark.model.encoder import SentenceTransformer
-
-    revision = None if chosen else metadata.get("revision")
-    try:
-        content = fingerprint(hub.resolve(model, revision).folder)
-        ours = {"model": model, "content": content, "precision": metadata.get("precision", "float32")}
-        check_comparable(metadata, ours, (where, "the query"))
-        loaded = SentenceTransformer(model, revision=revision)
-    except ModelError as error:
-        fix = error.fix if chosen else f"{error.fix.rstrip('.')}; or name where the model is now: --model."
-        raise ModelError(error.problem, fix) from error
-    loaded.max_seq_length = metadata.get("max_seq_length")
-    vector = loaded.encode_query(
-        text,
-        normalize_embeddings=metadata.get("normalize_embeddings", False),
-        truncate_dim=metadata.get("truncate_dim"),
-    )
-    return vector.astype(np.float64), loaded.similarity_fn_name
+def _shown_columns(schema: st.StructType, job: "SearchJob") -> tuple[str, ...] | None:
+    """Return the columns to show, None for all; InputError if one is missing or holds other values in itself."""
+    names = job.names("columns")
+    check_columns(schema, job.table, (), (*(names or ()), *([job.id_column] if job.id_column else [])))
+    for name in names or ():
+        if isinstance(schema[name].dataType, _NESTED):
+            raise InputError(
+                f"The column {name!r} of {job.table} holds {schema[name].dataType.simpleString()}, which is not shown.",
+                "leave it out, or write a table: --queries and --output.",
+            )
+    return names
 
 
 def top_k(

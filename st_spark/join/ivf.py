@@ -19,6 +19,7 @@ from st_spark.join.tasks.blocks import TASK, Block, BlockReader
 from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment, ListTasks, partition_lists
 from st_spark.join.tasks.results import KEY_HASH, GroundTruth, IvfSearch
 from st_spark.join.tasks.vector_column import read_vectors
+from st_spark.tables.local_rows import to_arrow
 from st_spark.topk.coarse_quantizer import CoarseQuantizer, list_count
 from st_spark.topk.kmeans import list_centroids
 from st_spark.topk.recall import Recall, choose_nprobe, recall_of
@@ -126,9 +127,7 @@ def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...]
     share = min(1.0, (count + 5 * count**0.5 + 20) / max(rows, 1))
     limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
     few = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
-    # Spark before 4.0 has no toArrow().
-    arrow = few.toArrow() if hasattr(few, "toArrow") else pa.Table.from_pandas(few.toPandas())
-    ids, column, keys_hash, row_hash = (column.combine_chunks() for column in arrow.columns)
+    ids, column, keys_hash, row_hash = (column.combine_chunks() for column in to_arrow(few).columns)
     vectors = read_vectors(column, dimension, score)
     kept = pa.array(vectors.kept)
     sample = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys_hash.filter(kept)})

@@ -32,6 +32,7 @@ from st_spark.specs.fields import (
     PairOptions,
     Partitions,
     Report,
+    TextFiles,
     VectorInput,
     VectorOptions,
     column_names,
@@ -175,19 +176,68 @@ class ClassifyJob(InputTable, OutputTable, Partitions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchJob(BadRows):
-    """Find the rows of an embedded table that are most similar to a query."""
+class SearchJob(OutputTable, TextFiles, BadRows):
+    """Find the rows of an embedded table that are most similar to a query, or to each query of a table."""
 
     kind: ClassVar[str] = "search"
 
-    query: str = option("text to search for", short="-")
+    query: str | None = option("text to search for; or use --queries", None, short="-")
     table: str = option("path or catalog name of the embedded table", table=True)
-    k: int = option("number of rows to show", 5, short="-k", least=1)
-    model: str | None = option("model for the query (default: the one that embedded the table)", None, path=True)
-    column: str | None = option("vector column (default: the only one)", None)
+    queries: str | None = option("path or catalog name of a table of queries; needs --output", None, table=True)
+    queries_format: str | None = format_option("queries")
+    k: int = option("most rows for each query", 5, short="-k", least=1)
+    where: str | None = option(
+        "search only these rows of the table: SQL, such as \"lang = 'de' AND year > 2020\"", None
+    )
+    columns: str | tuple[str, ...] | None = option(
+        "columns of the table in the answer, separated by commas (default: all but the vectors)", None, most=99
+    )
+    query_columns: str | tuple[str, ...] | None = option(
+        "columns of --queries in the answer; NAME becomes query_NAME (default: all but vectors and images)",
+        None,
+        most=99,
+    )
+    text_column: str | None = option(
+        "text column of --queries, or image column for a CLIP model (default: text, if there are no vectors)",
+        None,
+    )
+    query_column: str | None = option("vector column of --queries (default: the only one)", None)
+    id_column: str | None = option(
+        "ID column of the table, which orders equal scores (default: the one that it was embedded with, else id)", None
+    )
+    column: str | None = option("vector column of the table (default: the only one)", None)
+    model: str | None = option("model for the queries (default: the one that embedded the table)", None, path=True)
+    score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
+    output: str | None = option("path or catalog name of the output table, with --queries", None, table=True)
     on_error: str | None = option(
         "rows without a valid vector: stop (default: leave them out and count them)", None, choices=ON_BAD_VECTOR[:1]
     )
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that there is a query or a table of queries with an output."""
+        super().__post_init__()
+        if (self.query is None) == (self.queries is None):
+            problem = "No query is given." if self.query is None else "Both a query and queries are given."
+            raise SpecError(problem, 'give one of them: a text, as in `st-spark search "..."`, or --queries TABLE.')
+        if self.query == "":
+            raise SpecError("query is empty.", "give a value.")
+        if self.queries is not None and self.output is None:
+            raise SpecError("queries is given without output.", "name the table for the answer: --output.")
+        if self.queries is not None and self.model is not None and self.query_column is not None:
+            raise SpecError("Both a model and query_column are given.", "remove one of them.")
+        if self.text_column is not None and self.query_column is not None:
+            raise SpecError("Both text_column and query_column are given.", "remove one of them.")
+        if self.query is not None:
+            names = ("output", "output_format", "queries_format", "query_columns", "text_column", "query_column")
+            for name in (*names, "schema", "input_encoding"):
+                if getattr(self, name) is not None:
+                    raise SpecError(f"{name} is given without queries.", "name the table of queries: --queries.")
+        for name in ("columns", "query_columns"):
+            _ = column_names(name, getattr(self, name))
+
+    def names(self, option: str) -> tuple[str, ...] | None:
+        """Return the columns of `columns` or `query_columns`; None if the option is not given."""
+        return column_names(option, getattr(self, option)) or None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from st_spark.specs.jobs import (
 NEEDED: dict[type[Job], dict[str, Any]] = {
     EmbedJob: {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"},
     ClassifyJob: {"input": "in", "output": "out", "model": "m", "text_column": "text"},
-    SearchJob: {"query": "q", "table": "t"},
+    SearchJob: {"queries": "q", "table": "t", "output": "o"},
     DescribeJob: {"table": "t"},
     JoinJob: {"left": "left", "output": "out"},
     DedupJob: {"input": "in", "output": "out"},
@@ -100,6 +100,10 @@ def test_job_survives_json_and_argv(kind: type[Job]) -> None:
             JoinJob(left="a", output="c", left_columns="text,url", right_columns=("text", "url")),
         ),
         ("search q --table t -k 3", SearchJob(query="q", table="t", k=3)),
+        (
+            "search --queries q.csv --table t --output o --columns id,text --columns year --where year>2020",
+            SearchJob(queries="q.csv", table="t", output="o", columns=("id,text", "year"), where="year>2020"),
+        ),
         (
             "join --left a --right b --output c -k 3 --on lang --on year --threshold 1",
             JoinJob(left="a", output="c", right="b", k=3, threshold=1.0, on=("lang", "year")),
@@ -229,6 +233,21 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (ClusterJob, {"min_community_size": 0, "method": "communities"}, "min_community_size is 0"),
         (ClusterJob, {"summary": "out"}, "summary and output are both out"),
         (SearchJob, {"k": 0}, "k is 0"),
+        (SearchJob, {"queries": None, "output": None}, "No query is given. Fix: give one of them"),
+        (SearchJob, {"query": "q"}, "Both a query and queries are given"),
+        (SearchJob, {"query": ""}, "Both a query and queries are given"),
+        (SearchJob, {"queries": None, "output": None, "query": ""}, "query is empty"),
+        (SearchJob, {"output": None}, "queries is given without output. Fix: name the table for the answer: --output"),
+        (SearchJob, {"queries": None, "query": "q"}, "output is given without queries"),
+        (
+            SearchJob,
+            {"queries": None, "output": None, "query": "q", "schema": "id INT"},
+            "schema is given without queries",
+        ),
+        (SearchJob, {"text_column": "t", "query_column": "v"}, "Both text_column and query_column"),
+        (SearchJob, {"model": "m", "query_column": "v"}, "Both a model and query_column"),
+        (SearchJob, {"columns": "id,,text"}, "columns is 'id,,text'. Fix: name each column once"),
+        (SearchJob, {"query_columns": ["id", "id"]}, "query_columns is 'id,id'. Fix: name each column once"),
         (JoinJob, {"k": 0}, "k is 0"),
         (JoinJob, {"model": "m"}, "model is given without text_column"),
         (JoinJob, {"text_column": "t"}, "text_column is given without model"),
@@ -294,7 +313,20 @@ def field_error(kind: type[Job], name: str, value: str) -> str:
 
 def test_every_option_with_a_place_is_a_path() -> None:
     names = {name for _, name in PATHS}
-    places = {"input", "output", "table", "left", "right", "source", "target", "labels_table", "tsv", "tmx", "report"}
+    places = {
+        "input",
+        "output",
+        "table",
+        "queries",
+        "left",
+        "right",
+        "source",
+        "target",
+        "labels_table",
+        "tsv",
+        "tmx",
+        "report",
+    }
     assert names == places | {"model", "label_model"}
 
 

@@ -1,0 +1,125 @@
+"""The search job with a table of queries: write a table with the best rows of each query."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from pyspark import StorageLevel
+from pyspark.sql import Observation
+from pyspark.sql import functions as sf
+
+from st_spark.choices import REASONS
+from st_spark.jobs import bad_rows, bad_vectors, output_table
+from st_spark.jobs.search_table import PlannedSearch, SearchOptions, plan_search
+from st_spark.join.tasks.query_search import NULL_ID, OUTCOMES
+from st_spark.spark.progress import follow
+from st_spark.tables import io
+from st_spark.tables.bad_rows import name_some, rejected
+from st_spark.tables.columns import CORRUPT, readable
+from st_spark.tables.decoding import count_bad_texts
+from st_spark.tables.metadata import add_metadata, vector_metadata
+from st_spark.tables.row_counts import count_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from st_spark.jobs.timings import Timings
+    from st_spark.specs.jobs import SearchJob
+
+
+def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str, Any]:
+    """Run a search for a table of queries.
+
+    Returns:
+        queries: path, rows, set_aside (queries without a usable vector, by reason), answered, and without_hits: queries
+            with a vector that no row of the table was found for; undecodable if there are such texts;
+        rows: of the table that meet the condition: in, searched, and the others by the reason they were left out for;
+        pairs: rows of the output; k, score, where;
+        model: name, dim, similarity, and precision of the table's vectors;
+        table, column, output: path and format, and the version of a Delta table.
+    """
+    assert job.queries is not None
+    with output_table.opened(spark, job) as output:
+        with timings("read", f"Reading {job.queries} and {job.table}"):
+            queries, unread, more = _read_queries(spark, job)
+            table = io.read(spark, job.table)
+        with timings("encode", f"Encoding the queries of {job.queries}"):
+            planned = plan_search(queries, table, _options(job), (job.queries, job.table))
+        output.writer.check(_answer(planned, planned.pairs()).schema, "score")
+        counts = Observation("search")
+        pairs = planned.pairs(counts).persist(StorageLevel.DISK_ONLY)
+        try:
+            size = count_rows(planned.rows)
+            text = f"Searching {size.rows:,} rows for {len(planned.queries.matrix):,} queries"
+            with timings("search", text), follow(spark, size.rows, len(size.partitions)):
+                answered, hits = pairs.agg(sf.count_distinct("left_id"), sf.count(sf.lit(1))).collect()[0]
+            rows = _check(job, planned, counts, unread)
+            written = Observation("output")
+            answer = _answer(planned, pairs).observe(written, sf.count(sf.lit(1)).alias("pairs"))
+            text = f"Writing {hits:,} rows to {job.output}"
+            count = output.write(answer, written, "pairs", timings, "write", text, hits, 1)["pairs"]
+        finally:
+            pairs.unpersist()
+    return {
+        "queries": {
+            "path": job.queries,
+            "rows": planned.queries.total + sum(unread.values()),
+            "set_aside": {**planned.queries.set_aside, **unread},
+            "answered": answered,
+            "without_hits": len(planned.queries.matrix) - answered,
+            **more,
+        },
+        "table": job.table,
+        "column": planned.vectors.column,
+        "rows": rows,
+        "pairs": count,
+        "k": job.k,
+        "score": planned.queries.score,
+        "where": job.where,
+        "model": _model(planned),
+        "output": output.describe(),
+    }
+
+
+def _options(job: "SearchJob") -> SearchOptions:
+    given = {each.name: getattr(job, each.name) for each in fields(SearchOptions)}
+    return SearchOptions(**{**given, **{name: job.names(name) for name in ("columns", "query_columns")}})
+
+
+def _read_queries(spark: "SparkSession", job: "SearchJob") -> "tuple[DataFrame, dict[str, int], dict[str, int]]":
+    """Return the queries that Spark can read, how many it cannot read, and how many have undecodable characters."""
+    where = str(job.queries)
+    df = io.read(spark, where, job.queries_format, job.input_encoding, job.schema)
+    texts = [job.text_column or "text"] if (job.text_column or "text") in df.columns else []
+    counts = count_bad_texts(df, io.reader_path(spark, where), texts, job.input_encoding)
+    unread, undecodable = ({name: counts[name]} if counts[name] else {} for name in ("corrupt", "undecodable"))
+    return df.where(readable(df)).drop(CORRUPT), unread, undecodable
+
+
+def _answer(planned: PlannedSearch, pairs: "DataFrame") -> "DataFrame":
+    """Return the answer. Its metadata says which model made the vectors."""
+    return add_metadata(planned.answer(pairs), "score", {"vectors": vector_metadata(planned.vectors.metadata)})
+
+
+def _check(job: "SearchJob", planned: PlannedSearch, counts: Observation, unread: dict[str, int]) -> dict[str, int]:
+    """Return the counts of the table's rows. Stop if the queries or the table have more bad rows than allowed."""
+    found = {name: counts.get[name] or 0 for name in OUTCOMES}
+    total = sum(found.values())
+    bad = {name: found[name] for name in (NULL_ID, *REASONS) if found[name]}
+    queries, width = planned.queries, planned.vectors.form(planned.queries.matrix.shape[1]).width
+    reasons = ", ".join({**queries.set_aside, **unread})
+    lost = {**queries.set_aside, **unread}
+    bad_rows.check(job, str(job.queries), queries.total + sum(unread.values()), lost, lambda: reasons)
+    column = planned.vectors.column
+    score = queries.score if planned.vectors.precision == "float32" else "dot"
+    marked = bad_vectors.mark(planned.rows, planned.id_column, column, column, width, score)
+    first = rejected(marked, (planned.id_column,))
+    bad_rows.check(job, job.table, total, bad, lambda: name_some(first, planned.id_column))
+    return {"in": total, "searched": found["searched"], **bad}
+
+
+def _model(planned: PlannedSearch) -> dict[str, Any]:
+    """Return what is known of the model of the vectors."""
+    queries, vectors = planned.queries, planned.vectors
+    name = queries.model.name if queries.model else vectors.metadata.get("model")
+    about = {"name": name, "dim": queries.matrix.shape[1], "similarity": queries.score, "precision": vectors.precision}
+    return {key: value for key, value in about.items() if value is not None}

@@ -1,0 +1,244 @@
+"""search(): the nearest rows of a table for each query, with the columns of both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import Window
+from pyspark.sql import functions as sf
+from pyspark.sql import types as st
+
+from st_spark.errors import InputError, check_count, check_list
+from st_spark.jobs.query_vectors import NUMBER, Queries, TableVectors, read_queries
+from st_spark.join import query_scan
+from st_spark.join.inputs import id_values
+from st_spark.join.options import described
+from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.tasks.query_search import QuerySearch
+from st_spark.spark.cluster import use_this_python
+from st_spark.spark.hold import check_batch
+from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.conditions import filter_rows
+from st_spark.tables.metadata import vector_column
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Observation
+
+TABLE = "the table"
+# The most hits that are sent to all tasks, which then read the other columns, and that are sorted in one task.
+_BROADCAST, _SORTED = 1_000_000, 100_000
+_PREFIX = "query_"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The options of a search; see search()."""
+
+    k: int = 5
+    where: str | None = None
+    columns: Sequence[str] | None = None
+    query_columns: Sequence[str] | None = None
+    text_column: str | None = None
+    query_column: str | None = None
+    id_column: str | None = None
+    column: str | None = None
+    model: str | None = None
+    score: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedSearch:
+    """A search that is planned and has not run."""
+
+    queries: Queries
+    vectors: TableVectors
+    rows: "DataFrame"  # The rows that meet the condition
+    id_column: str
+    columns: list[str]  # The columns of the table in the answer
+    k: int
+
+    def pairs(self, counts: "Observation | None" = None) -> "DataFrame":
+        """Return the best rows of each query: left_id (its number), right_id, score, rank. See query_scan.scan()."""
+        ids, vector = id_values(self.rows, self.id_column).alias(ID), quoted_column(self.vectors.column).alias(VECTOR)
+        form = self.vectors.form(self.queries.matrix.shape[1])
+        decode = None if form.precision == "float32" else form.floats
+        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, width=form.width, decode=decode)
+        return query_scan.scan(self.rows.select(ids, vector), search, counts)
+
+    def answer(self, pairs: "DataFrame") -> "DataFrame":
+        """Return the pairs with the columns of the queries and of the table."""
+        few = len(self.queries.matrix) * self.k
+        score = sf.col("score")
+        if self.columns != [self.id_column]:
+            others = {name: quoted_column(name).alias(f"_{place}") for place, name in enumerate(self.columns)}
+            rows = self.rows.select(id_values(self.rows, self.id_column).alias(ID), *others.values())
+            pairs = (sf.broadcast(pairs) if few <= _BROADCAST else pairs).join(rows, sf.col("right_id") == sf.col(ID))
+        else:
+            pairs = pairs.withColumn("_0", sf.col("right_id"))
+        if few <= _SORTED:
+            pairs = pairs.repartition(1)
+        if self.columns != [self.id_column]:
+            copies = sf.count(sf.lit(1)).over(Window.partitionBy("left_id", "rank"))
+            score = sf.when(copies > 1, sf.raise_error(self._duplicate()).cast("double")).otherwise(score)
+        pairs = pairs.withColumn("score", score)
+        queries = self.queries.rows
+        pairs = pairs.join(sf.broadcast(queries) if few <= _BROADCAST else queries, sf.col("left_id") == sf.col(NUMBER))
+        if few <= _SORTED:
+            pairs = pairs.sortWithinPartitions("left_id", "rank")
+        ours = [quoted_column(name).alias(f"{_PREFIX}{name}") for name in self.queries.names]
+        theirs = [sf.col(f"_{place}").alias(name) for place, name in enumerate(self.columns)]
+        return pairs.select(*ours, "rank", described(sf.col("score"), self.facts), *theirs)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the answer is made."""
+        return {"method": "exact", "score": self.queries.score, "k": self.k}
+
+    def _duplicate(self) -> "Any":  # noqa: ANN401 (a column)
+        """Return the error for an id that several rows have, as failures.explain() reads it."""
+        text = f"st_spark.errors.InputError: Duplicate ids in {self.vectors.where}: "
+        fix = ". Fix: make the ids unique, or name another column: --id-column, id_column=."
+        return sf.concat(sf.lit(text), sf.col("right_id").cast("string"), sf.lit(fix))
+
+
+def search(  # noqa: PLR0913  (two tables with the names of their columns, and the options)
+    queries: "DataFrame | str | Sequence[Any]",
+    table: "DataFrame",
+    k: int = 5,
+    *,
+    where: str | None = None,
+    columns: Sequence[str] | None = None,
+    query_columns: Sequence[str] | None = None,
+    text_column: str | None = None,
+    query_column: str | None = None,
+    id_column: str | None = None,
+    column: str | None = None,
+    model: str | None = None,
+    score: str | None = None,
+) -> "DataFrame":
+    """Find the rows of an embedded table that are most similar to each query. The answer is exact.
+
+    The queries are encoded when the function is called, as the model of the table wants it: with its prompt and task
+    for queries, and with the options of the table. The table is searched when the result is used.
+
+    Args:
+        queries: A DataFrame of texts, images or vectors; or a text, an image, or a list of them.
+        table: A table that `st-spark embed` or encode() has made, also a quantised one.
+        k: The most rows that each query gets.
+        where: An SQL condition for the rows of the table, such as "lang = 'de' AND year > 2020". Spark applies it
+            before it reads vectors.
+        columns: Columns of the table in the answer; by default all except the vectors.
+        query_columns: Columns of the queries in the answer; by default all except vectors and images.
+        text_column: The column of `queries` with texts, or with images for a CLIP model. By default the queries'
+            vectors are used if they have some, else the column "text".
+        query_column: The vector column of `queries`; by default the only one.
+        id_column: The column of the table with its unique ids, whole numbers or strings; by default the one that the
+            table was embedded with, else "id". Of equal scores the smaller id is better.
+        column: The vector column of the table; by default the only one.
+        model: The model for the queries; by default the one that made the table.
+        score: "cosine", "dot", or "euclidean" (minus the distance); by default the model's.
+
+    Returns:
+        The columns of the queries with the prefix query_, rank (int, from 1), score (double), and the columns of the
+        table. Up to 100,000 rows are sorted by query and rank. A list of queries has query_id (from 0) and, for texts,
+        query_text. Left out are queries without a usable vector or a matching row, and rows of the table with a null id
+        or a vector that is null, of another size, with NaN or infinities, or (for cosine) of zeros.
+
+    Raises:
+        InputError: A column, a condition or an option that cannot work, or a model that did not make the table.
+        ModelError: The model is not found.
+    """
+    options = SearchOptions(
+        k, where, columns, query_columns, text_column, query_column, id_column, column, model, score
+    )
+    planned = plan_search(queries, table, options)
+    return planned.answer(planned.pairs())
+
+
+def plan_search(
+    queries: Any,  # noqa: ANN401 (a DataFrame, texts or images)
+    table: "DataFrame",
+    options: SearchOptions,
+    names: tuple[str, str] = ("the queries", TABLE),
+) -> PlannedSearch:
+    """Check the options, and encode the queries; see search(). `names` are the names of both tables in errors."""
+    check_count("k", options.k)
+    check_batch(table, names[1])
+    use_this_python(table.sparkSession)
+    vectors = find_vectors(table.schema, names[1], options.column)
+    id_column = _id_column(table.schema, vectors, options.id_column)
+    rows = filter_rows(table, options.where, "where", names[1])
+    chosen = [each.name for each in table.schema.fields if each.name != vectors.column]
+    if options.columns is not None:
+        chosen = list(dict.fromkeys(check_list("columns", options.columns)))
+        check_columns(table.schema, names[1], (), chosen)
+    asked = None if options.query_columns is None else check_list("query_columns", options.query_columns)
+    found = read_queries(
+        table.sparkSession,
+        queries,
+        vectors,
+        text_column=options.text_column,
+        query_column=options.query_column,
+        columns=asked,
+        model=options.model,
+        score=options.score,
+        where=names[0],
+    )
+    _check_names(found.names, chosen, names[1])
+    if len(found.matrix):
+        check_dimension(table, vectors, found.matrix.shape[1])
+    return PlannedSearch(found, vectors, rows, id_column, chosen, options.k)
+
+
+def find_vectors(schema: st.StructType, where: str, column: str | None) -> TableVectors:
+    """Return the vectors of a table; InputError if it has none, or a column without numbers."""
+    name, metadata = vector_column(schema, where, column)
+    kind, element = schema[name].dataType, st.FractionalType
+    if metadata.get("precision", "float32") != "float32":
+        element = st.IntegralType
+    if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, element):
+        raise InputError(f"In {where} the column {name!r} holds {kind.simpleString()}, not vectors.", "name another.")
+    return TableVectors(where, name, metadata)
+
+
+def _id_column(schema: st.StructType, vectors: TableVectors, chosen: str | None) -> str:
+    """Return the id column of the table; InputError if it is missing, or holds neither whole numbers nor strings."""
+    name = chosen or vectors.metadata.get("id_column") or "id"
+    if name not in schema.names and chosen is None:
+        raise InputError(
+            f"{vectors.where} has no column {name!r}.", "name the column with its unique ids: --id-column, id_column=."
+        )
+    check_columns(schema, vectors.where, (), (name,))
+    kind = schema[name].dataType
+    if not isinstance(kind, st.IntegralType | st.StringType):
+        raise InputError(
+            f"The id column {name!r} of {vectors.where} holds {kind.simpleString()}.", "cast it to bigint or string."
+        )
+    return str(name)
+
+
+def _check_names(queries: list[str], columns: list[str], where: str) -> None:
+    """Check that no two columns of the answer have the same name; InputError if some have."""
+    taken = {name.lower() for name in ("rank", "score", *(f"{_PREFIX}{name}" for name in queries))}
+    for name in columns:
+        if name.lower() in taken:
+            raise InputError(
+                f"{where} has a column {name!r}, and the answer has another column of this name.",
+                "rename it, or name the columns that you want without it: --columns, columns=.",
+            )
+
+
+def check_dimension(table: "DataFrame", vectors: TableVectors, dimension: int) -> None:
+    """Check that some vector of the table has the size of the queries' vectors; InputError if none has."""
+    width = vectors.form(dimension).width
+    sizes = table.select(sf.size(quoted_column(vectors.column)).alias("size")).where(sf.col("size") >= 0)
+    first = sizes.first()
+    if first is None:
+        raise InputError(
+            f"{vectors.where} has no vector in its column {vectors.column!r}.", "embed some texts into it first."
+        )
+    if first[0] != width and sizes.where(sf.col("size") == width).isEmpty():
+        raise InputError(
+            f"The vectors in {vectors.where} have {first[0]} values, but vectors of the queries have {width}.",
+            "search with the model that made the table, or leave out --model if the table names its model.",
+        )

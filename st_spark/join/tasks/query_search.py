@@ -1,0 +1,91 @@
+"""Search a table for a set of queries: each task has all queries, and reads its rows of the table once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from st_spark.choices import REASONS
+from st_spark.join.tasks.blocks import Block
+from st_spark.join.tasks.results import list_batch
+from st_spark.join.tasks.row_stats import RowStats
+from st_spark.join.tasks.vector_column import read_vectors
+from st_spark.topk.scores import Matrix
+from st_spark.topk.search import top_k
+
+# The columns of the result, after left_id, right_id and score of list_batch(). A row without left_id has counts:
+# ROWS rows of the table were searched (REASON "searched"), or left out for a reason.
+REASON, ROWS = "reason", "rows"
+SEARCHED, NULL_ID = "searched", "null id"
+OUTCOMES = (SEARCHED, NULL_ID, *REASONS)
+# Bytes of the vectors that are searched at a time. Each search quantises the queries anew, so blocks should be large.
+_BLOCK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class QuerySearch:
+    """Finds the k best rows for each query, in each block of rows.
+
+    The batches have two columns, ids and vectors. Of equal scores the smaller id is better.
+    """
+
+    queries: Matrix  # [queries, dimension] finite vectors, none of zeros for cosine
+    k: int
+    score: str
+    first: int = 0  # The number of the first query
+    width: int | None = None  # Values of a stored vector; None for the dimension of the queries
+    decode: Callable[[Matrix], Matrix] | None = None  # Turns stored values into vectors, if they are quantised
+    block_bytes: int = _BLOCK_BYTES
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield batches of left_id (the number of the query), right_id, score, REASON and ROWS."""
+        for rows in self._blocks(batches):
+            block, counts = self._read(*rows.columns)
+            pairs = top_k(self.queries, block.matrix, self.k, self.score)
+            numbers = pa.array(np.arange(self.first, self.first + len(self.queries), dtype=np.int32))
+            lists = list_batch(numbers, block.ids, pairs)
+            columns = dict(zip(lists.schema.names, lists.columns, strict=True))
+            yield pa.RecordBatch.from_pydict(
+                {**columns, REASON: pa.nulls(len(lists), pa.string()), ROWS: pa.nulls(len(lists), pa.int64())}
+            )
+            nothing = {name: pa.nulls(len(counts), column.type) for name, column in columns.items()}
+            reasons, numbers = pa.array(list(counts), pa.string()), pa.array(list(counts.values()), pa.int64())
+            yield pa.RecordBatch.from_pydict({**nothing, REASON: reasons, ROWS: numbers})
+
+    def _blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Put batches together until they have enough vectors."""
+        most = max(self.block_bytes // (4 * self.queries.shape[1]), 1)
+        parts: list[pa.RecordBatch] = []
+        for batch in filter(len, batches):
+            parts.append(batch)
+            if sum(map(len, parts)) >= most:
+                yield pa.concat_batches(parts)
+                parts = []
+        if parts:
+            yield pa.concat_batches(parts)
+
+    def _read(self, ids: pa.Array, column: pa.Array) -> tuple[Block, dict[str, int]]:
+        """Return the rows that can be compared, sorted by id, and how many rows have which of OUTCOMES."""
+        dimension = self.queries.shape[1]
+        sizes = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+        null_id = ids.is_null().to_numpy(zero_copy_only=False)
+        early = {NULL_ID: null_id, "null": ~null_id & (sizes < 0)}
+        early["dimension"] = ~null_id & (sizes >= 0) & (sizes != (self.width or dimension))
+        fitting = pa.array(~np.any(list(early.values()), axis=0))
+        ids, column = ids.filter(fitting), self._decoded(column.filter(fitting), dimension)
+        vectors = read_vectors(column, dimension, self.score)
+        kept = pa.array(vectors.kept)
+        counts = {reason: int(rows.sum()) for reason, rows in early.items()}
+        for reason in RowStats(self.score).reasons(column.filter(pc.invert(kept))).to_pylist():
+            counts[reason] = counts.get(reason, 0) + 1
+        counts[SEARCHED] = len(vectors.matrix)
+        block = Block(ids.filter(kept), vectors.matrix)
+        return block.take(pc.sort_indices(block.ids).to_numpy()), {name: n for name, n in counts.items() if n}
+
+    def _decoded(self, column: pa.Array, dimension: int) -> pa.Array:
+        if self.decode is None:
+            return column
+        values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        return pa.FixedSizeListArray.from_arrays(pa.array(self.decode(values).reshape(-1)), dimension)
