@@ -29,6 +29,9 @@ def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
     if output is None:  # a search for one query
         return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)])
     tables.remove(output)  # once: a job may read and write one table
+    kept = getattr(job, "output_kept", None)
+    if kept is not None:
+        tables.remove(kept)
     fields = {
         name: Fields(inputFields=[InputField(*address(where), field=column) for where, column in origins])
         for name, origins in columns(job).items()
@@ -40,7 +43,8 @@ def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
         {} if rows is None else {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)}
     )
     written = OutputDataset(*address(output), facets=facets, outputFacets=counted)
-    return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)], outputs=[written])
+    outputs = [written, *([OutputDataset(*address(kept))] if kept is not None else [])]
+    return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)], outputs=outputs)
 
 
 def address(where: str) -> tuple[str, str]:

@@ -148,6 +148,7 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
     "dedup": {
         "duplicates": Metric("duplicates", "input.rows"),
         "copies": Metric("copies", "input.rows"),
+        "known": Metric("known", "input.rows", needs="against"),
         "groups": Metric("groups.all"),
         "largest": Metric("groups.largest", "input.rows"),
         "set_aside": Metric("input.set_aside", "input.rows"),

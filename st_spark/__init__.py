@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from st_spark.jobs.describe import describe
     from st_spark.jobs.merge_embeddings import merge_embeddings
     from st_spark.jobs.search_table import search
-    from st_spark.join.near_duplicates import near_duplicates
+    from st_spark.join.near_duplicates import drop_near_duplicates, near_duplicates
     from st_spark.join.similarity_join import similarity_join
     from st_spark.model.encoder import SentenceTransformer
     from st_spark.model.similarity import SimilarityFunction
@@ -34,6 +34,7 @@ __all__ = [
     "cluster",
     "cluster_summary",
     "describe",
+    "drop_near_duplicates",
     "encode",
     "merge_embeddings",
     "mine_bitext",
@@ -55,6 +56,7 @@ _HOMES = {
     "cluster": "st_spark.clustering.cluster",
     "cluster_summary": "st_spark.clustering.summary",
     "describe": "st_spark.jobs.describe",
+    "drop_near_duplicates": "st_spark.join.near_duplicates",
     "TextFilters": "st_spark.bitext.text_filters",
     "encode": "st_spark.embedding.encode",
     "merge_embeddings": "st_spark.jobs.merge_embeddings",

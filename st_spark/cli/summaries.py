@@ -91,14 +91,17 @@ def summary_of_dedup(result: Result) -> str:
     copies = f", {result['copies']:,} of them exact copies" if result["copies"] else ""
     return _lines(
         f"{source['kept']:,} rows in {seconds:.1f} s: {result['duplicates']:,} duplicates{copies}",
+        f"  {result['known']:,} are duplicates of rows of {result['against']['path']}" if "known" in result else "",
         f"  {groups['all']:,} groups, {groups['of_several']:,} of several rows, the largest of {groups['largest']:,}",
         f"  a score of {result['threshold']:g} or more; {result['score']}, {result['linkage']}, {result['method']}",
         _recall(result),
         f"  single rows with a null key: {result['null_keys']:,}" if result.get("null_keys") else "",
-        _vectors([source]),
+        _vectors([source, *([result["against"]] if "against" in result else [])]),
         _set_aside(source),
+        _set_aside_of(result["against"]) if "against" in result else "",
         _rejected(result),
         _place(result["output"]),
+        f"  kept: {result['kept']['rows']:,} rows, in {result['kept']['path']}" if "kept" in result else "",
     )
 
 

@@ -1,5 +1,6 @@
 """Zero-shot classification of Arrow arrays: find the most similar label of each text or image. No Spark here."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,8 @@ from st_spark.embedding.arrow_batches import Columns
 from st_spark.embedding.arrow_encode import VECTOR, Embedder, EncodeOptions, encode_arrays, output_type
 from st_spark.errors import InputError, check_text
 
+# What tables in some formats do not allow in a name of a column.
+_UNSAFE = re.compile(r"[\s,;{}()=]+")
 _FIELDS = (pa.field("label", pa.string()), pa.field("score", pa.float32()), pa.field("scores", VECTOR))
 
 
@@ -22,6 +25,7 @@ class Labels:
     Args:
         names: One or more different labels that are not blank. Scores have the same order.
         template: The text that the model reads for a label; "{}" is replaced by the label.
+        wide: Whether the output also has a field for each label.
 
     Raises:
         InputError: There are no labels; a label is blank, repeated or not a str; or the template has no "{}".
@@ -29,6 +33,7 @@ class Labels:
 
     names: tuple[str, ...]
     template: str = "{}"
+    wide: bool = False
 
     def __post_init__(self) -> None:
         """Check the labels."""
@@ -52,6 +57,24 @@ class Labels:
     def texts(self) -> list[str]:
         """The texts that the model reads for the labels."""
         return [self.template.replace("{}", name) for name in self.names]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns of the labels: "world_politics" for "world politics".
+
+        Raises:
+            InputError: Two labels have the same name, or a label has the name of another field.
+        """
+        columns = tuple(_UNSAFE.sub("_", name.strip()) for name in self.names)
+        seen = {each.name: "the field" for each in _FIELDS}
+        for name, column in zip(self.names, columns, strict=True):
+            if other := seen.get(column.lower()):
+                raise InputError(
+                    f"Label {name!r} needs the column {column!r}, which {other} has already.",
+                    "rename it.",
+                )
+            seen[column.lower()] = f"the label {name!r}"
+        return columns
 
 
 class Classifier:
@@ -120,10 +143,16 @@ def _classified(classifier: Classifier, encoded: pa.StructArray, options: Encode
         pa.array(score, pa.float32(), mask=~present),
         pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores.reshape(-1)), type=VECTOR, mask=pa.array(~present)),
     ]
+    if classifier.labels.wide:
+        places = pa.array(np.where(present, np.cumsum(present) - 1, -1), pa.int64(), mask=~present)
+        fields += [pa.array(column).take(places) for column in scores.T.copy()]
     fields += [encoded.field(place) for place in range(1, encoded.type.num_fields)] if options.counts else []
-    return pa.StructArray.from_arrays(fields, fields=list(class_type(options)), mask=encoded.is_null())
+    kind = class_type(options, classifier.labels)
+    return pa.StructArray.from_arrays(fields, fields=list(kind), mask=encoded.is_null())
 
 
-def class_type(options: EncodeOptions) -> pa.DataType:
+def class_type(options: EncodeOptions, labels: Labels | None = None) -> pa.StructType:
     """Return the Arrow type of the output."""
-    return pa.struct([*_FIELDS, *(list(output_type(options))[1:] if options.counts else ())])
+    wide = labels.columns if labels is not None and labels.wide else ()
+    counts = list(output_type(options))[1:] if options.counts else ()
+    return pa.struct([*_FIELDS, *(pa.field(name, pa.float32()) for name in wide), *counts])

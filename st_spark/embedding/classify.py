@@ -25,6 +25,7 @@ def classify(  # noqa: PLR0913  (the options of encode, and labels)
     *,
     model: "str | os.PathLike[str]",
     template: str = "{}",
+    wide: bool = False,
     label_model: "str | os.PathLike[str] | None" = None,
     revision: str | None = None,
     dtype: str = "auto",
@@ -45,6 +46,8 @@ def classify(  # noqa: PLR0913  (the options of encode, and labels)
         model: A folder, "package:IMPORT_NAME", or a name on the hub.
         template: The text that the model reads for a label; "{}" is replaced by the label. "a photo of a {}" suits
             CLIP.
+        wide: Also return a field for each label with its score, so that `best.*` selects a column a label. Spaces and
+            the characters ,;{}()= in a label become _ in its name.
         label_model: Another model that encodes the labels, with the same vector space: clip-ViT-B-32-multilingual-v1
             reads labels in 50 languages for images that clip-ViT-B-32 encodes.
         revision: Branch, tag or commit of the model on the hub.
@@ -64,7 +67,7 @@ def classify(  # noqa: PLR0913  (the options of encode, and labels)
         ModelError: The model is not found.
     """
     options = EncodeOptions(prompt=prompt, max_seq_length=max_seq_length, batch_size=batch_size)
-    chosen = Labels(check_list("labels", labels), template)
+    chosen = Labels(check_list("labels", labels), template, wide)
     function = classifier(
         active_session(),
         model,
@@ -99,4 +102,4 @@ def classifier(
         "options": asdict(options),
         "dtype": dtype,
     }
-    return udf.make(payload, class_type(options))
+    return udf.make(payload, class_type(options, labels))

@@ -14,11 +14,11 @@ from st_spark.jobs.resume import RESULT
 from st_spark.model.checkpoint import hub
 from st_spark.model.checkpoint.files import fingerprint
 from st_spark.tables import io
-from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.columns import check_columns, check_new_column, quoted_column
 from st_spark.tables.decoding import REPLACEMENT
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import ClassifyJob
@@ -37,7 +37,7 @@ def run(spark: "SparkSession", job: "ClassifyJob", timings: "Timings") -> dict[s
         with timings("labels", f"Reading {job.labels_table}"):
             names, label_rows = _read_labels(spark, job.labels_table, job.label_column, job.input_encoding)
     labels = Labels(names, job.template)
-    result = add_column.run(spark, job, timings, lambda _df, _output: _builder(spark, job, labels))
+    result = add_column.run(spark, job, timings, lambda df, _output: _builder(spark, job, labels, df))
     return result | {"labels": list(names)} | ({"label_rows": label_rows} if label_rows else {})
 
 
@@ -60,7 +60,10 @@ def _read_labels(
     return tuple(names), {"in": len(values), "null": null, "duplicate": len(values) - null - len(names)}
 
 
-def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels) -> ColumnBuilder:
+def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels, df: "DataFrame") -> ColumnBuilder:
+    names = [f"{job.output_column}_{column}" for column in labels.columns] if job.wide else []
+    for name in names:
+        check_new_column(df, job.input, name, "choose another name for all of them: --output-column.")
     options = EncodeOptions(**job.encoding, counts=True)
     label, score, scores = (sf.col(f"{RESULT}.{name}") for name in ("label", "score", "scores"))
     value = sf.struct(label.alias("label"), score.alias("score"), scores.alias("scores"))
@@ -71,6 +74,7 @@ def _builder(spark: "SparkSession", job: "ClassifyJob", labels: Labels) -> Colum
         value=sf.when(sf.col(RESULT).isNotNull(), value),
         conditions={"undecided": label.isNull() & score.isNotNull()},
         not_finite=sf.isnan(score),
+        more={name: scores[place] for place, name in enumerate(names)},
         metadata={"labels": list(labels.names), "template": job.template, **_label_model(job)},
     )
 

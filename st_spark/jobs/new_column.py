@@ -1,7 +1,7 @@
 """The column that an embed or classify job makes: how it is encoded, checked, counted and written on Spark."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -37,6 +37,7 @@ class ColumnBuilder:
         conditions: Further conditions; the result counts the rows for which each is true.
         not_finite: Whether the vector has a NaN or an infinity.
         metadata: What the metadata of the column says, in addition to the model.
+        more: Further columns to write after it, by name.
     """
 
     function: "UserDefinedFunctionLike"
@@ -44,6 +45,7 @@ class ColumnBuilder:
     conditions: Mapping[str, "Column"]
     not_finite: "Column"
     metadata: Mapping[str, Any]
+    more: "Mapping[str, Column]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class NewColumn:
     @property
     def value(self) -> "Column":
         """The new column; null for bad rows if the job writes them so."""
-        value = self.builder.value
+        return self._without_bad(self.builder.value)
+
+    def _without_bad(self, value: "Column") -> "Column":
         return sf.when(sf.col(PROBLEM).isNull(), value) if self.job.on_error == "null" else value
 
     @property
@@ -127,9 +131,10 @@ class NewColumn:
         return encoded.observe(counts, *rows, tokens, *aggregates)
 
     def output(self, encoded: "DataFrame") -> "DataFrame":
-        """Return the table to write: the rows that are kept, the columns of the input, and the new column."""
+        """Return the table to write: the rows that are kept, the columns of the input, and the new ones."""
         value = self.value.alias(self.job.output_column, metadata=column_metadata(self.metadata))
-        return encoded.where(self._is_kept(encoded)).select(*map(quoted_column, input_columns(encoded)), value)
+        more = [self._without_bad(column).alias(name) for name, column in self.builder.more.items()]
+        return encoded.where(self._is_kept(encoded)).select(*map(quoted_column, input_columns(encoded)), value, *more)
 
     def _is_kept(self, encoded: "DataFrame") -> "Column":
         """Return a condition: the row is written to the output."""

@@ -2,30 +2,32 @@
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import reduce
+from functools import cache, reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark._version import __version__
 from st_spark.errors import TableError
 from st_spark.spark.progress import follow
 from st_spark.specs.fields import Partitions
+from st_spark.specs.jobs import DedupJob
 from st_spark.tables import provenance
 from st_spark.tables.bad_rows import CORRUPT_ROW, REASON, rejected_name
 from st_spark.tables.columns import RESERVED, quoted_column
 from st_spark.tables.output import open_output
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Observation, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
+    from st_spark.specs.jobs import ClassifyJob, ClusterJob, EmbedJob, JoinJob, MineJob
     from st_spark.tables.writers import Writer
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class OutputTable:
         job: The kind of the job.
         job_id: Identifies the run: the result and the table have it.
         rejected: Writes the rejected rows, if the job keeps them.
+        kept: Writes the input without its duplicates, if a dedup job is asked to.
         version: After write(), the version of a Delta table; else None.
         partitions: If only partitions are overwritten: how many are replaced, added and kept.
     """
@@ -48,6 +51,7 @@ class OutputTable:
     job: str
     job_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     rejected: "Writer | None" = None
+    kept: "Writer | None" = None
     version: int | None = None
     partitions: dict[str, int] = field(default_factory=dict)
 
@@ -132,20 +136,32 @@ class OutputTable:
             rows: The rows.
             count: How many there are; by default they are counted.
         """
-        writer = self.rejected
-        if writer is None:
+        if self.rejected is None:
             return {}
+        counted = rows.count if count is None else lambda: count
+        return {"rejected": self._write_other(self.rejected, rows, counted, "rejected")}
+
+    def write_kept(self, rows: "DataFrame") -> dict[str, Any]:
+        """Write the input without its duplicates, after the output, and return what the result says of it."""
+        if self.kept is None:
+            return {}
+        counts = Observation("kept")
+        observed = rows.observe(counts, sf.count(sf.lit(1)).alias("rows"))
+        return {"kept": self._write_other(self.kept, observed, lambda: counts.get["rows"] or 0, "kept")}
+
+    def _write_other(self, writer: "Writer", rows: "DataFrame", count: Callable[[], int], what: str) -> dict[str, Any]:
+        """Write another table after the output. `count` is called when the rows are staged."""
+        count = cache(count)
         try:
-            count = rows.count() if count is None else count
             with provenance.in_commits(writer.spark, self.record()):
-                version = writer.write(rows, lambda: count)
-            provenance.keep(writer, self.record({"rejected": count}))
+                version = writer.write(rows, count)
+            provenance.keep(writer, self.record({what: count()}))
         except Exception as error:
             raise TableError(
-                f"{self.writer.where} is written, but its rejected rows are not in {writer.where}: {error}",
+                f"{self.writer.where} is written, but its {what} rows are not in {writer.where}: {error}",
                 "do not append the same rows again.",
             ) from error
-        return {"rejected": {"path": writer.where, "format": writer.format, "rows": count, "version": version}}
+        return {"path": writer.where, "format": writer.format, "rows": count(), "version": version}
 
     def describe(self, **more: str) -> dict[str, Any]:
         """Return what the result says of the table."""
@@ -165,6 +181,8 @@ def opened(
     """
     inputs = job.tables()
     inputs.remove((job.output, job.output_format))
+    if isinstance(job, DedupJob) and job.output_kept is not None:
+        inputs.remove((job.output_kept, None))
     partition_by = job.partition_columns if isinstance(job, Partitions) else ()
     with ExitStack() as stack:
         writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs, partition_by))
@@ -175,4 +193,8 @@ def opened(
             rejected = stack.enter_context(
                 open_output(spark, where, writer.format, mode, inputs, provider=writer.provider)
             )
-        yield OutputTable(writer, job.kind, rejected=rejected)
+        kept = None
+        if isinstance(job, DedupJob) and job.output_kept is not None:
+            others = [*inputs, (job.output, job.output_format)]
+            kept = stack.enter_context(open_output(spark, job.output_kept, job.output_format, job.mode, others))
+        yield OutputTable(writer, job.kind, rejected=rejected, kept=kept)

@@ -44,7 +44,8 @@ class VectorTable:
 
     Attributes:
         where: Path or name of the table.
-        df: Its rows, without corrupt ones.
+        df: Its rows, without corrupt ones: the columns that the job needs, and the vectors.
+        rows: The same rows with all columns of the table.
         vector: Name of the vector column.
         source: Name of the column of the vectors, or of the texts that were encoded.
         metadata: How the vectors were made: model, content, similarity and others; {} if unknown.
@@ -56,6 +57,7 @@ class VectorTable:
 
     where: str
     df: "DataFrame"
+    rows: "DataFrame"
     vector: str
     source: str
     metadata: Mapping[str, Any]
@@ -176,7 +178,7 @@ def _open(
     df, counts = split[0], split[1:]
     if vector is not None:
         with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as held_rows:
-            yield VectorTable(where, held_rows, vector, vector, metadata, *counts, "reused" if text else "")
+            yield VectorTable(where, held_rows, df, vector, vector, metadata, *counts, "reused" if text else "")
         return
     with timings("load", f"Loading {job.model}"):
         options = {name: value for name, value in job.encoding.items() if value is not None}
@@ -189,7 +191,7 @@ def _open(
             held_rows.select(sf.count(_VECTOR)).collect()
         made = {name: shared[name] for name in _SHARED if name in shared}
         made |= {"model": model["name"], "dim": shared.get("truncate_dim", model["dim"])}
-        yield VectorTable(where, held_rows, _VECTOR, str(text), model | made, *counts, "embedded")
+        yield VectorTable(where, held_rows, df, _VECTOR, str(text), model | made, *counts, "embedded")
 
 
 def _reads_images(job: "VectorInput") -> bool:
@@ -199,7 +201,7 @@ def _reads_images(job: "VectorInput") -> bool:
 
 
 def types_of_second(
-    spark: "SparkSession", job: "JoinJob | MineJob", where: str, table_format: str | None, given: str | None
+    spark: "SparkSession", job: "VectorOptions", where: str, table_format: str | None, given: str | None
 ) -> str | None:
     """Return the types of the second table: as given, else those of the first if it has none of its own."""
     if given or job.schema is None:

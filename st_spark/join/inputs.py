@@ -20,6 +20,8 @@ _PLAIN_TYPES = (st.IntegralType, st.BooleanType, st.DateType, st.TimestampType, 
 # Other types of keys, and structs of all these.
 _OTHER_TYPES = (st.StringType, st.FractionalType, st.TimestampNTZType, st.BinaryType)
 _NUMBER = "_key_number"
+# What errors call the tables of a join.
+TABLES = ("the left table", "the right table")
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,15 @@ class TablePair:
 
 
 def table_pair(
-    left: DataFrame, right: DataFrame | None, names: Mapping[str, tuple[str, str]], on: Sequence[str] = ()
+    left: DataFrame,
+    right: DataFrame | None,
+    names: Mapping[str, tuple[str, str]],
+    on: Sequence[str] = (),
+    where: tuple[str, str] = TABLES,
 ) -> TablePair:
     """Return the tables of a join, from the names of the id and vector columns of "left" and "right".
+
+    `where` are the names of the tables, for errors.
 
     Without a right input, or with the same DataFrame and columns, the left one is joined with itself.
 
@@ -52,12 +60,13 @@ def table_pair(
         InputError: A column is missing or of a type that cannot be joined.
     """
     keys = tuple(map(key_name, range(len(on))))
-    one = select_columns(left, "the left table", *names["left"], on)
+    one = select_columns(left, where[0], *names["left"], on)
     if right is None or (right is left and names["left"] == names["right"]):
         return number_keys(TablePair(one, None, keys))
-    other = select_columns(right, "the right table", *names["right"], on)
+    other = select_columns(right, where[1], *names["right"], on)
     check_same_keys(left.schema, right.schema, on)
-    check_comparable(field_metadata(left.schema, names["left"][1]), field_metadata(right.schema, names["right"][1]))
+    ours, theirs = (field_metadata(df.schema, names[side][1]) for side, df in (("left", left), ("right", right)))
+    check_comparable(ours, theirs, where)
     return number_keys(TablePair(one, other, keys))
 
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as sf
 from st_spark.errors import InputError, check_list
 from st_spark.join import exact
 from st_spark.join.input_stats import InputStats, collect_stats
-from st_spark.join.inputs import TablePair, table_pair
+from st_spark.join.inputs import TABLES, TablePair, table_pair
 from st_spark.join.options import Request, described
 from st_spark.join.pair_columns import add_columns, check_added_columns
 from st_spark.tables.conditions import filter_rows
@@ -110,14 +110,18 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
 
 
 def plan_join(
-    tables: TablePair, request: Request, reducer: "PairReducer | None" = None, schema: "StructType | None" = None
+    tables: TablePair,
+    request: Request,
+    reducer: "PairReducer | None" = None,
+    schema: "StructType | None" = None,
+    names: tuple[str, str] = TABLES,
 ) -> PlannedJoin:
     """Plan a similarity join of the tables of inputs.table_pair().
 
     With k=None, a reducer makes other rows from the pairs of each task, with the columns of `schema`. Then there may be
-    any number of pairs.
+    any number of pairs. `names` are the names of the tables, for errors.
     """
-    stats = collect_stats(tables, request.score)
+    stats = collect_stats(tables, request.score, names)
     facts = {"method": request.method, "score": request.score, "k": request.k, "threshold": request.threshold}
     joinable = tables.joinable()
     if request.method == "ivf":

@@ -156,6 +156,7 @@ class ClassifyJob(InputTable, OutputTable, Partitions):
     labels_table: str | None = option("path or catalog name of a table of labels", None, table=True)
     label_column: str = option("column of --labels-table with the labels", "label")
     template: str = option("text that the model reads for a label; {} is the label: 'a photo of a {}'", "{}")
+    wide: bool = option("also add a column for each label with its score: OUTPUT_COLUMN_label", False)
     label_model: str | None = option(
         "model for the labels (default: --model), such as one for another language", None, path=True
     )
@@ -311,6 +312,30 @@ class DedupJob(InputTable, OutputTable, PairOptions, Report):
     threshold: float = option("lowest score of a pair", 0.9)
     linkage: str = option("group all rows that pairs connect, or rows near a leader", "components", choices=LINKAGES)
     max_pairs: int = option("limit on the number of pairs, with --linkage leader", 100_000_000)
+    where: str | None = option("group only these rows: SQL, such as \"day = '2026-11-27'\"", None)
+    keep: str | None = option(
+        "row to keep of each group: the first in an order such as 'date DESC' (default: the smallest id)", None
+    )
+    output_kept: str | None = option(
+        "also write the input without its duplicates to this table, with all columns, by --mode and --output-format",
+        None,
+        table=True,
+    )
+    against: str | None = option(
+        "table of earlier rows: a row that is similar to one of them is a duplicate (one id in both is one row)",
+        None,
+        table=True,
+    )
+    against_format: str | None = format_option("earlier")
+    against_where: str | None = option("compare only with these rows of --against", None)
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that the two outputs differ."""
+        super().__post_init__()
+        if self.output_kept == self.output:
+            raise SpecError(f"output and output_kept are both {self.output!r}.", "name two tables.")
+        if self.against is None and self.against_where is not None:
+            raise SpecError("against_where is given without against.", "name the table of earlier rows: --against.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,12 @@ def test_the_command_prints_a_summary_and_writes_the_result(
     assert main.main(argv) == 0
     assert "column classification" in capsys.readouterr().out
     assert json.loads((tmp_path / "r.json").read_text())["job"] == "classify"
+    assert main.main([*argv, "--mode=overwrite", "--labels=sport,world politics", "--wide"]) == 0
+    rows = io.read(spark, str(tmp_path / "out")).select("classification.scores", "classification_sport").collect()
+    assert all(row["classification_sport"] == (row["scores"] and row["scores"][0]) for row in rows)
+    assert "classification_world_politics" in io.read(spark, str(tmp_path / "out")).columns
+    assert main.main([*argv, "--mode=overwrite", "--labels=a b,a=b", "--wide"]) == 2
+    assert "Label 'a=b' needs the column 'a_b'" in capsys.readouterr().err
     assert main.main([*argv, "--mode=overwrite", "--labels=sport,sport"]) == 2
     assert "Label 'sport' is repeated" in capsys.readouterr().err
 

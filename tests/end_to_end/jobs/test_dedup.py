@@ -52,6 +52,40 @@ def test_vectors_are_grouped_and_rows_without_vectors_counted(spark: "SparkSessi
 
 
 @pytest.mark.slow
+def test_the_table_without_its_duplicates_is_written_and_new_rows_are_compared_with_it(
+    spark: "SparkSession", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(1, 1, [1.0, 0.0]), (2, 3, [1.0, 0.01]), (3, 2, [1.0, 0.02]), (4, 1, [0.0, 1.0]), (5, 1, None)]
+    new = [(2, 3, [1.0, 0.01]), (6, 4, [0.01, 1.0]), (7, 4, [-1.0, 0.0]), (8, 5, [-1.0, 0.01])]
+    kind, unique = "id bigint, day int, v array<float>", str(tmp_path / "unique")
+    for name, some in (("in", rows), ("new", new)):
+        spark.createDataFrame(some, kind).write.parquet(str(tmp_path / name))
+    argv = ["dedup", f"--output={tmp_path / 'out'}", f"--output-kept={unique}", f"--result={tmp_path / 'r.json'}"]
+    argv += ["--threshold=0.99", "--keep=day DESC"]
+    assert main.main([*argv, f"--input={tmp_path / 'in'}"]) == 0
+    assert f"kept: 3 rows, in {unique}" in capsys.readouterr().out
+    found = io.read(spark, str(tmp_path / "out")).orderBy("id").collect()
+    assert [(row["id"], row["group"], row["representative"]) for row in found] == [
+        (1, 1, False),
+        (2, 1, True),
+        (3, 1, False),
+        (4, 4, True),
+    ]
+    kept = io.read(spark, unique)
+    assert (kept.columns, sorted(row["id"] for row in kept.collect())) == (["id", "day", "v"], [2, 4, 5])
+    more = [f"--input={tmp_path / 'new'}", "--where=day > 3", f"--against={unique}", "--against-where=day < 4"]
+    assert main.main([*argv, *more, "--mode=append"]) == 0
+    assert f"1 are duplicates of rows of {unique}" in capsys.readouterr().out
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert (result["known"], result["duplicates"], result["kept"]["rows"]) == (1, 2, 1)
+    assert (result["input"]["rows"], result["against"]["rows"], result["against"]["kept"]) == (3, 3, 2)
+    assert sorted(row["id"] for row in io.read(spark, unique).collect()) == [2, 4, 5, 8]
+    wrong = [f"--input={tmp_path / 'in'}", "--keep=dya", "--mode=overwrite"]
+    assert main.main([*argv, *wrong]) == 2
+    assert "has no column 'dya'. Fix: the table has id, day, v; did you mean 'day'?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_texts_are_embedded_and_grouped(spark: "SparkSession", minilm: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"id": name, "text": text}) for name, text in zip("dabc", (CAT, SAME, DOG, None), strict=True)]
     (tmp_path / "in.jsonl").write_text("\n".join([*lines, "{broken"]) + "\n")

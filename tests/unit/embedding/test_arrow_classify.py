@@ -40,7 +40,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> SentenceTransformer:
 
 def rows(classifier: Classifier, column: Any, options: EncodeOptions | None = None) -> list[Any]:
     arrays = list(classify_arrays(classifier, iter([column]), options or EncodeOptions()))
-    assert {array.type for array in arrays} <= {class_type(options or EncodeOptions())}
+    assert {array.type for array in arrays} <= {class_type(options or EncodeOptions(), classifier.labels)}
     return [row for array in arrays for row in array.to_pylist()]
 
 
@@ -123,10 +123,27 @@ def test_equal_scores_give_the_first_label_and_zeros_or_nan_give_none() -> None:
 def test_rows_keep_their_order_with_any_nulls(texts: list[str | None], labels: int) -> None:
     names = ("x", "y", "x again")[:labels]
     found = rows(Classifier(FIXED, Labels(names)), pa.array(texts, pa.string()))
+    wide = rows(Classifier(FIXED, Labels(names, wide=True)), pa.array(texts, pa.string()))
+    columns = ("x", "y", "x_again")[:labels]
+    assert wide == [row and row | dict(zip(columns, row["scores"], strict=True)) for row in found]
     assert [row is None for row in found] == [text is None for text in texts]
     for text, row in zip(texts, found, strict=True):
         expected = {"zero": None, "x": "x", "both": "x", "y": "y" if labels > 1 else "x"}
         assert text is None or (row["label"] == expected[text] and len(row["scores"]) == labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("a b", "a,b"), "Label 'a,b' needs the column 'a_b', which the label 'a b' has already"),
+        (("Sport", "sport"), "Label 'sport' needs the column 'sport', which the label 'Sport' has already"),
+        (("Score",), "Label 'Score' needs the column 'Score', which the field has already"),
+    ],
+)
+def test_labels_whose_columns_have_one_name_are_an_error(names: tuple[str, ...], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        class_type(EncodeOptions(), Labels(names, wide=True))
+    assert class_type(EncodeOptions(), Labels(names)) == class_type(EncodeOptions())
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,8 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (DedupJob, {"model": "m"}, "model is given without text_column"),
         (DedupJob, {"text_column": "t"}, "text_column is given without model"),
         (DedupJob, {"model": "m", "text_column": "t", "column": "v"}, "Both a model and a vector column"),
+        (DedupJob, {"output_kept": "out"}, "output and output_kept are both 'out'. Fix: name two tables"),
+        (DedupJob, {"against_where": "id > 1"}, "against_where is given without against"),
         (DedupJob, {"linkage": "leaders"}, "did you mean 'leader'"),
         (DedupJob, {"threshold": "high"}, "threshold is 'high'. Fix: give a number"),
         (DedupJob, {"treshold": 0.8}, "did you mean 'threshold'"),
@@ -327,7 +329,7 @@ def test_every_option_with_a_place_is_a_path() -> None:
         "tmx",
         "report",
     }
-    assert names == places | {"model", "label_model"}
+    assert names == places | {"model", "label_model", "output_kept", "against"}
 
 
 @pytest.mark.parametrize(("kind", "name"), PATHS)
