@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from st_spark.jobs.timings import Timings
     from st_spark.join.input_stats import TableStats
     from st_spark.specs.fields import VectorInput
-    from st_spark.specs.jobs import JoinJob, MineJob
 
 _VECTOR = f"{RESERVED}vector"
 # Options of the other table's vectors that the texts are encoded with, too.
@@ -201,7 +200,7 @@ def _reads_images(job: "VectorInput") -> bool:
 
 
 def types_of_second(
-    spark: "SparkSession", job: "VectorOptions", where: str, table_format: str | None, given: str | None
+    spark: "SparkSession", job: "VectorInput", where: str, table_format: str | None, given: str | None
 ) -> str | None:
     """Return the types of the second table: as given, else those of the first if it has none of its own."""
     if given or job.schema is None:
