@@ -327,7 +327,7 @@ def test_every_option_with_a_place_is_a_path() -> None:
         "tmx",
         "report",
     }
-    assert names == places | {"model", "label_model"}
+    assert names == places | {"model", "label_model", "summary"}
 
 
 @pytest.mark.parametrize(("kind", "name"), PATHS)
