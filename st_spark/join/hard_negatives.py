@@ -148,17 +148,17 @@ def mine_hard_negatives(  # noqa: PLR0913  (three tables with the names of their
     for df, where in ((queries, "the table of queries"), (corpus, "the corpus")):
         check_columns(df.schema, where, (text,), (id, vector))
     check_columns(positives.schema, "the table of positives", (), (query_id, corpus_id))
-    tables = [_Texts.of(df, id, text, vector) for df in (queries, corpus)]
-    pairs, most = _positive_pairs(positives, query_id, corpus_id, *tables)
-    asked = tables[0].rows.join(pairs.select(sf.col("query").alias("id")).distinct(), "id", "left_semi")
+    questions, texts = (_Texts.of(df, id, text, vector) for df in (queries, corpus))
+    pairs, most = _positive_pairs(positives, query_id, corpus_id, questions, texts)
+    asked = questions.rows.join(pairs.select(sf.col("query").alias("id")).distinct(), "id", "left_semi")
     last = rules.last_rank(most)
     names = {"left": ("id", "vector"), "right": ("id", "vector")}
     request = Request(last + most, None, score)
-    joined = plan_join(table_pair(asked, tables[1].rows, names), request)
-    scored = _with_scores(pairs, *tables, joined.stats.dimension, score)
+    joined = plan_join(table_pair(asked, texts.rows, names), request)
+    scored = _with_scores(pairs, questions, texts, joined.stats.dimension, score)
     candidates = joined.pairs.select(sf.col("left_id").alias("query"), sf.col("right_id").alias("text"), "score")
     chosen = _choose(candidates.join(pairs, ["query", "text"], "left_anti"), scored, rules, last)
-    return _output(chosen, scored, *tables, rules, output_scores)
+    return _output(chosen, scored, questions, texts, rules, output_scores)
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,8 @@ def _positive_pairs(
 ) -> "tuple[DataFrame, int]":
     """Return the pairs of different texts, query and text, and how many the query with the most of them has."""
     rows = positives.select(quoted_column(query_id).alias("q"), quoted_column(corpus_id).alias("c"))
-    for name, table, new in (("q", queries, "query"), ("c", corpus, "text")):
-        rows = rows.join(table.same.select(sf.col("id").alias(name), sf.col("first").alias(new)), name, "left")
+    for name, texts, new in (("q", queries, "query"), ("c", corpus, "text")):
+        rows = rows.join(texts.same.select(sf.col("id").alias(name), sf.col("first").alias(new)), name, "left")
     rows = hold(rows, "the table of positives")
     lost = [
         sf.max(sf.when(sf.col(new).isNull(), sf.col(name).cast("string")))

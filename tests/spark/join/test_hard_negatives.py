@@ -47,7 +47,7 @@ class Model:
 
 def theirs(**options: Any) -> list[dict[str, Any]]:
     """Return the rows of sentence-transformers."""
-    from datasets import Dataset
+    from datasets import Dataset  # type: ignore[import-not-found]
     from sentence_transformers.util import mine_hard_negatives as mine
 
     pairs = Dataset.from_dict({"anchor": [pair[0] for pair in PAIRS], "positive": [pair[1] for pair in PAIRS]})
