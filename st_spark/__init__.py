@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from st_spark.jobs.describe import describe
     from st_spark.jobs.merge_embeddings import merge_embeddings
     from st_spark.jobs.search_table import search
+    from st_spark.join.hard_negatives import mine_hard_negatives
     from st_spark.join.near_duplicates import drop_near_duplicates, near_duplicates
     from st_spark.join.similarity_join import similarity_join
     from st_spark.model.encoder import SentenceTransformer
@@ -38,6 +39,7 @@ __all__ = [
     "encode",
     "merge_embeddings",
     "mine_bitext",
+    "mine_hard_negatives",
     "near_duplicates",
     "register",
     "score_pairs",
@@ -61,6 +63,7 @@ _HOMES = {
     "encode": "st_spark.embedding.encode",
     "merge_embeddings": "st_spark.jobs.merge_embeddings",
     "mine_bitext": "st_spark.bitext.mining",
+    "mine_hard_negatives": "st_spark.join.hard_negatives",
     "near_duplicates": "st_spark.join.near_duplicates",
     "register": "st_spark.embedding.encode",
     "score_pairs": "st_spark.bitext.scoring",

@@ -28,6 +28,9 @@ CLUSTER_OPTIONS = {
     "communities": ("threshold", "min_community_size", "max_pairs"),
 }
 CLUSTER_METHODS = tuple(CLUSTER_OPTIONS)
+# How hard negatives are chosen and written.
+SAMPLING_STRATEGIES = ("top", "random")
+NEGATIVE_FORMATS = ("triplet", "n-tuple")
 # What a job does with bad rows. Jobs of pairs and groups write no row without a vector, so they have no "null".
 ON_ERROR = ("fail", "null", "quarantine")
 ON_BAD_VECTOR = ("fail", "quarantine")

@@ -67,8 +67,8 @@ def truncate_embeddings(embeddings: Any, truncate_dim: int | None) -> Any:  # no
 
 
 def mine_hard_negatives(*_args: Any, **_options: Any) -> NoReturn:  # noqa: ANN401
-    """Raise InputError: it prepares training, which this package does not do."""
+    """Raise InputError: it takes a Dataset. st_spark.mine_hard_negatives() takes tables."""
     raise InputError(
-        "mine_hard_negatives prepares training data, and nothing is trained here.",
-        "use sentence_transformers for it; similarity_join() with k finds the nearest texts of whole tables.",
+        "util.mine_hard_negatives is not here: it takes a Dataset and a model.",
+        "use st_spark.mine_hard_negatives() for tables with vectors, or sentence_transformers.",
     )

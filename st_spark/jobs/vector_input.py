@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as sf
-from pyspark.sql.types import StringType
+from pyspark.sql.types import BinaryType, StringType
 
 from st_spark.choices import SCORES
 from st_spark.embedding import model_info
@@ -157,7 +157,8 @@ def _read(spark: "SparkSession", job: "VectorInput", timings: "Timings", source:
         chosen = Choice(*vector_column(df.schema, where, column)) if text is None else None
         chosen = chosen or choose(df.schema, where, job, column, str(text))
         texts = (text,) if text and chosen.column is None else ()
-        check_columns(df.schema, where, texts, source.names, images=_reads_images(job))
+        images = any(name in df.columns and isinstance(df.schema[name].dataType, BinaryType) for name in texts)
+        check_columns(df.schema, where, texts, source.names, images=images and _reads_images(job))
     return _Rows(source, df, chosen)
 
 

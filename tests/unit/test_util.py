@@ -166,7 +166,7 @@ def test_little_or_nothing_to_compare_gives_no_pairs_and_no_communities() -> Non
         (lambda: util.community_detection(vectors(2, 0), batch_size=0), "batch_size is 0"),
         (lambda: util.semantic_search(vectors(2, 0), np.zeros(8)), r"The corpus has the shape \(8,\)"),
         (lambda: util.quantize_embeddings(np.zeros((2, 3), np.int8), "int8"), "torch.int8, not floats"),
-        (lambda: util.mine_hard_negatives([], model=None), "Fix: use sentence_transformers"),
+        (lambda: util.mine_hard_negatives([], model=None), r"Fix: use st_spark\.mine_hard_negatives\(\)"),
     ],
 )
 def test_invalid_arguments_are_named(call: Any, says: str) -> None:

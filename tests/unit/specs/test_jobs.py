@@ -329,7 +329,7 @@ def test_every_option_with_a_place_is_a_path() -> None:
         "tmx",
         "report",
     }
-    assert names == places | {"model", "label_model", "output_kept", "against"}
+    assert names == places | {"model", "label_model", "output_kept", "against", "summary"}
 
 
 @pytest.mark.parametrize(("kind", "name"), PATHS)
