@@ -21,6 +21,7 @@ def summary_of_embed(result: Result) -> str:
     return _lines(
         f"{rows['out']:,} rows in {result['seconds']['encode_and_write']:.1f} s: {speed}",
         f"  of them {', '.join(counts)}" if counts else "",
+        f"  {rows['in']:,} texts in chunks of at most {result['chunk']:,} tokens" if "chunk" in result else "",
         f"  model {model['name']}, {model['dim']} dimensions, {model['dtype']} on {model['device']}{stored}",
         _rejected(result),
         f"{_place(output)}, column {output['column']}",

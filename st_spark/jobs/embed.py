@@ -33,6 +33,8 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
         rows_per_second;
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;
+        chunk, overlap and pool, if texts were cut: chunk is the most tokens of a chunk. With the pool "none" `in`
+            counts rows of the input, and the other counts are of chunks;
         precision: precision of the stored vectors. The ranges of int8 and uint8 come from a sample of the input (see
             calibrate()), or from the table that the job adds to. The column's metadata has both;
         input, output: path and format, and the version of a Delta table.
@@ -40,16 +42,22 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
     result = add_column.run(
         spark, job, timings, lambda df, output: _builder(spark, job, _ranges(job, timings, df, output))
     )
-    return result | {"precision": job.precision}
+    return result | _chunking(job) | {"precision": job.precision}
+
+
+def _chunking(job: "EmbedJob") -> dict[str, Any]:
+    """Return how the texts are cut; {} if they are not."""
+    if job.chunk is None:
+        return {}
+    tokens = prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)[1].chunk
+    return {"chunk": tokens, "overlap": job.overlap, "pool": job.pool}
 
 
 def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> ColumnBuilder:
     options = EncodeOptions(**job.encoding, counts=True, precision=job.precision, ranges=ranges)
     vector = sf.col(f"{RESULT}.embedding")
     metadata: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
-    if job.chunk is not None:
-        tokens = prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)[1].chunk
-        metadata |= {"chunk": tokens, "overlap": job.overlap, "pool": job.pool}
+    metadata |= _chunking(job)
     if job.precision == "float32":
         # In Spark NaN is greater than all numbers, so the largest value shows it.
         largest, smallest = sf.array_max(vector), sf.array_min(vector)

@@ -1,0 +1,107 @@
+"""embed --chunk: a row for each chunk, or one vector for a text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from st_spark import encode
+from st_spark.errors import InputError
+from st_spark.jobs import runner
+from st_spark.model.encoder import SentenceTransformer
+from st_spark.specs.jobs import EmbedJob, SearchJob
+from st_spark.tables import io
+from st_spark.tables.metadata import field_metadata
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.slow
+
+LONG = "The cat sat on the mat. A dog sat in the sun! " * 40
+TEXTS = [LONG, None, "", "the cat", LONG.upper(), LONG]
+
+
+@pytest.fixture
+def docs(spark: "SparkSession", tmp_path: Path) -> str:
+    """A table with long, short, empty and missing texts."""
+    rows = [(number, text, f"doc {number}") for number, text in enumerate(TEXTS)]
+    spark.createDataFrame(rows, "id int, text string, title string").write.parquet(str(tmp_path / "docs"))
+    return str(tmp_path / "docs")
+
+
+def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, docs: str, tmp_path: Path) -> None:
+    where = str(tmp_path / "out")
+    about: dict[str, Any] = {
+        "input": docs,
+        "text_column": "text",
+        "id_column": "id",
+        "output": where,
+        "dtype": "float32",
+    }
+    # Slices of a killed run are found by the text of a chunk.
+    result = runner.run(EmbedJob(**about, model=str(tiny_model), chunk=40, overlap=6, slice_seconds=60), spark)
+    table = io.read(spark, where)
+    names = ["id", "text", "chunk_index", "chunk_start", "chunk_end", "chunk_tokens", "title", "embedding"]
+    assert table.columns == names
+    rows = sorted(table.collect(), key=lambda row: (row.id, row.chunk_index or 0))
+    metadata = field_metadata(table.schema, "embedding")
+    assert {name: metadata[name] for name in ("chunk", "overlap", "pool")} == {
+        "chunk": 40,
+        "overlap": 6,
+        "pool": "none",
+    }
+    counts = result["rows"]
+    assert counts["in"] == len(TEXTS)
+    assert counts["out"] == len(rows) > 30
+    assert {name: counts[name] for name in ("null", "empty", "truncated", "null_id", "duplicate_id")} == {
+        "null": 1,
+        "empty": 1,
+        "truncated": 0,
+        "null_id": 0,
+        "duplicate_id": 0,
+    }
+    for number, text in enumerate(TEXTS):
+        parts = [row for row in rows if row.id == number]
+        assert {row.title for row in parts} == {f"doc {number}"}
+        if text is None:
+            assert [(row.text, row.chunk_index, row.embedding) for row in parts] == [(None, None, None)]
+            continue
+        assert [row.text for row in parts] == [text[row.chunk_start : row.chunk_end] for row in parts]
+        assert [row.chunk_index for row in parts] == list(range(len(parts)))
+        assert parts[-1].chunk_end == len(text)
+        vectors = SentenceTransformer(tiny_model, dtype="float32").encode([row.text for row in parts])
+        np.testing.assert_allclose([row.embedding for row in parts], vectors, atol=1e-5)
+    hits = runner.run(SearchJob(query=rows[3].text, table=where, k=1), spark)["hits"]
+    assert hits[0]["row"]["text"].strip().lower() == rows[3].text.strip().lower()
+    with pytest.raises(InputError, match=r"has a column 'chunk_index' already\. Fix: rename it: --chunk adds"):
+        runner.run(EmbedJob(**{**about, "input": where, "output": where + "2"}, model=str(tiny_model), chunk=40), spark)
+    with pytest.raises(InputError, match=r"A chunk of 99 tokens is more than the model reads"):
+        runner.run(EmbedJob(**about, model=str(tiny_model), chunk=99), spark)
+
+
+def test_a_pooled_table_has_a_row_for_each_text_and_is_merged(
+    spark: "SparkSession", tiny_model: Path, docs: str, tmp_path: Path
+) -> None:
+    job = EmbedJob(
+        input=docs,
+        text_column="text",
+        id_column="id",
+        output=str(tmp_path / "out"),
+        mode="merge",
+        model=str(tiny_model),
+        dtype="float32",
+        chunk="auto",
+        pool="mean",
+    )
+    assert runner.run(job, spark)["rows"]["out"] == len(TEXTS)
+    table = {row.id: row for row in io.read(spark, job.output).collect()}
+    options: dict[str, Any] = {"model": tiny_model, "dtype": "float32", "chunk": "auto", "pool": "mean"}
+    made = spark.read.parquet(docs).select("id", encode("text", **options).alias("embedding")).collect()
+    for row in made:
+        assert (row.embedding is None) == (TEXTS[row.id] is None)
+        if row.embedding:
+            np.testing.assert_allclose(table[row.id].embedding, row.embedding, atol=1e-5)
+    again = runner.run(job, spark)["rows"]
+    assert (again["unchanged"], again["new"]) == (len(TEXTS), 0)
