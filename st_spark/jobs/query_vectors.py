@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.choices import RANGED, SCORES
@@ -165,7 +166,9 @@ def read_queries(
         return _of_vectors(queries, table, vector, _named(queries, columns, vector, where), score, where)
     check_columns(queries.schema, where, (text,), images=True)
     found = find_model(table, model, where)
-    check_size(queries.count(), table.metadata.get("dim") or 1, where)
+    column = quoted_column(text)  # of a CSV file Spark must count a column
+    size = sum(queries.agg(sf.count(column), sf.count_if(column.isNull())).collect()[0])
+    check_size(size, table.metadata.get("dim") or 1, where)
     encoded = encode(
         text,
         model=found.name,
