@@ -21,6 +21,7 @@ from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.model.inputs import prompts
 from st_spark.model.quantization import Form
+from st_spark.spark.cluster import is_connect
 from st_spark.spark.hold import check_batch
 from st_spark.tables.columns import RESERVED, check_columns, quoted_column
 from st_spark.tables.local_rows import from_arrow, to_arrow
@@ -168,7 +169,7 @@ def read_queries(
     found = find_model(table, model, where)
     column = quoted_column(text)  # of a CSV file Spark must count a column
     size = sum(queries.agg(sf.count(column), sf.count_if(column.isNull())).collect()[0])
-    check_size(size, table.metadata.get("dim") or 1, where)
+    check_size(size, table.metadata.get("dim") or 1, where, connect=is_connect(spark))
     encoded = encode(
         text,
         model=found.name,
@@ -236,7 +237,8 @@ def _of_vectors(
         )
     if metadata:
         check_comparable(table.metadata, {**metadata, "precision": table.precision}, (table.where, where))
-    check_size(queries.count(), table.metadata.get("dim") or 1, where)
+    dimension = table.metadata.get("dim") or 1
+    check_size(queries.count(), dimension, where, connect=is_connect(queries.sparkSession))
     df = queries.select(*map(quoted_column, names), quoted_column(vector).alias(_VECTOR))
     return _collected(df, None, table.score(score, metadata.get("similarity")))
 

@@ -4,9 +4,12 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from st_spark.errors import InputError
+from st_spark.join.query_scan import check_size
 from st_spark.join.tasks.query_search import REASON, ROWS, QuerySearch
 from st_spark.join.tasks.results import merge_lists
 from st_spark.topk.prefilter import can_win
@@ -60,3 +63,11 @@ def test_few_queries_leave_out_most_rows() -> None:
     assert search("euclidean") is None
     assert can_win(queries * 1e-20, rows * 1e-20, 10, "dot") is None  # float32 rounds these products to zero
     assert can_win(queries, rows * 1e38, 10, "dot") is None  # float32 cannot hold these products
+
+
+def test_more_queries_than_the_driver_holds_are_an_error() -> None:
+    check_size(699_050, 384, "questions")
+    with pytest.raises(InputError, match=r"questions has 699,051 queries, .* 699,050 of 384 dimensions. Fix: join"):
+        check_size(699_051, 384, "questions")
+    with pytest.raises(InputError, match="at most 21,845"):
+        check_size(30_000, 384, "questions", connect=True)
