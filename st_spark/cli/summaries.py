@@ -33,7 +33,8 @@ def summary_of_search(result: Result) -> str:
     if "queries" in result:
         return _summary_of_queries(result)
     width = shutil.get_terminal_size((100, 24)).columns
-    texts, name, rows = result["text_columns"], result["id_column"], result["rows"]
+    texts, name, rows = result.get("columns") or result["text_columns"], result["id_column"], result["rows"]
+    texts = [column for column in texts or () if column != name]
     lines = []
     for hit in result["hits"]:
         row = hit["row"]

@@ -104,6 +104,8 @@ def _check(job: "SearchJob", planned: PlannedSearch, counts: Observation, unread
     """Return the counts of the table's rows. Stop if the queries or the table have more bad rows than allowed."""
     found = {name: counts.get[name] or 0 for name in OUTCOMES}
     total = sum(found.values())
+    if not len(planned.queries.matrix):
+        found = dict.fromkeys(OUTCOMES, 0)  # nothing says which vectors of the table could be compared
     bad = {name: found[name] for name in (NULL_ID, *REASONS) if found[name]}
     queries, width = planned.queries, planned.vectors.form(planned.queries.matrix.shape[1]).width
     reasons = ", ".join({**queries.set_aside, **unread})

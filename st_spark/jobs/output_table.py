@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClassifyJob, ClusterJob, EmbedJob, JoinJob, MineJob
+    from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
     from st_spark.tables.writers import Writer
 
 _log = logging.getLogger(__name__)
@@ -173,13 +173,14 @@ class OutputTable:
 
 @contextmanager
 def opened(
-    spark: "SparkSession", job: "EmbedJob | ClassifyJob | JoinJob | DedupJob | ClusterJob | MineJob"
+    spark: "SparkSession", job: "EmbedJob | ClassifyJob | SearchJob | JoinJob | DedupJob | ClusterJob | MineJob"
 ) -> Iterator[OutputTable]:
     """Open the output of a job, and the table of its rejected rows. Clean up if the job fails; see open_output().
 
     An append adds to the rejected rows. Other modes replace them.
     """
     inputs = job.tables()
+    assert job.output is not None
     inputs.remove((job.output, job.output_format))
     if isinstance(job, DedupJob) and job.output_kept is not None:
         inputs.remove((job.output_kept, None))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.choices import RANGED, SCORES
@@ -20,6 +21,7 @@ from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.model.checkpoint import checkpoint, hub
 from st_spark.model.inputs import prompts
 from st_spark.model.quantization import Form
+from st_spark.spark.cluster import is_connect
 from st_spark.spark.hold import check_batch
 from st_spark.tables.columns import RESERVED, check_columns, quoted_column
 from st_spark.tables.local_rows import from_arrow, to_arrow
@@ -165,7 +167,9 @@ def read_queries(
         return _of_vectors(queries, table, vector, _named(queries, columns, vector, where), score, where)
     check_columns(queries.schema, where, (text,), images=True)
     found = find_model(table, model, where)
-    check_size(queries.count(), table.metadata.get("dim") or 1, where)
+    column = quoted_column(text)  # of a CSV file Spark must count a column
+    size = sum(queries.agg(sf.count(column), sf.count_if(column.isNull())).collect()[0])
+    check_size(size, table.metadata.get("dim") or 1, where, connect=is_connect(spark))
     encoded = encode(
         text,
         model=found.name,
@@ -233,7 +237,8 @@ def _of_vectors(
         )
     if metadata:
         check_comparable(table.metadata, {**metadata, "precision": table.precision}, (table.where, where))
-    check_size(queries.count(), table.metadata.get("dim") or 1, where)
+    dimension = table.metadata.get("dim") or 1
+    check_size(queries.count(), dimension, where, connect=is_connect(queries.sparkSession))
     df = queries.select(*map(quoted_column, names), quoted_column(vector).alias(_VECTOR))
     return _collected(df, None, table.score(score, metadata.get("similarity")))
 

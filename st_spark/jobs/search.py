@@ -46,7 +46,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         rows: in, and rows without a score: null (no vector), nan (a vector with a NaN or an infinity) and dimension (a
             vector of another size than the query's);
         model: name, dim, similarity, and precision of the table's vectors;
-        query, table, column, text_columns, id_column.
+        query, table, column, columns (None for all), text_columns, id_column.
     """
     if job.queries is not None:
         return batch_search.run(spark, job, timings)
@@ -77,6 +77,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         "query": job.query,
         "table": job.table,
         "column": table.column,
+        "columns": None if shown is None else list(shown),
         "model": {"name": model.name, "dim": len(query), "similarity": similarity, "precision": table.precision},
         "rows": rows,
         "hits": [{"rank": rank, "score": score, "row": row} for rank, (score, row) in enumerate(found, 1)],

@@ -193,9 +193,8 @@ def plan_search(
 def find_vectors(schema: st.StructType, where: str, column: str | None) -> TableVectors:
     """Return the vectors of a table; InputError if it has none, or a column without numbers."""
     name, metadata = vector_column(schema, where, column)
-    kind, element = schema[name].dataType, st.FractionalType
-    if metadata.get("precision", "float32") != "float32":
-        element = st.IntegralType
+    kind = schema[name].dataType
+    element = st.FractionalType if metadata.get("precision", "float32") == "float32" else st.IntegralType
     if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, element):
         raise InputError(f"In {where} the column {name!r} holds {kind.simpleString()}, not vectors.", "name another.")
     return TableVectors(where, name, metadata)

@@ -20,16 +20,16 @@ from st_spark.join.tasks.results import merge_lists
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Observation
 
-# Bytes of the queries of one pass, and of all queries: the driver holds them.
-_PASS_BYTES, _MAX_BYTES = 1 << 25, 1 << 30
+# Bytes of the queries of one pass, and of all queries: the driver holds them, and Connect sends them in one message.
+_PASS_BYTES, _MAX_BYTES, _CONNECT_BYTES = 1 << 25, 1 << 30, 1 << 25
 
 
-def check_size(queries: int, dimension: int, where: str) -> None:
-    """Check that the driver can hold so many queries; InputError if not."""
-    if 4 * queries * dimension > _MAX_BYTES:
-        most = _MAX_BYTES // (4 * dimension)
+def check_size(queries: int, dimension: int, where: str, *, connect: bool = False) -> None:
+    """Check that the driver can hold so many queries, and that Connect can send them; InputError if not."""
+    most = (_CONNECT_BYTES if connect else _MAX_BYTES) // (4 * dimension)
+    if queries > most:
         raise InputError(
-            f"{where} are {queries:,}; a search takes at most {most:,} queries of {dimension} dimensions.",
+            f"{where} has {queries:,} queries, and a search takes at most {most:,} of {dimension} dimensions.",
             "join the tables: similarity_join(queries, table, k=...) or `st-spark join`.",
         )
 
@@ -45,7 +45,7 @@ def scan(rows: "DataFrame", search: QuerySearch, counts: "Observation | None" = 
     kind = rows.schema[ID].dataType
     pair = {"left_id": IntegerType(), "right_id": kind, "score": DoubleType()}
     lists = {"left_id": IntegerType(), "right_id": ArrayType(kind), "score": ArrayType(DoubleType())}
-    found = []
+    found: list[DataFrame] = []
     for each in _passes(search):
         part = map_batches(rows, each, _schema(lists, {REASON: StringType(), ROWS: LongType()}))
         if counts is not None and not found:

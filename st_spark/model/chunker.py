@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -184,7 +184,7 @@ def open_chunker(folder: Path, options: ChunkOptions) -> Chunker:
     modules = load_modules(description.modules[:1], torch.float32, torch.device("meta"), faults)
     faults.check()
     first = modules[0]
-    module: InputModule = first.choose(options.task)[0] if isinstance(first, Router) else first
+    module = cast("InputModule", first.choose(options.task)[0] if isinstance(first, Router) else first)
     limit = module.max_length
     if options.max_seq_length is not None:
         module.check_length(options.max_seq_length)

@@ -209,7 +209,9 @@ class SearchJob(OutputTable, TextFiles, BadRows):
     column: str | None = option("vector column of the table (default: the only one)", None)
     model: str | None = option("model for the queries (default: the one that embedded the table)", None, path=True)
     score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
-    output: str | None = option("path or catalog name of the output table, with --queries", None, table=True)
+    output: str | None = option(  # type: ignore[assignment]  # one query needs no table
+        "path or catalog name of the output table, with --queries", None, table=True
+    )
     on_error: str | None = option(
         "rows without a valid vector: stop (default: leave them out and count them)", None, choices=ON_BAD_VECTOR[:1]
     )

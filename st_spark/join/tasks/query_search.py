@@ -1,5 +1,6 @@
 """Search a table for a set of queries: each task has all queries, and reads its rows of the table once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from st_spark.join.tasks.blocks import Block
 from st_spark.join.tasks.results import list_batch
 from st_spark.join.tasks.row_stats import RowStats
 from st_spark.join.tasks.vector_column import read_vectors
+from st_spark.topk.prefilter import can_win
 from st_spark.topk.scores import Matrix
 from st_spark.topk.search import top_k
 
@@ -67,21 +69,26 @@ class QuerySearch:
             yield pa.concat_batches(parts)
 
     def _read(self, ids: pa.Array, column: pa.Array) -> tuple[Block, dict[str, int]]:
-        """Return the rows that can be compared, sorted by id, and how many rows have which of OUTCOMES."""
+        """Return the rows that can win, sorted by id, and how many rows have which of OUTCOMES."""
         dimension = self.queries.shape[1]
         sizes = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
         null_id = ids.is_null().to_numpy(zero_copy_only=False)
         early = {NULL_ID: null_id, "null": ~null_id & (sizes < 0)}
         early["dimension"] = ~null_id & (sizes >= 0) & (sizes != (self.width or dimension))
-        fitting = pa.array(~np.any(list(early.values()), axis=0))
-        ids, column = ids.filter(fitting), self._decoded(column.filter(fitting), dimension)
-        vectors = read_vectors(column, dimension, self.score)
-        kept = pa.array(vectors.kept)
         counts = {reason: int(rows.sum()) for reason, rows in early.items()}
-        for reason in RowStats(self.score).reasons(column.filter(pc.invert(kept))).to_pylist():
-            counts[reason] = counts.get(reason, 0) + 1
-        counts[SEARCHED] = len(vectors.matrix)
-        block = Block(ids.filter(kept), vectors.matrix)
+        if any(counts.values()):
+            fitting = pa.array(~np.any(list(early.values()), axis=0))
+            ids, column = ids.filter(fitting), column.filter(fitting)
+        column = self._decoded(column, dimension)
+        vectors = read_vectors(column, dimension, self.score)
+        if not vectors.kept.all():
+            lost = column.filter(pa.array(~vectors.kept))
+            counts |= Counter(RowStats(self.score).reasons(lost).to_pylist())
+            ids = ids.filter(pa.array(vectors.kept))
+        counts[SEARCHED] = len(ids)
+        winning = can_win(self.queries, vectors.matrix, self.k, self.score)
+        block = Block(ids, vectors.matrix)
+        block = block if winning is None else block.take(np.flatnonzero(winning))
         return block.take(pc.sort_indices(block.ids).to_numpy()), {name: n for name, n in counts.items() if n}
 
     def _decoded(self, column: pa.Array, dimension: int) -> pa.Array:

@@ -41,7 +41,7 @@ def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, d
         "dtype": "float32",
     }
     # Slices of a killed run are found by the text of a chunk.
-    result = runner.run(EmbedJob(**about, model=str(tiny_model), chunk=40, overlap=6, slice_seconds=60), spark)
+    result = runner.run(EmbedJob(**about, model=str(tiny_model), chunk="40", overlap=6, slice_seconds=60), spark)
     table = io.read(spark, where)
     names = ["id", "text", "chunk_index", "chunk_start", "chunk_end", "chunk_tokens", "title", "embedding"]
     assert table.columns == names
@@ -76,9 +76,11 @@ def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, d
     hits = runner.run(SearchJob(query=rows[3].text, table=where, k=1), spark)["hits"]
     assert hits[0]["row"]["text"].strip().lower() == rows[3].text.strip().lower()
     with pytest.raises(InputError, match=r"has a column 'chunk_index' already\. Fix: rename it: --chunk adds"):
-        runner.run(EmbedJob(**{**about, "input": where, "output": where + "2"}, model=str(tiny_model), chunk=40), spark)
+        runner.run(
+            EmbedJob(**{**about, "input": where, "output": where + "2"}, model=str(tiny_model), chunk="40"), spark
+        )
     with pytest.raises(InputError, match=r"A chunk of 99 tokens is more than the model reads"):
-        runner.run(EmbedJob(**about, model=str(tiny_model), chunk=99), spark)
+        runner.run(EmbedJob(**about, model=str(tiny_model), chunk="99"), spark)
 
 
 def test_a_pooled_table_has_a_row_for_each_text_and_is_merged(

@@ -4,6 +4,7 @@ import datetime
 import decimal
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from st_spark.errors import InputError, ModelError
+from st_spark import search
+from st_spark.cli.summaries import SUMMARIES
+from st_spark.errors import InputError, ModelError, TableError
 from st_spark.jobs import runner
 from st_spark.jobs.search import score, score_batch, top_k
+from st_spark.jobs.search_table import SearchOptions, plan_search
 from st_spark.specs.jobs import EmbedJob, SearchJob
 
 if TYPE_CHECKING:
@@ -144,6 +148,86 @@ def test_a_wrong_table_column_or_model_is_an_error(
     spark.sql("SELECT array(float(1), float(2)) AS v").write.parquet(plain)
     with pytest.raises(InputError, match="does not say which model"):
         runner.run(SearchJob(query="rain", table=plain), spark)
+
+
+@pytest.mark.slow
+def test_a_query_is_searched_in_the_rows_of_a_condition(spark: "SparkSession", table: str) -> None:
+    job = SearchJob(query="rain and sun", table=table, where="id <> '2'", columns="text")
+    assert [hit["row"] for hit in runner.run(job, spark)["hits"]] == [{"text": "the cat sat"}]
+    with pytest.raises(InputError, match="has no column 'txt'"):
+        runner.run(SearchJob(query="rain", table=table, columns="txt"), spark)
+    with pytest.raises(InputError, match=r"The column 'embedding' of .* which is not shown"):
+        runner.run(SearchJob(query="rain", table=table, columns="embedding"), spark)
+
+
+@pytest.mark.slow
+def test_a_table_of_queries_gives_a_table_of_hits(
+    spark: "SparkSession", table: str, tmp_path: Path, write_other: Callable[[], Any]
+) -> None:
+    questions, out = tmp_path / "questions.csv", str(tmp_path / "out")
+    questions.write_text("q,text\n7,the cat\n8,sun and rain\n9,\n", encoding="utf-8")
+    job = SearchJob(queries=str(questions), table=table, output=out, k=1, columns="id,text", query_columns="q")
+    result = runner.run(job, spark)
+    rows = spark.read.parquet(out).sort("query_q").collect()
+    assert [(row["query_q"], row["rank"], row["id"], row["text"]) for row in rows] == [
+        ("7", 1, "1", "the cat sat"),
+        ("8", 1, "2", "rain and sun"),
+    ]
+    wanted = {"path": str(questions), "rows": 3, "set_aside": {"null": 1}, "answered": 2, "without_hits": 0}
+    assert result["queries"] == wanted
+    assert result["rows"] == {"in": 3, "searched": 2, "null": 1}
+    assert (result["pairs"], result["score"], result["k"]) == (2, "cosine", 1)
+    assert "2 hits for 2 of 3 queries" in SUMMARIES["search"](result)
+    assert "set aside of" in SUMMARIES["search"](result)
+    none = runner.run(replace(job, where="id = 'none'", mode="overwrite"), spark)
+    assert (none["pairs"], none["queries"]["without_hits"], none["rows"]) == (0, 2, {"in": 0, "searched": 0})
+    assert spark.read.parquet(out).count() == 0
+    with pytest.raises(InputError, match=r"1 of 3 rows of .*questions.csv are bad \(1 null\), and --on-error fail"):
+        runner.run(replace(job, on_error="fail", mode="overwrite"), spark)
+    with pytest.raises(InputError, match=r"questions.csv has no column 'question'. Fix: the table has q, text"):
+        runner.run(replace(job, text_column="question", mode="overwrite"), spark)
+    with pytest.raises(InputError, match=r"table was embedded with .*, .*questions.csv with .*other \(content"):
+        runner.run(replace(job, model=write_other(), mode="overwrite"), spark)
+    with pytest.raises(TableError, match=r"Cannot add to .*score.* k 1; this job uses k 2"):
+        runner.run(replace(job, k=2, mode="append"), spark)
+
+
+@pytest.mark.slow
+def test_a_condition_goes_to_the_files_before_vectors_are_read(spark: "SparkSession", tmp_path: Path) -> None:
+    path = str(tmp_path / "years")
+    df = spark.sql("SELECT id, int(id % 10) AS year, 'de' AS lang, array(float(id), 1f) AS v FROM range(1, 1000)")
+    df.sort("year").write.partitionBy("lang").parquet(path)
+    queries = spark.sql("SELECT 'q' AS name, array(1f, 1f) AS v")
+    options = SearchOptions(k=3, where="lang = 'de' AND year > 8", columns=["id"])
+    planned = plan_search(queries, spark.read.parquet(path), options)
+    plan = planned.pairs()._jdf.queryExecution().executedPlan().toString()
+    scans = [line for line in plan.splitlines() if "FileScan parquet" in line]
+    assert len(scans) == 1  # the table is read once, however many partitions it has
+    assert "PushedFilters: [IsNotNull(year), GreaterThan(year,8)]" in scans[0]
+    assert "PartitionFilters: [isnotnull(lang" in scans[0]
+    assert [row["id"] for row in planned.answer(planned.pairs()).collect()] == [9, 19, 29]
+
+
+@pytest.mark.slow
+def test_an_image_finds_images_and_a_text_finds_them_too(
+    spark: "SparkSession", tiny_clip: Path, digits: Path, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "images")
+    files = str(digits / "[0-9]*.png")
+    job = EmbedJob(
+        input=files,
+        input_format="binaryFile",
+        output=out,
+        model=str(tiny_clip),
+        text_column="content",
+        id_column="path",
+    )
+    runner.run(job, spark)
+    images = spark.read.format("binaryFile").load(files).orderBy("path").limit(3)
+    table = spark.read.parquet(out)
+    found = search(images, table, 1, text_column="content", columns=["path"], query_columns=["path"])
+    assert [row["query_path"] == row["path"] for row in found.collect()] == [True] * 3
+    assert search("a digit", table, 2, columns=["path"]).count() == 2
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ QUERIES = random_vectors(1, 7, 4)
 @pytest.fixture(scope="module")
 def table(spark: "SparkSession") -> "DataFrame":
     """90 rows with many equal vectors, and a row for each reason to be left out."""
-    rows = [
+    rows: list[tuple[int | None, str, str, Any]] = [
         (number, f"text {number}", language, vector.tolist())
         for number, language, vector in zip(IDS, LANGUAGES, ROWS, strict=True)
     ]
@@ -140,7 +140,7 @@ def test_wrong_options_are_errors_before_the_work(
         ("A model is given, and the queries has vectors", {"model": tiny_model}),
         ("score='cos' is unknown", {"score": "cos"}),
         ("has a column 'rank', and the answer has another", {"table": rank}),
-        ("but vectors of the queries have 1", {"queries": spark.sql("SELECT array(1d) AS v")}),
+        ("but vectors of the queries have 2", {"queries": spark.sql("SELECT array(1d, 2d) AS v")}),
     ]
     for message, change in cases:
         with pytest.raises(InputError, match=message):

@@ -4,7 +4,7 @@ import pytest
 
 from st_airflow import lineage
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,11 @@ def test_without_a_result_there_is_no_row_count() -> None:
     assert written.outputFacets == {}
 
 
+def test_a_search_for_one_query_has_no_output() -> None:
+    found = lineage.of(SearchJob(query="q", table="/docs"), {})
+    assert ([each.name for each in found.inputs], found.outputs) == (["/docs"], [])
+
+
 def test_table_may_be_input_and_output() -> None:
     found = lineage.of(EmbedJob(input="/t", output="/t", model="m", text_column="text"), None)
     assert [each.name for each in found.inputs] == ["/t"] == [each.name for each in found.outputs]
@@ -64,6 +69,13 @@ def test_table_may_be_input_and_output() -> None:
                 "right_id": [("/right", "key")],
                 "score": [("/left", "v"), ("/right", "v")],
             },
+        ),
+        (
+            SearchJob(
+                queries="/asked", table="/docs", output="/out", columns="id", query_columns="q", text_column="text"
+            ),
+            ["/docs", "/asked"],
+            {"query_q": [("/asked", "q")], "id": [("/docs", "id")], "score": [("/asked", "text")]},
         ),
         (
             DedupJob(input="/in", output="/out", model="m", text_column="text"),

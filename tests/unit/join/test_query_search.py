@@ -1,0 +1,73 @@
+"""QuerySearch: the best rows of each query over any batches and blocks, against float64 arithmetic."""
+
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from st_spark.errors import InputError
+from st_spark.join.query_scan import check_size
+from st_spark.join.tasks.query_search import REASON, ROWS, QuerySearch
+from st_spark.join.tasks.results import merge_lists
+from st_spark.topk.prefilter import can_win
+from tests.spark.join.tables import random_vectors, scores
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 99),
+    st.sampled_from(["cosine", "dot", "euclidean"]),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 7]),
+    st.sampled_from([1e-30, 1e-12, 1.0, 1e25]),
+    st.booleans(),
+)
+def test_best_rows_equal_float64_for_any_blocks(
+    seed: int, score: str, k: int, queries: int, scale: float, close: bool
+) -> None:
+    rows, asked = random_vectors(seed, 120, 3) * np.float32(scale), random_vectors(seed + 1, queries, 3)
+    if close:  # scores that float32 does not tell apart
+        noise = np.random.default_rng(seed).normal(size=(120, 3)) * 1e-8
+        rows = (rows[0] * (1 + noise)).astype(np.float64)
+    ids = np.random.default_rng(seed).permutation(120)
+    kind = pa.float32() if rows.dtype == np.float32 else pa.float64()
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), kind), 3)
+    whole = pa.record_batch({"id": pa.array(ids), "vector": column})
+    batches = [whole.slice(0, 50), whole.slice(50, 0), whole.slice(50)]
+    parts = list(QuerySearch(asked, k, score, first=5, block_bytes=600)(iter(batches)))
+    found = pa.Table.from_batches(parts).sort_by("left_id")
+    lists = found.filter(found["left_id"].is_valid()).select(["left_id", "right_id", "score"])
+    merged = pa.Table.from_batches(list(merge_lists(iter(lists.combine_chunks().to_batches()), k))).to_pylist()
+    all_scores = scores(asked, rows, score)
+    expected = [
+        (5 + query, number, rank)
+        for query, row in enumerate(all_scores)
+        for rank, (_, number) in enumerate(sorted(zip(-row, ids.tolist(), strict=True))[:k], 1)
+    ]
+    assert [(row["left_id"], row["right_id"], row["rank"]) for row in merged] == expected
+    counts = found.filter(found["left_id"].is_null())
+    assert set(counts[REASON].to_pylist()) == {"searched"}
+    assert sum(counts[ROWS].to_pylist()) == 120
+
+
+def test_few_queries_leave_out_most_rows() -> None:
+    rows, queries = (np.random.default_rng(seed).normal(size=(n, 64)) for seed, n in enumerate((5000, 3)))
+    search = partial(can_win, queries, rows, 10)
+    for score in ("cosine", "dot"):
+        winning = search(score)
+        assert winning is not None
+        assert 10 <= winning.sum() < 60
+    assert search("euclidean") is None
+    assert can_win(queries * 1e-20, rows * 1e-20, 10, "dot") is None  # float32 rounds these products to zero
+    assert can_win(queries, rows * 1e38, 10, "dot") is None  # float32 cannot hold these products
+
+
+def test_more_queries_than_the_driver_holds_are_an_error() -> None:
+    check_size(699_050, 384, "questions")
+    with pytest.raises(InputError, match=r"questions has 699,051 queries, .* 699,050 of 384 dimensions. Fix: join"):
+        check_size(699_051, 384, "questions")
+    with pytest.raises(InputError, match="at most 21,845"):
+        check_size(30_000, 384, "questions", connect=True)
