@@ -12,7 +12,8 @@ from pyspark.sql import functions as sf
 
 from st_spark.errors import InputError
 from st_spark.join.exact_copies import drop_rows
-from st_spark.join.inputs import TablePair, id_values, table_pair
+from st_spark.join.inputs import TablePair, table_pair
+from st_spark.join.kept_rows import without_ids
 from st_spark.join.near_duplicates import DuplicateGroups, checked_threshold, find_groups
 from st_spark.join.options import Request, described
 from st_spark.join.shuffle import ID
@@ -57,8 +58,8 @@ def find_new_groups(
     joined = plan_join(tables, replace(request, k=1), names=names)
     known = hold(joined.pairs, names[0])
     count = known.count()
-    (id_column, vector), ids = columns[0], known.select(sf.col("left_id").alias(ID))
-    fresh = drop_rows(df.withColumn(ID, id_values(df, id_column)), ids, count).select(*df.columns) if count else df
+    id_column, vector = columns[0]
+    fresh = without_ids(df, id_column, known.select("left_id")) if count else df
     found = find_groups(fresh, request, linkage, id_column=id_column, vector=vector, on=on, where=names[0], keep=keep)
     groups = found.groups.unionByName(_groups(known)) if count else found.groups
     facts = found.facts | {"known": count}

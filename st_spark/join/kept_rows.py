@@ -58,5 +58,9 @@ def without_duplicates(df: "DataFrame", groups: "DataFrame", id_column: str) -> 
 
     Rows that could not be compared stay: they have no id, or no usable vector.
     """
-    duplicates = groups.where("NOT representative").select(sf.col("id").alias(_ID))
-    return df.join(duplicates, id_values(df, id_column) == sf.col(_ID), "left_anti")
+    return without_ids(df, id_column, groups.where("NOT representative").select("id"))
+
+
+def without_ids(df: "DataFrame", id_column: str, ids: "DataFrame") -> "DataFrame":
+    """Return the rows of a table whose id is not in the one column of `ids`. Rows without an id stay."""
+    return df.join(ids.toDF(_ID), id_values(df, id_column) == sf.col(_ID), "left_anti")

@@ -291,6 +291,11 @@ class JoinJob(OutputTable, PairOptions, Report):
         _ = self.added_columns
 
     @property
+    def vector_columns(self) -> tuple[str | None, ...]:
+        """See VectorOptions."""
+        return (self.column,) if self.right is None else (self.column, self.right_column)
+
+    @property
     def right_id(self) -> str:
         """The ID column of the right table."""
         return self.right_id_column or self.id_column if self.right is not None else self.id_column

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 THRESHOLD = 0.93
 ROWS = 64
-SCHEMA = "id bigint, embedding array<float>, day int, note map<int, int>"
+SCHEMA = "id bigint, embedding array<float>, day int, _id map<int, int>"
 
 
 def table(spark: "SparkSession", matrix: Any, days: list[int | None]) -> "DataFrame":
@@ -67,9 +67,9 @@ def test_new_rows_repeat_earlier_rows_or_each_other(spark: "SparkSession") -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"keep": "date DESC"}, "the table has no column 'date'. Fix: the table has id, embedding, day, note"),
+        ({"keep": "date DESC"}, "the table has no column 'date'. Fix: the table has id, embedding, day, _id"),
         ({"keep": "length(day)"}, r"the table has no column 'length\(day\)'"),
-        ({"keep": "note"}, "The order by note cannot be used with the table"),
+        ({"keep": "_id"}, "The order by _id cannot be used with the table"),
         ({"keep": ""}, "keep is '', where '' is no column"),
         ({"where": "day"}, "where 'day' cannot be used with the table"),
         ({"against_where": "day > 1"}, "against_where is given without against"),

@@ -155,6 +155,12 @@ def test_keys_are_the_columns_of_on() -> None:
     assert JoinJob(left="a", output="c", left_columns="x, y").added_columns == (("x", "y"), ())
 
 
+def test_a_model_may_be_given_with_the_vectors_of_one_of_two_tables() -> None:
+    join = JoinJob(left="a", right="b", output="c", model="m", text_column="t", right_column="v")
+    mine = MineJob(source="a", target="b", output="c", model="m", text_column="t", column="v")
+    assert (join.vector_columns, mine.vector_columns) == ((None, "v"), ("v", None))
+
+
 def test_tables_have_their_formats() -> None:
     join = JoinJob(left="a", right="b", output="c", right_format="csv")
     assert join.tables() == [("a", None), ("b", "csv"), ("c", None)]
