@@ -10,7 +10,7 @@ ON_NEW_RECIPE = ("error", "rebuild")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 # How the vectors of the chunks of a text become one; "none": each chunk keeps its own.
-POOLS = ("none", "mean", "max")
+POOLINGS = ("none", "mean", "max")
 CHUNK_COLUMNS = ("chunk_index", "chunk_start", "chunk_end", "chunk_tokens")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Precisions that need the range of each dimension.

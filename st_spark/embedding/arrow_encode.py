@@ -41,7 +41,7 @@ class EncodeOptions:
             becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros or had a NaN.
         ranges: The lowest and the highest value of each dimension, needed for int8 and uint8.
         max_image_pixels: See encode().
-        chunk, overlap, pool: See encode(); the pool "none" does not cut.
+        chunk, overlap, pooling: See encode(); the pooling "none" does not cut.
     """
 
     prompt: str | None = None
@@ -59,12 +59,12 @@ class EncodeOptions:
     max_image_pixels: int = MAX_IMAGE_PIXELS
     chunk: int | str | None = None
     overlap: int = 0
-    pool: str = "none"
+    pooling: str = "none"
 
     @property
     def pools(self) -> bool:
         """Whether the vectors of the chunks of a text become one."""
-        return self.chunk is not None and self.pool != "none"
+        return self.chunk is not None and self.pooling != "none"
 
     @property
     def chunking(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column, SparkSession
 
-from st_spark.choices import DTYPES, MAX_IMAGE_PIXELS, POOLS, RANGED
+from st_spark.choices import DTYPES, MAX_IMAGE_PIXELS, POOLINGS, RANGED
 from st_spark.embedding import udf
 from st_spark.embedding.arrow_encode import EncodeOptions, output_type
 from st_spark.embedding.send_model import send
@@ -43,7 +43,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
     max_image_pixels: int = MAX_IMAGE_PIXELS,
     chunk: int | str | None = None,
     overlap: int = 0,
-    pool: str = "none",
+    pooling: str = "none",
     shipping: str = "auto",
 ) -> Column:
     """Encode a column of texts, two columns of text pairs, or (with a CLIP model) a column of images.
@@ -76,10 +76,10 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
             every row; calibrate() finds them. A value outside the range becomes the nearest end of it.
         max_image_pixels: An image with more pixels counts as one that cannot be read; a large JPEG is decoded smaller.
         chunk: Read texts in full, in chunks of at most so many tokens: see chunk(). "auto" for as many as the model
-            reads. It needs a pool.
+            reads. It needs `pooling`.
         overlap: How many tokens at most two neighbouring chunks share; see chunk().
-        pool: How the vectors of the chunks become one: "mean", weighted by the tokens of the chunks, or "max". It has
-            length 1 if those of the chunks have. A text of one chunk keeps its vector.
+        pooling: How the vectors of the chunks become one: "mean", weighted by the tokens of the chunks, or "max". It
+            has length 1 if the vectors of the chunks have. A text of one chunk keeps its vector.
         shipping: How to send the model to the executors: "auto", "broadcast", "artifact", "path" or "hub".
 
     Returns:
@@ -108,7 +108,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
         max_image_pixels=max_image_pixels,
         chunk=chunk,
         overlap=overlap,
-        pool=pool,
+        pooling=pooling,
     )
     _check_one_vector(options, len(names))
     function = encoder(active_session(), model, options, revision=revision, dtype=dtype, shipping=shipping)
@@ -175,9 +175,9 @@ def prepare(
 
 def _chunk_tokens(folder: "Path", options: EncodeOptions) -> int | None:
     """Check the options about chunks, and return the most tokens of a chunk; None if texts are not cut."""
-    check_choice("pool", options.pool, POOLS)
+    check_choice("pooling", options.pooling, POOLINGS)
     if options.chunk is None:
-        for name, value, default in (("overlap", options.overlap, 0), ("pool", options.pool, "none")):
+        for name, value, default in (("overlap", options.overlap, 0), ("pooling", options.pooling, "none")):
             if value != default:
                 raise InputError(
                     f"{name}={value!r} is given without chunk.", 'add chunk="auto", or a number of tokens.'
@@ -195,8 +195,8 @@ def _check_one_vector(options: EncodeOptions, columns: int) -> None:
     if columns == 2:
         raise InputError("chunk is given, and two columns: pairs are not cut.", "give one column.")
     if not options.pools:
-        fix = 'give pool="mean" or "max", or encode the chunks that chunk() returns.'
-        raise InputError("chunk is given without a pool, and encode() returns one vector for a text.", fix)
+        fix = 'give pooling="mean" or "max", or encode the chunks that chunk() returns.'
+        raise InputError("chunk is given without pooling, and encode() returns one vector for a text.", fix)
 
 
 def _ranges(options: EncodeOptions) -> list[list[float]] | None:

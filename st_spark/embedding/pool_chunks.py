@@ -24,13 +24,13 @@ class PooledModel:
     Attributes:
         model: Encodes the chunks.
         chunker: Cuts the texts.
-        pool: "mean": the mean of the vectors of the chunks, weighted by their tokens. "max": the largest value of each
-            dimension.
+        pooling: "mean": the mean of the vectors of the chunks, weighted by their tokens. "max": the largest value of
+            each dimension.
     """
 
     model: "Embedder"
     chunker: "Chunker"
-    pool: str
+    pooling: str
 
     def embed(self, texts: Sequence[str], *, normalize_embeddings: bool = False, **options: Any) -> "Encoded":  # noqa: ANN401
         """Encode texts; see SentenceTransformer.embed(). n_tokens counts the tokens of all chunks.
@@ -47,8 +47,8 @@ class PooledModel:
             encoded = self.model.embed(parts, **options)
             vectors = encoded.vectors.astype(np.float64)
             if not sums.size:
-                sums = np.full((len(texts), vectors.shape[1]), 0.0 if self.pool == "mean" else -np.inf)
-            if self.pool == "mean":
+                sums = np.full((len(texts), vectors.shape[1]), 0.0 if self.pooling == "mean" else -np.inf)
+            if self.pooling == "mean":
                 np.add.at(sums, owners, vectors * factors[:, None])
             else:
                 np.maximum.at(sums, owners, vectors)

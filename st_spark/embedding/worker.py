@@ -32,7 +32,7 @@ def encode_arrow(payload: Mapping[str, Any], batches: Iterator[Any]) -> Iterator
     bundle, dtype = ModelBundle(**payload["model"]), payload["dtype"]
     model = LazyModel(bundle, dtype, options.max_image_pixels, options.max_seq_length)
     if options.pools:
-        pooled = PooledModel(model, cached_chunker(bundle, options.chunking), options.pool)
+        pooled = PooledModel(model, cached_chunker(bundle, options.chunking), options.pooling)
         return encode_arrays(pooled, batches, options)
     if "labels" not in payload:
         return encode_arrays(model, batches, options)

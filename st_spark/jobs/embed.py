@@ -33,7 +33,7 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
         rows_per_second;
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;
-        chunk, overlap and pool, if texts were cut: chunk is the most tokens of a chunk. With the pool "none" `in`
+        chunk, overlap and pooling, if texts were cut: chunk is the most tokens of a chunk. With the pooling "none" `in`
             counts rows of the input, and the other counts are of chunks;
         precision: precision of the stored vectors. The ranges of int8 and uint8 come from a sample of the input (see
             calibrate()), or from the table that the job adds to. The column's metadata has both;
@@ -50,7 +50,7 @@ def _chunking(job: "EmbedJob") -> dict[str, Any]:
     if job.chunk is None:
         return {}
     tokens = prepare(job.model, EncodeOptions(**job.encoding), job.revision, job.dtype)[1].chunk
-    return {"chunk": tokens, "overlap": job.overlap, "pool": job.pool}
+    return {"chunk": tokens, "overlap": job.overlap, "pooling": job.pooling}
 
 
 def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> ColumnBuilder:

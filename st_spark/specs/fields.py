@@ -23,7 +23,7 @@ from st_spark.specs.base import Job, option
 # The fields that encode() takes, too; precision is apart, because int8 needs ranges.
 _ENCODING = {
     *("prompt", "prompt_name", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "batch_size"),
-    *("max_image_pixels", "chunk", "overlap", "pool"),
+    *("max_image_pixels", "chunk", "overlap", "pooling"),
 }
 
 

@@ -18,7 +18,7 @@ from st_spark.choices import (
     ON_BAD_VECTOR,
     ON_NEW_RECIPE,
     OVERFLOWS,
-    POOLS,
+    POOLINGS,
     PRECISIONS,
     RETRIEVALS,
     SCORES,
@@ -61,10 +61,10 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
         metavar="TOKENS",
     )
     overlap: int = option("with --chunk: how many tokens at most the end of a chunk and the next one share", 0, least=0)
-    pool: str = option(
+    pooling: str = option(
         "with --chunk: a row for each chunk, or one vector for a text: the mean, weighted by tokens, or the maximum",
         "none",
-        choices=POOLS,
+        choices=POOLINGS,
     )
     mode: str = option(
         "what to do if the output table exists; merge embeds only what is new", "error", choices=EMBED_MODES
@@ -108,7 +108,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
 
     def _check_chunks(self) -> None:
         """Check the fields about chunks. The model's limit is checked when the model is read."""
-        given = {"overlap": self.overlap > 0, "pool": self.pool != "none"}
+        given = {"overlap": self.overlap > 0, "pooling": self.pooling != "none"}
         if self.chunk is None:
             for name in (name for name, is_given in given.items() if is_given):
                 raise SpecError(f"{name} is {getattr(self, name)}, and chunk is not given.", "add --chunk.")
@@ -124,7 +124,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
         if self.writes_chunks and self.mode == "merge":
             raise SpecError(
                 "The mode merge needs one row for each ID, and chunk writes several.",
-                "add --pool mean, or overwrite the table.",
+                "add --pooling mean, or overwrite the table.",
             )
         if self.writes_chunks and self.output_column in CHUNK_COLUMNS:
             raise SpecError(
@@ -134,7 +134,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
     @property
     def writes_chunks(self) -> bool:
         """Whether each chunk of a text is a row."""
-        return self.chunk is not None and self.pool == "none"
+        return self.chunk is not None and self.pooling == "none"
 
     @property
     def encoding(self) -> dict[str, Any]:

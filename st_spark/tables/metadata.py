@@ -18,7 +18,7 @@ _ONE_SPACE = {"clip-ViT-B-32", "clip-ViT-B-32-multilingual-v1"}
 # What decides, with the text, what a vector is; and the name of the model.
 _VECTOR = (
     *("model", "content", "prompt", "normalize_embeddings", "truncate_dim", "task", "max_seq_length", "precision"),
-    *("chunk", "overlap", "pool"),
+    *("chunk", "overlap", "pooling"),
 )
 
 

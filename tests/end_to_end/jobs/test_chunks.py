@@ -47,10 +47,10 @@ def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, d
     assert table.columns == names
     rows = sorted(table.collect(), key=lambda row: (row.id, row.chunk_index or 0))
     metadata = field_metadata(table.schema, "embedding")
-    assert {name: metadata[name] for name in ("chunk", "overlap", "pool")} == {
+    assert {name: metadata[name] for name in ("chunk", "overlap", "pooling")} == {
         "chunk": 40,
         "overlap": 6,
-        "pool": "none",
+        "pooling": "none",
     }
     counts = result["rows"]
     assert counts["in"] == len(TEXTS)
@@ -95,11 +95,11 @@ def test_a_pooled_table_has_a_row_for_each_text_and_is_merged(
         model=str(tiny_model),
         dtype="float32",
         chunk="auto",
-        pool="mean",
+        pooling="mean",
     )
     assert runner.run(job, spark)["rows"]["out"] == len(TEXTS)
     table = {row.id: row for row in io.read(spark, job.output).collect()}
-    options: dict[str, Any] = {"model": tiny_model, "dtype": "float32", "chunk": "auto", "pool": "mean"}
+    options: dict[str, Any] = {"model": tiny_model, "dtype": "float32", "chunk": "auto", "pooling": "mean"}
     made = spark.read.parquet(docs).select("id", encode("text", **options).alias("embedding")).collect()
     for row in made:
         assert (row.embedding is None) == (TEXTS[row.id] is None)

@@ -1,4 +1,4 @@
-"""chunk(column) and encode(column, pool=...) on a real Spark session."""
+"""chunk(column) and encode(column, pooling=...) on a real Spark session."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,9 @@ def test_a_long_text_gets_one_vector(spark: "SparkSession", tiny_model: Path) ->
     mean = (vectors * tokens[:, None]).sum(0)
     options: dict[str, Any] = {"model": tiny_model, "dtype": "float32", "chunk": "auto"}
     made = docs.select(
-        "id", encode("text", pool="mean", details=True, **options).alias("mean"), encode("text", pool="max", **options)
+        "id",
+        encode("text", pooling="mean", details=True, **options).alias("mean"),
+        encode("text", pooling="max", **options),
     )
     found = {row[0]: row[1:] for row in made.collect()}
     np.testing.assert_allclose(found[0][0].embedding, mean / np.linalg.norm(mean), atol=1e-5)
@@ -71,9 +73,12 @@ def test_wrong_options_are_refused_before_any_job(spark: "SparkSession", tiny_mo
 
     with pytest.raises(InputError, match=r"A chunk of 63 tokens is more than the model reads.*Fix: give at most 62\."):
         chunk("text", model=tiny_model, max_tokens=63)
-    assert refusal(pool="mean") == "pool='mean' is given without chunk. Fix: add chunk=\"auto\", or a number of tokens."
+    assert (
+        refusal(pooling="mean")
+        == "pooling='mean' is given without chunk. Fix: add chunk=\"auto\", or a number of tokens."
+    )
     assert "overlap=5 is given without chunk." in refusal(overlap=5)
-    assert "encode() returns one vector for a text. Fix: give pool" in refusal(chunk=20)
-    assert "pairs are not cut. Fix: give one column." in refusal(["title", "text"], chunk=20, pool="mean")
-    assert "pool='sum' is unknown. Fix: choose one of none, mean, max." in refusal(chunk=20, pool="sum")
-    assert "The overlap of 20 tokens is not shorter than a chunk of 20." in refusal(chunk=20, overlap=20, pool="max")
+    assert "encode() returns one vector for a text. Fix: give pooling" in refusal(chunk=20)
+    assert "pairs are not cut. Fix: give one column." in refusal(["title", "text"], chunk=20, pooling="mean")
+    assert "pooling='sum' is unknown. Fix: choose one of none, mean, max." in refusal(chunk=20, pooling="sum")
+    assert "The overlap of 20 tokens is not shorter than a chunk of 20." in refusal(chunk=20, overlap=20, pooling="max")

@@ -133,7 +133,7 @@ def test_options_of_encoding_are_keyword_arguments_of_encode() -> None:
     shared = {"prompt": None, **limits}
     column = {**shared, "max_image_pixels": 50_000_000}
     vectors: dict[str, Any] = {"prompt_name": "query", "truncate_dim": 4, "normalize_embeddings": True}
-    vectors |= {"overlap": 2, "pool": "max"}
+    vectors |= {"overlap": 2, "pooling": "max"}
     embed = EmbedJob(**NEEDED[EmbedJob], **limits, **vectors, chunk="64")
     vectors |= {"task": None, "chunk": 64}
     assert embed.encoding == {**column, **vectors}
@@ -220,16 +220,16 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (EmbedJob, {"since_version": 3}, "since_version is given, and the mode is error. Fix: add --mode merge"),
         (EmbedJob, {"chunk": "all"}, "chunk is 'all'. Fix: give a number of tokens, or auto"),
         (EmbedJob, {"chunk": 0}, "chunk is '0'. Fix: give a number of tokens"),
-        (EmbedJob, {"pool": "mean"}, "pool is mean, and chunk is not given. Fix: add --chunk"),
+        (EmbedJob, {"pooling": "mean"}, "pooling is mean, and chunk is not given. Fix: add --chunk"),
         (EmbedJob, {"overlap": 9}, "overlap is 9, and chunk is not given. Fix: add --chunk"),
         (EmbedJob, {"chunk": 9, "overlap": 9}, "overlap is 9, and chunk is 9. Fix: give a smaller --overlap"),
-        (EmbedJob, {"chunk": "auto", "pool": "sum"}, "choose none, mean, max"),
+        (EmbedJob, {"chunk": "auto", "pooling": "sum"}, "choose none, mean, max"),
         (EmbedJob, {"chunk": "auto", "text_column": ["a", "b"]}, "pairs are not cut. Fix: give one --text-column"),
         (EmbedJob, {"chunk": "auto", "output_column": "chunk_end"}, "output_column 'chunk_end' is a column of chunks"),
         (
             EmbedJob,
             {"chunk": "auto", "mode": "merge", "id_column": "id"},
-            "The mode merge needs one row for each ID, and chunk writes several. Fix: add --pool mean",
+            "The mode merge needs one row for each ID, and chunk writes several. Fix: add --pooling mean",
         ),
         (EmbedJob, {"job": "search"}, "is a job of kind 'search'"),
         (ClassifyJob, {}, "No labels are given. Fix: give one of them: --labels a,b,c"),
