@@ -10,6 +10,7 @@ from pyspark.sql import functions as sf
 from st_spark.choices import REASONS
 from st_spark.jobs import bad_rows, bad_vectors, output_table
 from st_spark.jobs.search_table import PlannedSearch, SearchOptions, plan_search
+from st_spark.join import query_scan
 from st_spark.join.tasks.query_search import NULL_ID, OUTCOMES
 from st_spark.spark.progress import follow
 from st_spark.tables import io
@@ -44,21 +45,22 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
             table = io.read(spark, job.table)
         with timings("encode", f"Encoding the queries of {job.queries}"):
             planned = plan_search(queries, table, _options(job), (job.queries, job.table))
-        output.writer.check(_answer(planned, planned.pairs()).schema, "score")
-        counts = Observation("search")
-        pairs = planned.pairs(counts).persist(StorageLevel.DISK_ONLY)
+        output.writer.check(_answer(planned, planned.scan()).schema, "score")
+        found = planned.scan().persist(StorageLevel.DISK_ONLY)
         try:
             size = count_rows(planned.rows)
             text = f"Searching {size.rows:,} rows for {len(planned.queries.matrix):,} queries"
             with timings("search", text), follow(spark, size.rows, len(size.partitions)):
-                answered, hits = pairs.agg(sf.count_distinct("left_id"), sf.count(sf.lit(1))).collect()[0]
-            rows = _check(job, planned, counts, unread)
+                outcomes = query_scan.count_outcomes(found)
+            rows = _check(job, planned, outcomes, unread)
+            pairs = query_scan.best_pairs(found, job.k)
+            answered, hits = pairs.agg(sf.count_distinct("left_id"), sf.count(sf.lit(1))).collect()[0]
             written = Observation("output")
-            answer = _answer(planned, pairs).observe(written, sf.count(sf.lit(1)).alias("pairs"))
+            answer = _answer(planned, found).observe(written, sf.count(sf.lit(1)).alias("pairs"))
             text = f"Writing {hits:,} rows to {job.output}"
             count = output.write(answer, written, "pairs", timings, "write", text, hits, 1)["pairs"]
         finally:
-            pairs.unpersist()
+            found.unpersist()
     return {
         "queries": {
             "path": job.queries,
@@ -95,14 +97,13 @@ def _read_queries(spark: "SparkSession", job: "SearchJob") -> "tuple[DataFrame, 
     return df.where(readable(df)).drop(CORRUPT), unread, undecodable
 
 
-def _answer(planned: PlannedSearch, pairs: "DataFrame") -> "DataFrame":
+def _answer(planned: PlannedSearch, found: "DataFrame") -> "DataFrame":
     """Return the answer. Its metadata says which model made the vectors."""
-    return add_metadata(planned.answer(pairs), "score", {"vectors": vector_metadata(planned.vectors.metadata)})
+    return add_metadata(planned.answer(found), "score", {"vectors": vector_metadata(planned.vectors.metadata)})
 
 
-def _check(job: "SearchJob", planned: PlannedSearch, counts: Observation, unread: dict[str, int]) -> dict[str, int]:
+def _check(job: "SearchJob", planned: PlannedSearch, found: dict[str, int], unread: dict[str, int]) -> dict[str, int]:
     """Return the counts of the table's rows. Stop if the queries or the table have more bad rows than allowed."""
-    found = {name: counts.get[name] or 0 for name in OUTCOMES}
     total = sum(found.values())
     if not len(planned.queries.matrix):
         found = dict.fromkeys(OUTCOMES, 0)  # nothing says which vectors of the table could be compared

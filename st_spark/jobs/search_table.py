@@ -22,7 +22,7 @@ from st_spark.tables.conditions import filter_rows
 from st_spark.tables.metadata import vector_column
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Observation
+    from pyspark.sql import DataFrame
 
 TABLE = "the table"
 # The most hits that are sent to all tasks, which then read the other columns, and that are sorted in one task.
@@ -57,16 +57,17 @@ class PlannedSearch:
     columns: list[str]  # The columns of the table in the answer
     k: int
 
-    def pairs(self, counts: "Observation | None" = None) -> "DataFrame":
-        """Return the best rows of each query: left_id (its number), right_id, score, rank. See query_scan.scan()."""
+    def scan(self) -> "DataFrame":
+        """Return the result of query_scan.scan()."""
         ids, vector = id_values(self.rows, self.id_column).alias(ID), quoted_column(self.vectors.column).alias(VECTOR)
         form = self.vectors.form(self.queries.matrix.shape[1])
         decode = None if form.precision == "float32" else form.floats
         search = QuerySearch(self.queries.matrix, self.k, self.queries.score, width=form.width, decode=decode)
-        return query_scan.scan(self.rows.select(ids, vector), search, counts)
+        return query_scan.scan(self.rows.select(ids, vector), search)
 
-    def answer(self, pairs: "DataFrame") -> "DataFrame":
-        """Return the pairs with the columns of the queries and of the table."""
+    def answer(self, found: "DataFrame") -> "DataFrame":
+        """Return the best rows of each query, from scan(), with the columns of the queries and of the table."""
+        pairs = query_scan.best_pairs(found, self.k)
         few = len(self.queries.matrix) * self.k
         score = sf.col("score")
         if self.columns != [self.id_column]:
@@ -152,7 +153,7 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
         k, where, columns, query_columns, text_column, query_column, id_column, column, model, score
     )
     planned = plan_search(queries, table, options)
-    return planned.answer(planned.pairs())
+    return planned.answer(planned.scan())
 
 
 def plan_search(

@@ -18,7 +18,10 @@ from st_spark.join.tasks.query_search import OUTCOMES, REASON, ROWS, QuerySearch
 from st_spark.join.tasks.results import merge_lists
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, Observation
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import DataType
 
 # Bytes of the queries of one pass, and of all queries: the driver holds them, and Connect sends them in one message.
 _PASS_BYTES, _MAX_BYTES, _CONNECT_BYTES = 1 << 25, 1 << 30, 1 << 25
@@ -34,26 +37,30 @@ def check_size(queries: int, dimension: int, where: str, *, connect: bool = Fals
         )
 
 
-def scan(rows: "DataFrame", search: QuerySearch, counts: "Observation | None" = None) -> "DataFrame":
-    """Return the k best rows for each query: left_id (its number), right_id, score, rank (from 1).
-
-    Args:
-        rows: ID and VECTOR of the table, in this order.
-        search: What to search for.
-        counts: It gets how many rows of the table have which of OUTCOMES, null for none.
-    """
+def scan(rows: "DataFrame", search: QuerySearch) -> "DataFrame":
+    """Read the rows of a table (ID and VECTOR, in this order), and return what QuerySearch yields for each block."""
     kind = rows.schema[ID].dataType
-    pair = {"left_id": IntegerType(), "right_id": kind, "score": DoubleType()}
     lists = {"left_id": IntegerType(), "right_id": ArrayType(kind), "score": ArrayType(DoubleType())}
-    found: list[DataFrame] = []
-    for each in _passes(search):
-        part = map_batches(rows, each, _schema(lists, {REASON: StringType(), ROWS: LongType()}))
-        if counts is not None and not found:
-            part = part.observe(counts, *map(_counted, OUTCOMES))
-        found.append(part.where(sf.col("left_id").isNotNull()).select(*lists))
-    together = reduce(lambda one, other: one.unionByName(other), found)
-    together = together.repartition("left_id").sortWithinPartitions("left_id")
-    return map_batches(together, partial(merge_lists, k=search.k), _schema(pair, {"rank": IntegerType()}))
+    schema = _schema({**lists, REASON: StringType(), ROWS: LongType()})
+    return reduce(
+        lambda one, other: one.unionByName(other), (map_batches(rows, each, schema) for each in _passes(search))
+    )
+
+
+def best_pairs(found: "DataFrame", k: int) -> "DataFrame":
+    """Return the k best rows of each query from scan(): left_id (its number), right_id, score, rank (from 1)."""
+    kind = found.schema["right_id"].dataType
+    assert isinstance(kind, ArrayType)
+    pairs = {"left_id": IntegerType(), "right_id": kind.elementType, "score": DoubleType(), "rank": IntegerType()}
+    lists = found.where(sf.col("left_id").isNotNull()).select("left_id", "right_id", "score")
+    lists = lists.repartition("left_id").sortWithinPartitions("left_id")
+    return map_batches(lists, partial(merge_lists, k=k), _schema(pairs))
+
+
+def count_outcomes(found: "DataFrame") -> dict[str, int]:
+    """Return how many rows of the table have which of OUTCOMES, from scan()."""
+    counted = found.where(sf.col("left_id").isNull()).groupBy(REASON).agg(sf.sum(ROWS)).collect()
+    return {**dict.fromkeys(OUTCOMES, 0), **{row[0]: row[1] for row in counted}}
 
 
 def _passes(search: QuerySearch) -> Iterator[QuerySearch]:
@@ -63,9 +70,5 @@ def _passes(search: QuerySearch) -> Iterator[QuerySearch]:
         yield replace(search, queries=queries[first : first + step], first=first)
 
 
-def _counted(outcome: str) -> "Column":
-    return sf.sum(sf.when(sf.col(REASON) == outcome, sf.col(ROWS))).alias(outcome)
-
-
-def _schema(*parts: dict) -> StructType:  # type: ignore[type-arg]
-    return StructType([StructField(name, kind) for part in parts for name, kind in part.items()])
+def _schema(columns: "Mapping[str, DataType]") -> StructType:
+    return StructType([StructField(name, kind) for name, kind in columns.items()])

@@ -52,6 +52,8 @@ class QuerySearch:
             yield pa.RecordBatch.from_pydict(
                 {**columns, REASON: pa.nulls(len(lists), pa.string()), ROWS: pa.nulls(len(lists), pa.int64())}
             )
+            if self.first:  # a later pass over the same rows
+                continue
             nothing = {name: pa.nulls(len(counts), column.type) for name, column in columns.items()}
             reasons, numbers = pa.array(list(counts), pa.string()), pa.array(list(counts.values()), pa.int64())
             yield pa.RecordBatch.from_pydict({**nothing, REASON: reasons, ROWS: numbers})

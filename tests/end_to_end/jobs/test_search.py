@@ -200,12 +200,12 @@ def test_a_condition_goes_to_the_files_before_vectors_are_read(spark: "SparkSess
     queries = spark.sql("SELECT 'q' AS name, array(1f, 1f) AS v")
     options = SearchOptions(k=3, where="lang = 'de' AND year > 8", columns=["id"])
     planned = plan_search(queries, spark.read.parquet(path), options)
-    plan = planned.pairs()._jdf.queryExecution().executedPlan().toString()
+    plan = planned.scan()._jdf.queryExecution().executedPlan().toString()
     scans = [line for line in plan.splitlines() if "FileScan parquet" in line]
     assert len(scans) == 1  # the table is read once, however many partitions it has
     assert "PushedFilters: [IsNotNull(year), GreaterThan(year,8)]" in scans[0]
     assert "PartitionFilters: [isnotnull(lang" in scans[0]
-    assert [row["id"] for row in planned.answer(planned.pairs()).collect()] == [9, 19, 29]
+    assert [row["id"] for row in planned.answer(planned.scan()).collect()] == [9, 19, 29]
 
 
 @pytest.mark.slow

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark import encode, search
 from st_spark.errors import InputError
 from st_spark.jobs.search_table import SearchOptions, plan_search
+from st_spark.join.query_scan import count_outcomes
 from st_spark.model.quantization import dequantise, quantise, ranges_of
 from st_spark.tables.metadata import column_metadata, ranges_to_metadata
 from tests.spark.join.tables import random_vectors, scores
@@ -58,9 +58,8 @@ def nearest(vectors: Any, kept: Any, k: int, score: str = "cosine") -> list[tupl
 def test_answer_equals_float64_with_filters_ties_and_few_rows(
     spark: "SparkSession", table: "DataFrame", queries: "DataFrame"
 ) -> None:
-    counts = Observation("table")
     planned = plan_search(queries, table, SearchOptions(k=40, where="lang = 'de' OR id >= 80", columns=["id", "lang"]))
-    answer = planned.answer(planned.pairs(counts))
+    answer = planned.answer(planned.scan())
     assert answer.columns == ["query_name", "rank", "score", "id", "lang"]
     rows = [tuple(row) for row in answer.collect()]
     expected = nearest(ROWS, lambda place: LANGUAGES[place] == "de" or IDS[place] >= 80, 40)
@@ -70,7 +69,7 @@ def test_answer_equals_float64_with_filters_ties_and_few_rows(
     assert {row[4] for row in rows} == {"de", "en", "fr"}
     kept = len(expected) // 7
     wanted = {"searched": kept, "null id": 1, "null": 1, "dimension": 1, "not finite": 1, "zero": 1}
-    assert {name: counts.get[name] for name in wanted} == wanted
+    assert count_outcomes(planned.scan()) == wanted
     assert (planned.queries.total, planned.queries.set_aside) == (8, {"null": 1})
     none = search(queries, table, 3, where="lang = 'it'").collect()
     assert none == []
