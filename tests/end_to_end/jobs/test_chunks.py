@@ -77,7 +77,12 @@ def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, d
     assert hits[0]["row"]["text"].strip().lower() == rows[3].text.strip().lower()
     with pytest.raises(InputError, match=r"has a column 'chunk_index' already\. Fix: rename it: --chunk adds"):
         runner.run(
-            EmbedJob(**{**about, "input": where, "output": where + "2"}, model=str(tiny_model), chunk="40"), spark
+            EmbedJob(
+                **{**about, "input": where, "output": where + "2", "output_column": "v"},
+                model=str(tiny_model),
+                chunk="40",
+            ),
+            spark,
         )
     with pytest.raises(InputError, match=r"A chunk of 99 tokens is more than the model reads"):
         runner.run(EmbedJob(**about, model=str(tiny_model), chunk="99"), spark)
