@@ -37,13 +37,13 @@ def test_best_rows_equal_float64_for_any_blocks(
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), kind), 3)
     whole = pa.record_batch({"id": pa.array(ids), "vector": column})
     batches = [whole.slice(0, 50), whole.slice(50, 0), whole.slice(50)]
-    parts = list(QuerySearch(asked, k, score, first=5, block_bytes=600)(iter(batches)))
+    parts = list(QuerySearch(asked, k, score, block_bytes=600)(iter(batches)))
     found = pa.Table.from_batches(parts).sort_by("left_id")
     lists = found.filter(found["left_id"].is_valid()).select(["left_id", "right_id", "score"])
     merged = pa.Table.from_batches(list(merge_lists(iter(lists.combine_chunks().to_batches()), k))).to_pylist()
     all_scores = scores(asked, rows, score)
     expected = [
-        (5 + query, number, rank)
+        (query, number, rank)
         for query, row in enumerate(all_scores)
         for rank, (_, number) in enumerate(sorted(zip(-row, ids.tolist(), strict=True))[:k], 1)
     ]
@@ -51,6 +51,8 @@ def test_best_rows_equal_float64_for_any_blocks(
     counts = found.filter(found["left_id"].is_null())
     assert set(counts[REASON].to_pylist()) == {"searched"}
     assert sum(counts[ROWS].to_pylist()) == 120
+    second = pa.Table.from_batches(list(QuerySearch(asked, k, score, first=5)(iter(batches))))
+    assert set(second["left_id"].to_pylist()) == set(range(5, 5 + queries))  # and no counts: these rows are counted
 
 
 def test_few_queries_leave_out_most_rows() -> None:
