@@ -91,6 +91,8 @@ class Chunker:
         high = after_spaces(text, min(tokens.ahead(start, self.max_tokens), most), most)
         while high > done:
             end = last_cut(text, start, max(done, start + (high - start) // 2), high)
+            if end <= done:
+                return None
             count = self._count([text[start:end]])[0]  # alone, a chunk can have other tokens than inside of the text
             if count <= self.max_tokens or end == start + 1:
                 return Chunk(start, end, int(count))

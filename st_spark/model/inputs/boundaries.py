@@ -28,20 +28,20 @@ _BEYOND = 64
 
 
 def last_cut(text: str, start: int, low: int, high: int) -> int:
-    """Return the best place to cut a text: the last end of a sentence or, without one, of a word.
+    """Return the best place to cut a text: the last end of a sentence behind `low` or, without one, of a word.
 
     Without any of both, it is the last end of a character behind `start`, and `high` if one character is longer.
 
     Args:
         text: The text.
         start: Where the part to cut begins; no character crosses it.
-        low: The place must be behind this one.
+        low: The end of a sentence or a word must be behind this place.
         high: The last possible place, behind `low`.
     """
     if high >= len(text):
         return len(text)
     for pattern, first in ((_SENTENCE_END, low), (_SPACES, low), (_CHARACTER, start)):
-        place = max((end for end in _ends(pattern, text, first, high) if low < end), default=None)
+        place = max((end for end in _ends(pattern, text, first, high) if first < end), default=None)
         if place is not None:
             return place
     return high
