@@ -1,5 +1,6 @@
 """mine_hard_negatives gives the rows of sentence-transformers."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Model:
 
 def theirs(**options: Any) -> list[dict[str, Any]]:
     """Return the rows of sentence-transformers."""
-    from datasets import Dataset  # type: ignore[import-not-found]
+    from datasets import Dataset
     from sentence_transformers.util import mine_hard_negatives as mine
 
     pairs = Dataset.from_dict({"anchor": [pair[0] for pair in PAIRS], "positive": [pair[1] for pair in PAIRS]})
@@ -118,17 +119,23 @@ def ordered(rows: list[dict[str, Any]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("options", "output_format"), zip(OPTIONS[1:], NEGATIVE_FORMATS, strict=True))
-def test_negatives_follow_the_rules(spark: "SparkSession", options: dict[str, Any], output_format: str) -> None:
-    found = mine_hard_negatives(*tables(spark), **options, output_format=output_format, output_scores=True).collect()
+def test_negatives_follow_the_rules_and_a_trainer_can_read_them(
+    spark: "SparkSession", options: dict[str, Any], output_format: str, tmp_path: Path
+) -> None:
+    from datasets import load_dataset
+
+    found = mine_hard_negatives(*tables(spark), **options, output_format=output_format, output_scores=True)
+    found.write.parquet(f"{tmp_path}/found")
+    read = load_dataset("parquet", data_files=f"{tmp_path}/found/*.parquet", cache_dir=str(tmp_path), split="train")
     expected = by_plain_loops(**options, output_format=output_format)
-    assert ordered([row.asDict() for row in found]) == ordered(expected)
+    assert ordered(read.to_list()) == ordered(expected)
+    assert read.column_names == found.columns
     assert len(expected) > 5
 
 
 @pytest.mark.parametrize("output_format", NEGATIVE_FORMATS)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_the_rules_are_those_of_sentence_transformers(options: dict[str, Any], output_format: str) -> None:
-    pytest.importorskip("datasets")
     expected = theirs(**options, output_format=output_format, output_scores=True)
     assert ordered(by_plain_loops(**options, output_format=output_format)) == ordered(expected)
 
