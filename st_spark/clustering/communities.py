@@ -57,7 +57,7 @@ def communities(
         facts["expected_pairs"] = expected = round(exact.expected_pairs(unique, stats, request))
         if expected > request.max_pairs:
             raise _too_many(f"About {expected:,}", request.max_pairs)
-    pairs, more = exact.above(unique, stats, request, pack_pairs, "left binary, right binary")
+    pairs, more = exact.above(unique, stats, request, pack_pairs, _PACKED)
     weighted = firsts.where("copies > 1").select(sf.col("number").alias("weighted"), "copies")
     packed = pairs.unionByName(weighted, allowMissingColumns=True).repartition(1)
     work = ChooseCommunities(count, min_size, request.max_pairs)

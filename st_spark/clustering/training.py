@@ -7,14 +7,13 @@ import numpy.typing as npt
 import torch
 
 from st_spark.clustering.silhouette import silhouette
-from st_spark.topk.kmeans import kmeans, nearest
-from st_spark.topk.scores import Matrix, chunks, row_norms
+from st_spark.topk.kmeans import assign, means, nearest, scaled
+from st_spark.topk.scores import Matrix
 
 # Rounds of k-means end when the inertia falls by less than this share of it, or at the latest after so many.
 _ENOUGH, _ROUNDS = 1e-4, 30
 # The most steps in which the first centroids are drawn, and rows that they are drawn from for each of them.
 _STEPS, _DRAWN_FROM = 512, 16
-_CHUNK = 1 << 14
 # Numbers of clusters that are tried between two bounds, and rows whose silhouettes are computed.
 _TRIED, _JUDGED = 12, 20_000
 
@@ -41,10 +40,7 @@ def train(sample: Matrix, counts: list[int], score: str, seed: int) -> Centroids
         score: For "cosine" the rows and the centroids have length 1 (spherical k-means).
         seed: The same seed and the same sample give the same centroids.
     """
-    norms = row_norms(sample)
-    unit = norms.max(initial=0.0) or 1.0  # so that float32 holds the squares
-    divisors = norms if score == "cosine" else np.full(len(norms), unit)
-    rows = torch.from_numpy((sample / divisors[:, None].astype(sample.dtype)).astype(np.float32))
+    rows, unit = scaled(sample, score)
     found = {count: _centroids(rows, count, score, seed) for count in counts}
     judged = rows[:_JUDGED]
     values = (
@@ -53,7 +49,7 @@ def train(sample: Matrix, counts: list[int], score: str, seed: int) -> Centroids
         else {}
     )
     best = max(counts, key=lambda count: values.get(count, 0.0))  # of equal ones the first, the smallest number
-    return Centroids((found[best].numpy() * (1.0 if score == "cosine" else unit)).astype(sample.dtype), values)
+    return Centroids((found[best].numpy() * unit).astype(sample.dtype), values)
 
 
 def counts_to_try(low: int, high: int) -> list[int]:
@@ -66,13 +62,13 @@ def counts_to_try(low: int, high: int) -> list[int]:
 def _centroids(rows: torch.Tensor, count: int, score: str, seed: int) -> torch.Tensor:
     """Run k-means until it hardly gets better."""
     centroids = _first_centroids(rows, count, np.random.default_rng(seed))
-    last = np.inf
+    squares, last = rows.square().sum(dim=1).numpy(), np.inf
     for _ in range(_ROUNDS):
-        centroids = kmeans(rows, centroids, 1, score)
-        inertia = float(_distances(rows, centroids).sum())
+        places, best = assign(rows, centroids)
+        inertia = float(np.maximum(squares - 2 * best, 0.0).sum(dtype=np.float64))
         if inertia > last * (1 - _ENOUGH):
             break
-        last = inertia
+        centroids, last = means(rows, places, centroids, score), inertia
     return centroids
 
 
@@ -100,14 +96,3 @@ def _squares(rows: torch.Tensor, others: torch.Tensor) -> npt.NDArray[np.float64
     """Return the squared distance of each row to each other one, [n, m]."""
     squares = rows.square().sum(dim=1)[:, None] + others.square().sum(dim=1) - 2 * (rows @ others.T)
     return squares.clamp(min=0.0).double().numpy()
-
-
-def _distances(rows: torch.Tensor, centroids: torch.Tensor) -> npt.NDArray[np.float64]:
-    """Return the squared distance of each row to the nearest centroid, [n]."""
-    half = centroids.square().sum(dim=1) / 2
-    found = np.empty(len(rows))
-    for part in chunks(len(rows), _CHUNK):
-        x = rows[part]
-        best = (x @ centroids.T - half).amax(dim=1)
-        found[part] = (x.square().sum(dim=1) - 2 * best).clamp(min=0.0).numpy()
-    return found

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from st_spark.topk.scores import Matrix, Places, chunks, row_norms
@@ -23,10 +24,7 @@ def list_centroids(sample: Matrix, count: int, score: str, seed: int = 0) -> Mat
     For "cosine", rows and centroids have length 1. Centroids that follow each other are near each other. They are the
     same for the same sample on the same machine.
     """
-    norms = row_norms(sample)
-    unit = 1.0 if score == "cosine" else float(norms.max(initial=0.0)) or 1.0  # so that float32 holds the rows
-    divisors = norms if score == "cosine" else np.full(len(norms), unit)
-    rows = torch.from_numpy((sample / divisors[:, None].astype(sample.dtype)).astype(np.float32))
+    rows, unit = scaled(sample, score)
     count = min(count, len(rows))
     random = np.random.default_rng(seed)
     coarse = kmeans(rows, _random_rows(rows, math.isqrt(count), random), _ROUNDS, score)
@@ -51,25 +49,39 @@ def spread_centroids(matrix: Matrix, count: int) -> torch.Tensor:
     return torch.nn.functional.normalize(kmeans(sample, _distant_rows(sample, count), 1, "cosine"), dim=1)
 
 
+def scaled(sample: Matrix, score: str) -> tuple[torch.Tensor, np.float64]:
+    """Return rows in float32 for k-means, and the unit of their values: of length 1 for "cosine", else at most 1."""
+    norms = row_norms(sample)
+    unit = np.float64(1.0 if score == "cosine" else norms.max(initial=0.0) or 1.0)  # so that float32 holds the squares
+    divisors = norms if score == "cosine" else np.full(len(norms), unit)
+    return torch.from_numpy((sample / divisors[:, None].astype(sample.dtype)).astype(np.float32)), unit
+
+
 def kmeans(rows: torch.Tensor, init: torch.Tensor, rounds: int, score: str) -> torch.Tensor:
     """Run Lloyd's algorithm: each round moves every centroid to the mean of the rows that are nearest to it."""
     for _ in range(rounds):
-        init = _means(rows, nearest(rows, init), init, score)
+        init = means(rows, nearest(rows, init), init, score)
     return init
 
 
 def nearest(rows: torch.Tensor, centroids: torch.Tensor) -> Places:
     """Return the nearest centroid of each row, [rows]."""
+    return assign(rows, centroids)[0]
+
+
+def assign(rows: torch.Tensor, centroids: torch.Tensor) -> tuple[Places, npt.NDArray[np.float32]]:
+    """Return the nearest centroid of each row, and their product less half the square of the centroid; both [rows]."""
     half = centroids.square().sum(dim=1) / 2
-    found = np.empty(len(rows), np.int64)
+    found, best = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
     buffer = torch.empty(_CHUNK, len(centroids))
     for part in chunks(len(rows), _CHUNK):
-        products = torch.mm(rows[part], centroids.t(), out=buffer[: part.stop - part.start]).sub_(half)
-        found[part] = products.numpy().argmax(axis=1)
-    return found
+        products = torch.mm(rows[part], centroids.t(), out=buffer[: part.stop - part.start]).sub_(half).numpy()
+        found[part] = products.argmax(axis=1)
+        best[part] = np.take_along_axis(products, found[part, None], axis=1)[:, 0]
+    return found, best
 
 
-def _means(rows: torch.Tensor, assigned: Places, centroids: torch.Tensor, score: str) -> torch.Tensor:
+def means(rows: torch.Tensor, assigned: Places, centroids: torch.Tensor, score: str) -> torch.Tensor:
     """Return the mean of the rows assigned to each centroid. A centroid without rows stays."""
     places = torch.from_numpy(assigned)
     sums = torch.zeros_like(centroids).index_add_(0, places, rows)
