@@ -45,20 +45,21 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
             table = io.read(spark, job.table)
         with timings("encode", f"Encoding the queries of {job.queries}"):
             planned = plan_search(queries, table, _options(job), (job.queries, job.table))
-        output.writer.check(_answer(planned, planned.scan()).schema, "score")
         found = planned.scan().persist(StorageLevel.DISK_ONLY)
         try:
+            answer = _answer(planned, found)
+            output.writer.check(answer.schema, "score")
             size = count_rows(planned.rows)
             text = f"Searching {size.rows:,} rows for {len(planned.queries.matrix):,} queries"
             with timings("search", text), follow(spark, size.rows, len(size.partitions)):
                 outcomes = query_scan.count_outcomes(found)
             rows = _check(job, planned, outcomes, unread)
-            pairs = query_scan.best_pairs(found, job.k)
-            answered, hits = pairs.agg(sf.count_distinct("left_id"), sf.count(sf.lit(1))).collect()[0]
             written = Observation("output")
-            answer = _answer(planned, found).observe(written, sf.count(sf.lit(1)).alias("pairs"))
-            text = f"Writing {hits:,} rows to {job.output}"
-            count = output.write(answer, written, "pairs", timings, "write", text, hits, 1)["pairs"]
+            firsts = sf.count_if(sf.col("rank") == 1)  # each query with a hit has one
+            answer = answer.observe(written, sf.count(sf.lit(1)).alias("pairs"), firsts.alias("answered"))
+            most = len(planned.queries.matrix) * job.k
+            text = f"Writing at most {most:,} rows to {job.output}"
+            counts = output.write(answer, written, "pairs", timings, "write", text, most, 1)
         finally:
             found.unpersist()
     return {
@@ -66,14 +67,14 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
             "path": job.queries,
             "rows": planned.queries.total + sum(unread.values()),
             "set_aside": {**planned.queries.set_aside, **unread},
-            "answered": answered,
-            "without_hits": len(planned.queries.matrix) - answered,
+            "answered": counts["answered"],
+            "without_hits": len(planned.queries.matrix) - counts["answered"],
             **more,
         },
         "table": job.table,
         "column": planned.vectors.column,
         "rows": rows,
-        "pairs": count,
+        "pairs": counts["pairs"],
         "k": job.k,
         "score": planned.queries.score,
         "where": job.where,
@@ -91,7 +92,7 @@ def _read_queries(spark: "SparkSession", job: "SearchJob") -> "tuple[DataFrame, 
     """Return the queries that Spark can read, how many it cannot read, and how many have undecodable characters."""
     where = str(job.queries)
     df = io.read(spark, where, job.queries_format, job.input_encoding, job.schema)
-    texts = [job.text_column or "text"] if (job.text_column or "text") in df.columns else []
+    texts = [name for name in (job.text_column or "text",) if name in df.columns]
     counts = count_bad_texts(df, io.reader_path(spark, where), texts, job.input_encoding)
     unread, undecodable = ({name: counts[name]} if counts[name] else {} for name in ("corrupt", "undecodable"))
     return df.where(readable(df)).drop(CORRUPT), unread, undecodable
@@ -109,9 +110,8 @@ def _check(job: "SearchJob", planned: PlannedSearch, found: dict[str, int], unre
         found = dict.fromkeys(OUTCOMES, 0)  # nothing says which vectors of the table could be compared
     bad = {name: found[name] for name in (NULL_ID, *REASONS) if found[name]}
     queries, width = planned.queries, planned.vectors.form(planned.queries.matrix.shape[1]).width
-    reasons = ", ".join({**queries.set_aside, **unread})
     lost = {**queries.set_aside, **unread}
-    bad_rows.check(job, str(job.queries), queries.total + sum(unread.values()), lost, lambda: reasons)
+    bad_rows.check(job, str(job.queries), queries.total + sum(unread.values()), lost, lambda: ", ".join(lost))
     column = planned.vectors.column
     score = queries.score if planned.vectors.precision == "float32" else "dot"
     marked = bad_vectors.mark(planned.rows, planned.id_column, column, column, width, score)

@@ -137,7 +137,7 @@ def encode_here(queries: Any, table: TableVectors, model: QueryModel) -> "Matrix
     loaded.max_seq_length = table.metadata.get("max_seq_length")
     options = {name: table.metadata.get(name) for name in ("normalize_embeddings", "truncate_dim")}
     options["normalize_embeddings"] = bool(options["normalize_embeddings"])
-    return np.asarray(loaded.encode_query(queries, **options))
+    return np.asarray(loaded.encode_query(queries, show_progress_bar=False, **options))
 
 
 def read_queries(

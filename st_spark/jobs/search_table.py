@@ -9,7 +9,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError, check_count, check_list
-from st_spark.jobs.query_vectors import NUMBER, Queries, TableVectors, read_queries
+from st_spark.jobs.query_vectors import NUMBER, QUERIES, Queries, TableVectors, read_queries
 from st_spark.join import query_scan
 from st_spark.join.inputs import id_values
 from st_spark.join.options import described
@@ -160,7 +160,7 @@ def plan_search(
     queries: Any,  # noqa: ANN401 (a DataFrame, texts or images)
     table: "DataFrame",
     options: SearchOptions,
-    names: tuple[str, str] = ("the queries", TABLE),
+    names: tuple[str, str] = (QUERIES, TABLE),
 ) -> PlannedSearch:
     """Check the options, and encode the queries; see search(). `names` are the names of both tables in errors."""
     check_count("k", options.k)
