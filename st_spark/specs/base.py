@@ -24,6 +24,7 @@ def option(  # noqa: PLR0913  (all that a flag can have)
     table: bool = False,
     bare: str | None = None,
     metavar: str = "",
+    integer: bool = False,
 ) -> Any:  # noqa: ANN401 (the caller annotates the field)
     """Declare a field of a job and its flag. The annotation says the type; a bool is a flag without a value.
 
@@ -38,9 +39,10 @@ def option(  # noqa: PLR0913  (all that a flag can have)
         table: Whether the value is a table: a path or a catalog name. The field NAME_format has its format.
         bare: The value of a flag that is given without one.
         metavar: What the help calls the value; by default the last word of the name.
+        integer: Whether an integer can be given for a string: its digits.
     """
     about = {"help": text, "choices": choices, "least": least, "most": most, "short": short}
-    about |= {"path": path or table, "table": table, "bare": bare, "metavar": metavar}
+    about |= {"path": path or table, "table": table, "bare": bare, "metavar": metavar, "integer": integer}
     return field(default=default, metadata=about)
 
 
@@ -91,6 +93,8 @@ class Job:
                 value = value[0] if len(value) == 1 else tuple(value)
             if value_type(each) is float and type(value) is int:  # JSON writes 1 for 1.0
                 value = float(value)
+            if each.metadata["integer"] and type(value) is int:
+                value = str(value)
             object.__setattr__(self, each.name, value)
             _check(each, value)
 

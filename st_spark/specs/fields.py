@@ -114,14 +114,11 @@ class BadRows(Job):
         choices=ON_ERROR,
     )
     max_bad: str | None = option(
-        "stop before anything is written if more rows are bad: a number, or a share such as 1%", None
+        "stop before anything is written if more rows are bad: a number, or a share such as 1%", None, integer=True
     )
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        limit: object = self.max_bad
-        if type(limit) is int:
-            object.__setattr__(self, "max_bad", str(limit))
         super().__post_init__()
         if self.max_bad is not None and not re.fullmatch(r"\d+|\d+(\.\d+)?%", self.max_bad, re.ASCII):
             raise SpecError(f"max_bad is {self.max_bad!r}.", "give a number of rows, or a share such as 1% or 0.5%.")

@@ -59,6 +59,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
         None,
         bare="auto",
         metavar="TOKENS",
+        integer=True,
     )
     overlap: int = option("with --chunk: how many tokens at most the end of a chunk and the next one share", 0, least=0)
     pooling: str = option(
@@ -74,6 +75,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
         "with --mode merge, from a Delta table with Change Data Feed: read only what has changed after this version; "
         "last: after the one that the last merge has read",
         None,
+        integer=True,
     )
     on_new_recipe: str = option(
         "with --mode merge, if another model or other options made the table", "error", choices=ON_NEW_RECIPE
@@ -87,9 +89,6 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
 
     def __post_init__(self) -> None:
         """Check the fields."""
-        for name in ("since_version", "chunk"):
-            if type(getattr(self, name)) is int:
-                object.__setattr__(self, name, str(getattr(self, name)))
         super().__post_init__()
         self._check_chunks()
         if self.since_version is not None and not re.fullmatch(r"last|[0-9]+", self.since_version):
