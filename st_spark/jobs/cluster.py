@@ -41,7 +41,7 @@ def run(spark: "SparkSession", job: "ClusterJob", timings: "Timings") -> dict[st
             as another one);
         model: the model that made the vectors, if known;
         output: path and format, and the version of a Delta table;
-        summary: the same of the table of clusters, and its rows, if there is one.
+        summary: path, format, rows and version of the table of clusters, if the job writes one.
     """
     with ExitStack() as stack:
         output = stack.enter_context(output_table.opened(spark, job))
@@ -142,25 +142,18 @@ def _describe(
     found: dict[str, Any] = {}
     if writer is not None:
         with timings("summary", f"Writing {job.summary}"):
-            version = writer.write(summary, lambda: count)
-        found["summary"] = {"path": writer.where, "format": writer.format, "rows": count, "version": version}
+            found["summary"] = output.write_other(writer, summary, lambda: count, "summary")
         summary = io.read(spark, writer.where, writer.format)
     if job.report:
         with timings("report", "Taking a sample"):
-            found["report"] = _sample(spark, job, clusters, table, summary, shown.image)
+            found["report"] = _sample(job, clusters, table, summary, shown.image)
     return found
 
 
 def _sample(
-    spark: "SparkSession",
-    job: "ClusterJob",
-    clusters: "DataFrame",
-    table: VectorTable,
-    summary: "DataFrame",
-    image: str | None,
+    job: "ClusterJob", clusters: "DataFrame", table: VectorTable, summary: "DataFrame", image: str | None
 ) -> ClusterSample:
     sample = take(clusters, table.df, job.id_column, table.vector, summary)
     if image is None:
         return sample
-    files = io.read(spark, job.input, job.input_format, job.input_encoding, job.schema)
-    return replace(sample, images=representatives(sample.lines, files, job.id_column, image))
+    return replace(sample, images=representatives(sample.lines, table.rows, job.id_column, image))

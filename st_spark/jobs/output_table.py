@@ -139,7 +139,7 @@ class OutputTable:
         if self.rejected is None:
             return {}
         counted = rows.count if count is None else lambda: count
-        return {"rejected": self._write_other(self.rejected, rows, counted, "rejected")}
+        return {"rejected": self.write_other(self.rejected, rows, counted, "rejected")}
 
     def write_kept(self, rows: "DataFrame") -> dict[str, Any]:
         """Write the input without its duplicates, after the output, and return what the result says of it."""
@@ -147,10 +147,20 @@ class OutputTable:
             return {}
         counts = Observation("kept")
         observed = rows.observe(counts, sf.count(sf.lit(1)).alias("rows"))
-        return {"kept": self._write_other(self.kept, observed, lambda: counts.get["rows"] or 0, "kept")}
+        return {"kept": self.write_other(self.kept, observed, lambda: counts.get["rows"] or 0, "kept")}
 
-    def _write_other(self, writer: "Writer", rows: "DataFrame", count: Callable[[], int], what: str) -> dict[str, Any]:
-        """Write another table after the output. `count` is called when the rows are staged."""
+    def write_other(self, writer: "Writer", rows: "DataFrame", count: Callable[[], int], what: str) -> dict[str, Any]:
+        """Write another table after the output, and return what the result says of it.
+
+        Args:
+            writer: Writes the table.
+            rows: Its rows.
+            count: Called when the rows are staged; returns how many there are.
+            what: What the rows are, for the table's record and for errors.
+
+        Raises:
+            TableError: The table cannot be written; the error says that the output is.
+        """
         count = cache(count)
         try:
             with provenance.in_commits(writer.spark, self.record()):
