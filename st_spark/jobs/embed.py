@@ -39,10 +39,11 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
             calibrate()), or from the table that the job adds to. The column's metadata has both;
         input, output: path and format, and the version of a Delta table.
     """
+    chunking = _chunking(job)
     result = add_column.run(
-        spark, job, timings, lambda df, output: _builder(spark, job, _ranges(job, timings, df, output))
+        spark, job, timings, lambda df, output: _builder(spark, job, _ranges(job, timings, df, output), chunking)
     )
-    return result | _chunking(job) | {"precision": job.precision}
+    return result | chunking | {"precision": job.precision}
 
 
 def _chunking(job: "EmbedJob") -> dict[str, Any]:
@@ -53,11 +54,13 @@ def _chunking(job: "EmbedJob") -> dict[str, Any]:
     return {"chunk": tokens, "overlap": job.overlap, "pooling": job.pooling}
 
 
-def _builder(spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None) -> ColumnBuilder:
+def _builder(
+    spark: "SparkSession", job: "EmbedJob", ranges: list[list[float]] | None, chunking: dict[str, Any]
+) -> ColumnBuilder:
     options = EncodeOptions(**job.encoding, counts=True, precision=job.precision, ranges=ranges)
     vector = sf.col(f"{RESULT}.embedding")
     metadata: dict[str, Any] = {name: getattr(job, name) for name in ("normalize_embeddings", "truncate_dim", "task")}
-    metadata |= _chunking(job)
+    metadata |= chunking
     if job.precision == "float32":
         # In Spark NaN is greater than all numbers, so the largest value shows it.
         largest, smallest = sf.array_max(vector), sf.array_min(vector)

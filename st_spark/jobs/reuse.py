@@ -56,7 +56,8 @@ def choose(schema: "StructType", where: str, job: "VectorInput", column: str | N
         check_comparable(metadata, _recipe(job), (where, "--model"))
         return Choice(name, metadata)
     arrays = [each for each in schema.fields if isinstance(each.dataType, ArrayType)]
-    found = {each.name: _why_not(each, schema, job, text) for each in arrays}
+    recipe = _recipe(job) if arrays else {}
+    found = {each.name: _why_not(each, schema, job, text, recipe) for each in arrays}
     fitting = [name for name, reason in found.items() if reason is None]
     if len(fitting) > 1:
         raise InputError(f"{where} has {len(fitting)} columns of vectors of {job.model}: {', '.join(fitting)}.", _NAME)
@@ -73,15 +74,17 @@ def choose(schema: "StructType", where: str, job: "VectorInput", column: str | N
     return Choice(None)
 
 
-def _why_not(column: "StructField", schema: "StructType", job: "VectorInput", text: str) -> str | None:
-    """Return why the vectors of a column are not used; None if they are."""
+def _why_not(
+    column: "StructField", schema: "StructType", job: "VectorInput", text: str, recipe: Mapping[str, Any]
+) -> str | None:
+    """Return why the vectors of a column are not used; None if they are. `recipe` is the job's."""
     assert isinstance(column.dataType, ArrayType)
     metadata = field_metadata(schema, column.name)
     if not isinstance(column.dataType.elementType, FractionalType):
         return f"holds {column.dataType.simpleString()}"
     if metadata.get("content") is None:
         return "does not say which model made it"
-    if not is_comparable(metadata, _recipe(job)):
+    if not is_comparable(metadata, recipe):
         others = "other files of " if metadata.get("model") == job.model else ""
         return f"was made by {others}{_described(metadata)}, not by {job.model}"
     texts = metadata.get("text_columns") or [text]

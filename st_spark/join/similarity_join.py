@@ -85,10 +85,10 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
 
     Returns:
         left_id, right_id (of the types of the inputs), score (double) and with k rank (int, from 1), then the columns
-        that were asked for. Without k a pair
-        of a table with itself comes once, with left_id < right_id. A left row has fewer than k neighbours only if there
-        are fewer; with "ivf" also if the lists that it probes hold fewer. Some rows are left out: rows without an id, a
-        vector or a value of `on`, vectors of another size than most, with NaN or infinities, or (for cosine) of zeros.
+        that were asked for. Without k a pair of a table with itself comes once, with left_id < right_id. A left row has
+        fewer than k neighbours only if there are fewer; with "ivf" also if the lists that it probes hold fewer. Some
+        rows are left out: rows without an id, a vector or a value of `on`, vectors of another size than most, with NaN
+        or infinities, or (for cosine) of zeros.
 
     Raises:
         InputError: An argument, a condition or a column that cannot work, duplicate ids in one table, vectors of
@@ -98,12 +98,12 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
     names = {"left": (left_id, left_vector), "right": (right_id, right_vector)}
     if right is None and right_where is not None:
         raise InputError("right_where is given without right.", "give the right table, or left_where alone.")
-    one = other = filter_rows(left, left_where, "left_where", "the left table")
+    one = other = filter_rows(left, left_where, "left_where", TABLES[0])
     if right is not None and (right is not left or left_where != right_where):
-        other = filter_rows(right, right_where, "right_where", "the right table")
+        other = filter_rows(right, right_where, "right_where", TABLES[1])
     added = {"left": check_list("left_columns", left_columns), "right": check_list("right_columns", right_columns)}
-    check_added_columns(one.schema, "the left table", "left", added["left"])
-    check_added_columns(other.schema, "the right table", "right", added["right"])
+    check_added_columns(one.schema, TABLES[0], "left", added["left"])
+    check_added_columns(other.schema, TABLES[1], "right", added["right"])
     tables = table_pair(one, None if right is None else other, names, check_list("on", on))
     pairs = add_columns(plan_join(tables, request).pairs, "left", one, left_id, added["left"])
     return add_columns(pairs, "right", other, left_id if right is None else right_id, added["right"])

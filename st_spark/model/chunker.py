@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -26,9 +27,6 @@ _CHARACTERS_PER_TOKEN = 16
 _BLOCK = 1 << 16
 # Word models store this limit to have none.
 _NO_WORD_LIMIT = 1_000_000
-
-
-_checked: "dict[tuple[str, ChunkOptions], int]" = {}
 
 
 class Chunk(NamedTuple):
@@ -152,7 +150,7 @@ class _TokenStarts:
 
 @dataclass(frozen=True)
 class ChunkOptions:
-    """How to cut texts; the names are those of encode().
+    """How to cut texts. Options have the names that encode() gives them.
 
     Args:
         max_tokens: See Chunker; None for as many as the model reads.
@@ -204,10 +202,12 @@ def open_chunker(folder: Path, options: ChunkOptions) -> Chunker:
 
 def chunk_tokens(folder: Path, options: ChunkOptions) -> int:
     """Check options against a model, and return the most tokens of a chunk; see open_chunker() for the errors."""
-    key = (checkpoint.fingerprint(folder), options)
-    if key not in _checked:
-        _checked[key] = open_chunker(folder, options).max_tokens
-    return _checked[key]
+    return _chunk_tokens(checkpoint.fingerprint(folder), folder, options)
+
+
+@cache
+def _chunk_tokens(_content: str, folder: Path, options: ChunkOptions) -> int:
+    return open_chunker(folder, options).max_tokens
 
 
 def _other_tokens(module: InputModule, prompt: str | None) -> int:

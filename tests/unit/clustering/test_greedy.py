@@ -1,4 +1,4 @@
-"""Communities are those of sentence-transformers."""
+"""choose_communities() finds the same communities as sentence-transformers."""
 
 from collections.abc import Sequence
 
