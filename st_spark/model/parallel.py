@@ -2,6 +2,8 @@
 
 The products of one micro-batch are too small to share well: after each one, all cores wait for the slowest. With one
 core per micro-batch nothing waits, and one busy core does not delay the others.
+
+A GPU gets two at a time, so that it need not wait for the CPU.
 """
 
 import os
@@ -12,6 +14,8 @@ from typing import TypeVar
 
 import torch
 
+# A GPU computes one micro-batch while the CPU prepares the next one.
+_GPU_TASKS = 2
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 
@@ -19,17 +23,18 @@ Done = TypeVar("Done")
 def run(work: Callable[[Task], Done], tasks: Sequence[Task], device: torch.device) -> Iterator[Done]:
     """Yield the result of `work` for each task, in order.
 
-    On a CPU with several threads (torch.get_num_threads()) and at least as many tasks, each task gets one thread.
-    Otherwise tasks run one after another, each with all threads.
+    On a CPU with several threads (torch.get_num_threads()) and at least as many tasks, each task gets one thread; a GPU
+    gets two tasks at a time. Otherwise tasks run one after another, each with all threads.
     """
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    before = torch.get_num_threads()
+    threads = before if device.type == "cpu" else _GPU_TASKS
     if threads == 1 or len(tasks) < threads:
         yield from map(_inferring(work), tasks)
         return
     try:
         yield from _pool(threads, os.getpid()).map(_inferring(work), tasks)
     finally:
-        torch.set_num_threads(threads)  # what a pool thread sets is also the default of threads that start later
+        torch.set_num_threads(before)  # what a pool thread sets is also the default of threads that start later
 
 
 @lru_cache(maxsize=1)

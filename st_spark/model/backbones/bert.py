@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import ModelError
-from st_spark.model.backbones.attention import attend
+from st_spark.model.backbones.attention import attention
 from st_spark.model.backbones.int8 import Int8Layer, LayerRanges
 from st_spark.model.backbones.layers import (
     ACTIVATIONS,
@@ -239,7 +239,8 @@ class BertBackbone:
     def _attention(self, batch: Packed) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return the attention of the texts of a micro-batch, a function of the queries, keys and values."""
         bias = None if self.bias is None else self.bias(max(group.length for group in batch.groups))
-        return lambda qkv: attend(qkv, self.heads, batch.groups, bias)
+        mix = attention(batch.groups, self.device, bias)
+        return lambda qkv: mix(qkv, self.heads)
 
     def _embed(self, batch: Packed) -> torch.Tensor:
         positions = torch.from_numpy(batch.positions()).to(self.device)

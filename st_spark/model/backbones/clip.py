@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from st_spark.errors import ModelError
-from st_spark.model.backbones.attention import attend
+from st_spark.model.backbones.attention import attention
 from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, LayerNorm, Linear, check_heads
 from st_spark.model.inputs.batching import Group
 from st_spark.model.inputs.packed import Packed
@@ -51,9 +51,10 @@ class ClipLayers:
 
     def __call__(self, x: torch.Tensor, groups: list[Group]) -> torch.Tensor:
         """Transform x [tokens, width] in float32, with attention within each text or image."""
+        mix = attention(groups, x.device)
         for layer in self.layers:
             qkv = layer.qkv(layer.attention_norm(x).to(self.dtype))
-            mixed = attend(qkv, self.heads, groups, causal=self.causal)
+            mixed = mix(qkv, self.heads, causal=self.causal)
             x = x + layer.out(mixed)
             x += layer.down(self._up(layer, layer.feed_norm(x).to(self.dtype)))
         return x

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from st_spark.errors import ModelError
-from st_spark.model.backbones.attention import attend
+from st_spark.model.backbones.attention import attention
 from st_spark.model.backbones.layers import LayerLoader, LayerNorm, Linear, RmsNorm, check_width
 from st_spark.model.backbones.rotary_families import Kind, Settings, read_settings
 from st_spark.model.backbones.rotary_names import Names
@@ -115,19 +115,13 @@ class RotaryBackbone:
     def __call__(self, batch: Packed) -> Packed:
         """Fill in the token embeddings of a micro-batch."""
         settings, x = self.settings, self._embed(batch)
-        turns = self._turns(batch)
+        turns, mix = self._turns(batch), attention(batch.groups, self.device)
         for layer in self.layers:
             batch.layers += [x] * settings.keeps_layers
             qkv = layer.qkv(layer.attention.read(x, self.dtype))
             self._turn(qkv, layer.head_norm, turns[id(layer.kind)])
-            mixed = attend(
-                qkv,
-                settings.heads,
-                batch.groups,
-                kv_heads=settings.kv_heads,
-                causal=settings.causal,
-                window=layer.kind.window,
-            )
+            window = layer.kind.window
+            mixed = mix(qkv, settings.heads, kv_heads=settings.kv_heads, causal=settings.causal, window=window)
             x = layer.attention.join(mixed, x)
             inner = layer.feed.read(x, self.dtype)
             if layer.gate is None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from st_spark.model.backbones.attention import attend
+from st_spark.model.backbones.attention import attention
 from st_spark.model.backbones.layers import ACTIVATIONS, LayerLoader, Linear, RelativeBias, RmsNorm, check_heads
 from st_spark.model.checkpoint.weights import Weights
 from st_spark.model.inputs.packed import Packed
@@ -75,10 +75,11 @@ class T5Backbone:
         """Fill in the token embeddings of a micro-batch."""
         x = F.embedding(batch.ids, self.words).float()
         bias = self.bias(max(group.length for group in batch.groups))
+        mix = attention(batch.groups, self.device, bias)
         for layer in self.layers:
             batch.layers += [x] * self.keeps_layers
             qkv = layer.qkv(layer.attention_norm(x).to(self.dtype))
-            x = layer.out.add(attend(qkv, self.config.num_heads, batch.groups, bias), x)
+            x = layer.out.add(mix(qkv, self.config.num_heads), x)
             x = layer.down.add(self._feed(layer, layer.feed_norm(x).to(self.dtype)), x)
         batch.hidden = self.final_norm(x).to(self.dtype)
         batch.layers += [batch.hidden] * self.keeps_layers

@@ -1,5 +1,7 @@
 """Pooling: the token embeddings of a text to one vector, in every mode of sentence-transformers."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,8 @@ _FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+# Modes that take few kernels for all texts together. On a GPU a group of texts takes as long as the start of a kernel.
+_AT_ONCE = frozenset(["cls", "max", "mean", "mean_sqrt_len_tokens", "lasttoken"])
 # 5,000 float32 rows added one after another have an error of 1e-4. Sums of the sums of pieces keep it at 1e-6.
 _PIECE = 64
 
@@ -42,6 +46,10 @@ class Pooling(Module):
             return batch
         hidden = batch.token_embeddings()
         skip = 0 if self.include_prompt else batch.prompt_length
+        exact = hidden.dtype is torch.float32  # long sums in float32 need the way below
+        if hidden.is_cuda and not (exact or skip or batch.token_weights is not None) and set(self.modes) <= _AT_ONCE:
+            batch.vectors = pool_at_once(hidden, batch.lengths, self.modes)
+            return batch
         parts = []
         for group in batch.groups:
             tokens = hidden[group.start : group.stop].view(group.count, group.length, hidden.shape[1])
@@ -97,6 +105,34 @@ def _pool(tokens: torch.Tensor, mode: str, skip: int, total: torch.Tensor | None
         return torch.einsum("tlw,l->tw", kept.float(), places) / (places.sum() if total is None else total)
     count: float | torch.Tensor = kept.shape[1] if total is None else total
     return kept.sum(dim=1, dtype=torch.float32) / (count if mode == "mean" else count**0.5)
+
+
+def pool_at_once(hidden: torch.Tensor, lengths: Lengths, modes: Sequence[str]) -> torch.Tensor:
+    """Pool texts of any lengths together.
+
+    Args:
+        hidden: [tokens, width] of all texts, one text after another.
+        lengths: [texts] tokens of each text.
+        modes: Some of _AT_ONCE.
+
+    Returns:
+        [texts, modes * width] float32; what _pool_nothing gives for a text without tokens.
+    """
+    counts = torch.from_numpy(lengths).to(hidden.device)
+    ends = counts.cumsum(0)
+    parts = []
+    for mode in modes:
+        if mode in ("cls", "lasttoken"):
+            places = ends - counts if mode == "cls" else ends - 1
+            rows = F.pad(hidden, (0, 0, 0, 1))  # a text without tokens reads zeros
+            parts.append(rows[torch.where(counts > 0, places, len(hidden))].float())
+        elif mode == "max":
+            parts.append(torch.segment_reduce(hidden.float(), "max", lengths=counts, unsafe=True))
+        else:
+            total = torch.segment_reduce(hidden.float(), "sum", lengths=counts, unsafe=True)
+            divisor = counts.clamp(min=1)[:, None]
+            parts.append(total / (divisor if mode == "mean" else divisor**0.5))
+    return torch.cat(parts, dim=1)
 
 
 def _pool_nothing(tokens: torch.Tensor, mode: str) -> torch.Tensor:

@@ -2,10 +2,13 @@
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Matrix
 
+# The formats that the device may choose. torch multiplies int8 on a GPU in some shapes only, so it is not chosen there.
+FORMATS = ["float32", "bfloat16", *([] if torch.cuda.is_available() else ["int8"])]
 KINDS = ("normal", "copies", "signs", "clusters", "far", "tiny", "outlier", "huge", "minute")
 
 Triple = tuple[int, int, float]

@@ -17,6 +17,8 @@ from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
 from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vectors
 
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU searches without clusters")
+
 
 def always(form: str = "int8") -> Settings:
     """Return settings that cluster few rows, however little the clusters skip."""

@@ -12,6 +12,7 @@ from st_spark.topk.pairs import Pairs
 from st_spark.topk.scores import Matrix, Places, exact_scores
 from st_spark.topk.search import top_k
 from st_spark.topk.settings import Settings
+from tests.unit.topk.oracle import FORMATS
 
 
 def all_probes(n: int, of_right: Places, lists: int) -> Probes:
@@ -42,7 +43,7 @@ def assert_same(found: Pairs, wanted: Pairs) -> None:
     st.integers(0, 10_000),
     st.booleans(),
     st.booleans(),
-    st.sampled_from(["int8", "float32"]),
+    st.sampled_from(FORMATS),
 )
 @settings(max_examples=200)
 def test_probing_all_lists_gives_the_exact_result(
@@ -91,7 +92,7 @@ def test_only_probed_lists_are_searched(score: str) -> None:
         assert found.right[found.left == row].tolist() == seen[wanted.right].tolist()
 
 
-@pytest.mark.parametrize("form", ["int8", "float32"])
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("score", SCORES)
 def test_rows_that_are_nearly_the_same_are_told_apart(score: str, form: str) -> None:
     random = np.random.default_rng(2)
@@ -102,7 +103,7 @@ def test_rows_that_are_nearly_the_same_are_told_apart(score: str, form: str) -> 
     assert_same(found, top_k(left, right, 3, score))
 
 
-@pytest.mark.parametrize("form", ["int8", "float32"])
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("score", SCORES)
 def test_neither_tiles_nor_the_size_of_the_numbers_change_the_result(score: str, form: str) -> None:
     random = np.random.default_rng(3)

@@ -10,16 +10,14 @@ from st_spark.choices import SCORES
 from st_spark.topk.quantized import quantize, quantize_both
 from st_spark.topk.scores import Places, Rescorer, Scores, chunks, rescaled, to_scores, to_values
 from st_spark.topk.tiles import Tile, Tiles
-from tests.unit.topk.oracle import KINDS, scores, vectors
-
-FORMATS = [torch.int8, torch.bfloat16, torch.float32]
+from tests.unit.topk.oracle import FORMATS, KINDS, scores, vectors
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_codes_leave_out_no_more_than_the_bound(kind: str) -> None:
     rows = vectors(kind, 400, 33, 1)
     order = np.arange(400)[::-1].copy()
-    for dtype in FORMATS:
+    for dtype in (getattr(torch, form) for form in FORMATS):
         for size in (1, 64):
             for mean in (None, rows.mean(axis=0, dtype=np.float64)):
                 true = rows[order].astype(float) - (0.0 if mean is None else mean)
@@ -38,7 +36,7 @@ def test_values_of_tiles_are_within_their_bounds(kind: str, score: str) -> None:
     """In every format, quantised and float32, for rows that share a scale and for rows that do not."""
     left, right, _ = rescaled(vectors(kind, 70, 33, 2), vectors(kind, 300, 33, 3), score)
     true = to_values(scores(left, right, score), score)
-    for dtype in FORMATS:
+    for dtype in (getattr(torch, form) for form in FORMATS):
         for tiles, rows, columns in every_tile(left, right, score, dtype):
             wanted = true[tiles.left.order[rows]][:, tiles.right.order[columns]]
             for tile in (tiles.quantized(rows, columns), tiles.float32(rows, columns)):

@@ -10,10 +10,9 @@ from st_spark.choices import SCORES
 from st_spark.topk.scores import Places, Rescorer, Scores, exact_scores
 from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
-from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vectors
+from tests.unit.topk.oracle import FORMATS, KINDS, best, best_of, scores, triples, vectors
 
 SHAPES = st.tuples(st.integers(0, 60), st.integers(0, 150), st.sampled_from([1, 2, 5, 33]))
-FORMATS = [torch.int8, torch.float32, torch.bfloat16]
 # Every block, tile and buffer is smaller than the tests' matrices.
 SMALL = Settings(tile=(32, 128), max_held=500)
 
@@ -24,8 +23,8 @@ def test_top_k_matches_float64_in_every_format(score: str, kind: str) -> None:
     """Row numbers and scores to the last bit, by each format that some device multiplies fastest."""
     left, right = vectors(kind, 70, 24, 1), vectors(kind, 900, 24, 2)
     expected = best(left, right, 10, score)
-    for dtype in FORMATS:
-        assert triples(top_k(left, right, 10, score, settings=Settings(dtype=dtype))) == expected, dtype
+    for form in FORMATS:
+        assert triples(top_k(left, right, 10, score, settings=Settings(dtype=getattr(torch, form)))) == expected, form
 
 
 @settings(max_examples=150)
@@ -45,9 +44,9 @@ def test_top_k_both_matches_float64_in_every_format(score: str, kind: str) -> No
     left, right = vectors(kind, 300, 24, 13), vectors(kind, 500, 24, 14)
     values = scores(left, right, score)
     expected = best_of(values, 2), best_of(values.T.copy(), 2)
-    for dtype in FORMATS:
-        forward, backward = top_k_both(left, right, 2, score, settings=Settings(dtype=dtype))
-        assert (triples(forward), triples(backward)) == expected, dtype
+    for form in FORMATS:
+        forward, backward = top_k_both(left, right, 2, score, settings=Settings(dtype=getattr(torch, form)))
+        assert (triples(forward), triples(backward)) == expected, form
 
 
 @settings(max_examples=100)
@@ -116,10 +115,10 @@ def test_rows_that_are_nearly_the_same_are_told_apart(score: str, noise: float) 
     left, right = (mean + noise * rng.standard_normal((n, 16)) for n in (80, 300))
     values = scores(left, right, score)
     expected = best_of(values, 10), best_of(values.T.copy(), 10)
-    for dtype in FORMATS:
-        sizes = Settings(dtype=dtype, tile=(32, 128), max_held=500)
+    for form in FORMATS:
+        sizes = Settings(dtype=getattr(torch, form), tile=(32, 128), max_held=500)
         forward, backward = top_k_both(left, right, 10, score, settings=sizes)
-        assert (triples(forward), triples(backward)) == expected, dtype
+        assert (triples(forward), triples(backward)) == expected, form
 
 
 def test_few_pairs_are_rescored(monkeypatch: pytest.MonkeyPatch) -> None:

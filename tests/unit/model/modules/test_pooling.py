@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from st_spark.errors import ModelError
 from st_spark.model.checkpoint.module_spec import ModuleSpec
 from st_spark.model.inputs.packed import Packed
-from st_spark.model.modules.pooling import Pooling, mean_rows
+from st_spark.model.modules.pooling import Pooling, mean_rows, pool_at_once
 
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 
@@ -83,3 +83,16 @@ def test_the_mean_of_a_very_long_text_is_exact() -> None:
     table = torch.full((2, 3), 0.1)
     means = mean_rows(torch.zeros(1_000_000, dtype=torch.int64), table, np.array([1_000_000]))
     assert (means - 0.1).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("mode", ["cls", "max", "mean", "mean_sqrt_len_tokens", "lasttoken"])
+@pytest.mark.parametrize("lengths", [[9, 4, 4, 1, 0], [0, 0], [5]], ids=str)
+def test_all_texts_at_once_have_the_vectors_of_each_group(mode: str, lengths: list[int]) -> None:
+    """A GPU pools that way; the arithmetic runs on a CPU, too."""
+    sizes = np.array(lengths)
+    hidden = torch.randn(int(sizes.sum()), 8, generator=torch.Generator().manual_seed(0))
+    pooling = Pooling(
+        ModuleSpec("Pooling", Path(), {"pooling_mode": [mode, "cls"]}), torch.float32, torch.device("cpu")
+    )
+    expected = pooling(Packed(torch.zeros(len(hidden), dtype=torch.int64), None, sizes, hidden=hidden)).vectors
+    torch.testing.assert_close(pool_at_once(hidden, sizes, [mode, "cls"]), expected)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from st_spark.model.backbones.attention import _BLOCKED_FROM, attend
+from st_spark.model.backbones.grouped_attention import _BLOCKED_FROM, attend
 from st_spark.model.inputs.batching import equal_groups
 
 HEADS, SIZE = 4, 8
