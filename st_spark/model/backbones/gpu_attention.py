@@ -6,11 +6,13 @@ float32; and GPUs before Ampere do not have it. Then texts of similar lengths ar
 ten kernels for texts of a hundred lengths.
 """
 
+import threading
 from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from st_spark.model.backbones.grouped_attention import attend, band_mask
 from st_spark.model.inputs.batching import Group, Lengths
@@ -19,6 +21,10 @@ from st_spark.model.inputs.batching import Group, Lengths
 _SHARE = 0.75
 # Longer texts are computed by groups: a micro-batch has few of them, and their padded scores would take much memory.
 _PADDED_UP_TO = 512
+# cuDNN, which torch prefers on Hopper, plans each new shape for milliseconds: MPNet took three times as long for
+# passages. The choice is of the whole process, so one thread at a time makes it.
+_KERNELS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+_CHOOSING = threading.Lock()
 # Kernels want rows of the mask to start at multiples of 16 bytes.
 _MULTIPLE = 8
 
@@ -60,7 +66,8 @@ class GpuAttention:
         if self._ends is None:
             ends = np.concatenate([[0], np.cumsum(self._lengths)])
             self._ends = torch.from_numpy(ends).to(self._device, torch.int32)
-        q, k, v = qkv.view(len(qkv), heads + 2 * shared, -1).split([heads, shared, shared], dim=1)
+        size = qkv.shape[1] // (heads + 2 * shared)
+        q, k, v = qkv.view(len(qkv), heads + 2 * shared, size).split([heads, shared, shared], dim=1)
         ends, longest = self._ends, self._longest
         sizes = {"window_size_left": window, "window_size_right": 0 if causal else window}
         flash = torch.ops.aten._flash_attention_forward
@@ -74,12 +81,13 @@ class GpuAttention:
         padded = qkv.new_zeros(plan.size, qkv.shape[1]).index_copy_(0, plan.places, qkv)
         size = qkv.shape[1] // (heads + 2 * shared)
         mixed = qkv.new_empty(plan.size, heads * size)
-        for (start, count, n), mask in zip(plan.buckets, self._masks[causal, window], strict=True):
-            part = slice(start, start + count * n)
-            parts = padded[part].view(count, n, heads + 2 * shared, size).transpose(1, 2)
-            q, k, v = parts.split([heads, shared, shared], dim=1)
-            found = F.scaled_dot_product_attention(q, k, v, mask, scale=1.0, enable_gqa=heads != shared)
-            mixed[part].view(count, n, heads, size).copy_(found.transpose(1, 2))
+        with _CHOOSING, sdpa_kernel(_KERNELS):
+            for (start, count, n), mask in zip(plan.buckets, self._masks[causal, window], strict=True):
+                part = slice(start, start + count * n)
+                parts = padded[part].view(count, n, heads + 2 * shared, size).transpose(1, 2)
+                q, k, v = parts.split([heads, shared, shared], dim=1)
+                found = F.scaled_dot_product_attention(q, k, v, mask, scale=1.0, enable_gqa=heads != shared)
+                mixed[part].view(count, n, heads, size).copy_(found.transpose(1, 2))
         return mixed.index_select(0, plan.places)
 
 
@@ -129,7 +137,7 @@ class _Padded:
         mask = None
         if bias is not None:
             short = max(n - bias.shape[1], 0)
-            mask = F.pad(bias, (0, short, 0, short))[:, :n, :n]
+            mask = F.pad(bias, (0, short, 0, short))[:, :n, :n].contiguous()
         if causal or window is not None:
             reach = None if window is None else min(window, n)
             hidden = band_mask(n, causal, reach, dtype, self._device)[:, (reach or 0) : (reach or 0) + n]

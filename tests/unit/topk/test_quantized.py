@@ -62,7 +62,7 @@ def every_tile(
 
 
 def assert_near(tile: Tile, wanted: Scores) -> None:
-    values = tile.values.double().numpy() * tile.unit[:, None]
+    values = tile.values.double().cpu().numpy() * tile.unit[:, None]
     assert (np.abs(values - wanted) <= tile.errors[0][:, None]).all()
     assert len(tile.errors) == 1 or (np.abs(values - wanted) <= tile.errors[1]).all()
     assert len(tile.errors) == 1 or len(set(tile.unit)) == 1
