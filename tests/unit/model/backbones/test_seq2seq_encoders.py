@@ -80,7 +80,9 @@ def write(build: Callable[[int], Any], folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("build", "longest"), [(sonar, 64), (t5gemma, 64), (mpt, 16), (gptj, 16)])
+@pytest.mark.parametrize(
+    ("build", "longest"), [pytest.param(sonar, 64, marks=pytest.mark.slow), (t5gemma, 64), (mpt, 16), (gptj, 16)]
+)
 def test_vectors_equal_the_oracle_up_to_the_longest_text(
     tmp_path: Path, build: Callable[[int], Any], longest: int
 ) -> None:

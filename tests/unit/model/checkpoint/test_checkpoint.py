@@ -154,6 +154,7 @@ def test_junk_in_modules_json_gives_a_checkpoint_or_a_model_error(folder: Path, 
         assert all(spec.path.is_relative_to(folder) for spec in read.modules)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(types=junk, structure=junk, parameters=junk, settings_file=junk)
 def test_junk_in_a_router_gives_a_model_error(
