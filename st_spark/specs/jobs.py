@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from st_spark.choices import (
     CANDIDATES,
     CHUNK_COLUMNS,
+    CHUNK_ID,
     CLUSTER_METHODS,
     CLUSTER_OPTIONS,
     EMBED_MODES,
@@ -125,7 +126,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
                 "The mode merge needs one row for each ID, and chunk writes several.",
                 "add --pooling mean, or overwrite the table.",
             )
-        if self.writes_chunks and self.output_column in CHUNK_COLUMNS:
+        if self.writes_chunks and self.output_column in (CHUNK_ID, *CHUNK_COLUMNS):
             raise SpecError(
                 f"output_column {self.output_column!r} is a column of chunks.", "choose another name for it."
             )
