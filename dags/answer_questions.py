@@ -21,7 +21,7 @@ with DAG(
         "texts": Param("/data/texts", type="string", description="Table with the columns id and text"),
         "questions": Param("/data/questions", type="string", description="Table with the columns id and text"),
         "output": Param("/data/answers", type="string", description="Folder for the output tables"),
-        "chunk": Param("auto", type="string", description="Most tokens of a chunk; auto: as many as the model reads"),
+        "chunk": Param("auto", type="string", description="Longest chunk; auto: as long as the model reads"),
         "recall": Param(0.95, type="number", minimum=0.5, maximum=1, description="Share of the true hits to find"),
         "k": Param(5, type="integer", minimum=1, description="Passages for each question"),
         "model": Param("all-MiniLM-L6-v2", type="string", description="Hub name, folder, or package:NAME"),

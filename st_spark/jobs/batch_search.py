@@ -10,9 +10,9 @@ from pyspark.sql import functions as sf
 from st_spark.choices import REASONS
 from st_spark.jobs import bad_rows, bad_vectors, output_table
 from st_spark.jobs.search_table import PlannedSearch, SearchOptions, plan_search
-from st_spark.jobs.vector_index import find_index
 from st_spark.join import query_scan
 from st_spark.join.tasks.query_search import NULL_ID, OUTCOMES
+from st_spark.join.vector_index import find_index
 from st_spark.spark.progress import follow
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected

@@ -6,8 +6,8 @@ from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import TableError
-from st_spark.jobs.vector_index import find_index, index_mark
 from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.vector_index import find_index, index_mark
 from st_spark.tables import io, provenance
 from st_spark.tables.columns import quoted_column
 from st_spark.tables.metadata import METADATA_KEY, field_metadata

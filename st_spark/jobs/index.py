@@ -5,27 +5,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError, TableError
-from st_spark.jobs import bad_rows, bad_vectors, index_lists, output_table
-from st_spark.jobs.index_lists import DEFAULT_RECALL, IndexLists, IndexSource
+from st_spark.jobs import bad_rows, bad_vectors, output_table
 from st_spark.jobs.search_table import find_id_column, find_vectors
-from st_spark.jobs.vector_index import CENTROID, ROWS, VectorIndex, find_index, index_mark
+from st_spark.join import index_lists
+from st_spark.join.index_lists import DEFAULT_RECALL, IndexLists, IndexSource
 from st_spark.join.input_stats import collect_stats
 from st_spark.join.inputs import table_pair
 from st_spark.join.list_column import FINE_FILES
 from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.vector_index import VectorIndex, centroid_rows, find_index, index_mark
 from st_spark.spark.hold import freed
 from st_spark.spark.settings import changed
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import check_new_column
-from st_spark.tables.local_rows import from_arrow
-from st_spark.tables.metadata import column_metadata, field_metadata
+from st_spark.tables.metadata import field_metadata
 from st_spark.tables.names import table_beside
 from st_spark.tables.output import open_output
 from st_spark.tables.source_version import absolute_name, source_version
@@ -33,14 +32,13 @@ from st_spark.tables.source_version import absolute_name, source_version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy.typing as npt
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.query_vectors import TableVectors
     from st_spark.jobs.timings import Timings
     from st_spark.specs.jobs import IndexJob
     from st_spark.tables.writers import Writer
-    from st_spark.topk.coarse_quantizer import CoarseQuantizer
-    from st_spark.topk.scores import Places
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def run(spark: "SparkSession", job: "IndexJob", timings: "Timings") -> dict[str,
         sizes = _rows_of_lists(output.writer, len(planned.quantizer))
         facts = {**planned.facts(), "score": source.score, **version}
         kept = {"index": planned.mark["index"], "column": source.vector, "source_rows": source.stats.left.rows, **facts}
-        table = _centroids(spark, planned.quantizer, sizes, kept)
+        table = centroid_rows(spark, planned.quantizer, sizes, kept)
         with timings("centroids", f"Writing {second.where}"):
             centroids = output.write_other(second, table, lambda: len(planned.quantizer), "centroids")
     model = field_metadata(source.df.schema, source.vector).get("model")
@@ -173,22 +171,9 @@ def _write(output: output_table.OutputTable, planned: IndexLists, timings: "Timi
         output.write(rows, counts, "rows", timings, "write", text, planned.count, planned.files)
 
 
-def _rows_of_lists(writer: "Writer", lists: int) -> "Places":
+def _rows_of_lists(writer: "Writer", lists: int) -> "npt.NDArray[np.int64]":
     """Return the rows of each list, [lists]. Spark reads one column."""
     found = writer.read().groupBy(LIST).count().collect()
     sizes = np.zeros(lists, np.int64)
     sizes[[row[0] for row in found]] = [row[1] for row in found]
     return sizes
-
-
-def _centroids(
-    spark: "SparkSession", quantizer: "CoarseQuantizer", sizes: "Places", facts: "Mapping[str, Any]"
-) -> "DataFrame":
-    """Return the table of centroids: LIST, CENTROID and ROWS."""
-    matrix = quantizer.centroids
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-    columns = {LIST: pa.array(range(len(matrix)), pa.int32()), CENTROID: vectors, ROWS: pa.array(sizes)}
-    kinds = (st.IntegerType(), st.ArrayType(st.FloatType()), st.LongType())
-    schema = st.StructType([st.StructField(name, kind) for name, kind in zip(columns, kinds, strict=True)])
-    df = from_arrow(spark, pa.table(columns), schema).repartition(1).sortWithinPartitions(LIST)
-    return df.withMetadata(CENTROID, column_metadata(facts))

@@ -13,9 +13,9 @@ from st_spark.choices import RANGED
 from st_spark.errors import InputError
 from st_spark.jobs import bad_rows, bad_vectors, batch_search
 from st_spark.jobs.query_vectors import encode_here, find_model
-from st_spark.jobs.search_table import check_dimension, check_nprobe, find_vectors
-from st_spark.jobs.vector_index import ALL, find_index
+from st_spark.jobs.search_table import check_dimension, find_vectors
 from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.vector_index import ALL, check_nprobe, find_index
 from st_spark.model.quantization import Form
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
@@ -68,9 +68,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
     similarity = similarity if table.precision in ("float32", *RANGED) else "cosine"
     probing = None
     if index is not None and nprobe != ALL:
-        index.check(len(query), similarity)
-        index.warn_if_stale(spark)
-        probing = index.probe(query[None].astype(np.float32), nprobe)
+        probing = index.probe(spark, query[None].astype(np.float32), similarity, nprobe)
         df = df.where(probing.condition)
     else:
         check_dimension(whole, table, len(query))

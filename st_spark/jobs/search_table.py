@@ -10,13 +10,13 @@ from pyspark.sql import types as st
 
 from st_spark.errors import InputError, check_count, check_list
 from st_spark.jobs.query_vectors import NUMBER, QUERIES, Queries, TableVectors, read_queries
-from st_spark.jobs.vector_index import ALL, Probing, VectorIndex, find_index
 from st_spark.join import query_scan
 from st_spark.join.inputs import id_values
 from st_spark.join.options import described
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.tasks.query_search import QuerySearch
 from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.vector_index import ALL, Probing, VectorIndex, check_nprobe, find_index
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.hold import check_batch
 from st_spark.tables import io
@@ -26,8 +26,6 @@ from st_spark.tables.metadata import vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-    from st_spark.topk.scores import Places
 
 TABLE = "the table"
 # The most hits that are sent to all tasks, which then read the other columns, and that are sorted in one task.
@@ -76,7 +74,7 @@ class PlannedSearch:
         search = QuerySearch(self.queries.matrix, self.k, self.queries.score, 0, form.width, decode, probes)
         return query_scan.scan(self.rows.select(ids, vector, *([LIST] if probes is not None else [])), search)
 
-    def _own_lists(self) -> "Places | None":
+    def _own_lists(self) -> Any:  # noqa: ANN401  (as Probing.lists)
         """Return the lists of each query, if it is cheaper to compare it with these alone than with all that is read.
 
         Otherwise a query is also compared with rows that other queries read. So it finds as much, or more.
@@ -234,30 +232,11 @@ def plan_search(
     )
     _check_names(found.names, chosen, names[1])
     if index is not None and nprobe != ALL:
-        if len(found.matrix):
-            index.check(found.matrix.shape[1], found.score)
-        index.warn_if_stale(table.sparkSession)
-        probing = index.probe(found.matrix, nprobe)
+        probing = index.probe(table.sparkSession, found.matrix, found.score, nprobe)
         return PlannedSearch(found, vectors, rows.where(probing.condition), id_column, chosen, options.k, probing)
     if len(found.matrix):
         check_dimension(table, vectors, found.matrix.shape[1])
     return PlannedSearch(found, vectors, rows, id_column, chosen, options.k)
-
-
-def check_nprobe(nprobe: int | str | None, index: VectorIndex | None, where: str) -> Any:  # noqa: ANN401
-    """Return how many lists to probe: a number, ALL, or None for as many as the index says; InputError if it is none.
-
-    A job gives a number as text.
-    """
-    if nprobe is None or nprobe == ALL:
-        return nprobe if index is not None else ALL
-    count = int(nprobe) if isinstance(nprobe, str) and nprobe.isdecimal() else nprobe
-    if isinstance(count, str | bool) or count < 1:
-        raise InputError(f"nprobe is {nprobe!r}.", "give a number of lists, 1 or more, or 'all'.")
-    if index is None:
-        fix = "build one: st-spark index, build_index(); or leave it out."
-        raise InputError(f"nprobe is {nprobe}, and {where} is no index.", fix)
-    return count
 
 
 def find_vectors(schema: st.StructType, where: str, column: str | None) -> TableVectors:

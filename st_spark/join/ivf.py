@@ -107,7 +107,7 @@ def tune(
 ) -> TunedIvf | None:
     """Make inverted lists, and choose how many of them to search. Return None if a table has no rows.
 
-    `lists` is how many lists to make; by default as many as suit the rows.
+    `lists` is how many lists to make; by default as many as suit the rows. If the request has lists, none are made.
     """
     self_join = tables.right is None
     right = tables.left if tables.right is None else tables.right
@@ -121,8 +121,10 @@ def tune(
     sample = sample_rows(right, right_rows, sampled + queries, tables.keys, *size)
     probing = sample if self_join else sample_rows(tables.left, left_rows, _PROBING, tables.keys, *size)
     trained = sample.matrix[queries:]
-    centroids = list_centroids(trained, lists or list_count(right_rows, len(trained)), request.score)
-    quantizer = CoarseQuantizer(centroids, request.score)
+    quantizer = request.quantizer if not self_join else None
+    if quantizer is None or quantizer.centroids.shape[1] != stats.dimension:
+        centroids = list_centroids(trained, lists or list_count(right_rows, len(trained)), request.score)
+        quantizer = CoarseQuantizer(centroids, request.score)
     query_rows = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
     truth = GroundTruth(query_rows, quantizer, k, request.threshold, self_join)
     nprobe, recall = _choose_nprobe(truth, right.select(ID, VECTOR, _key_hash(tables.keys)), request.recall)

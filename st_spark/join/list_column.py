@@ -71,7 +71,8 @@ def in_ranges(ranges: list[tuple[int, int]]) -> "Column":
 
 def _lists(work: RowLists) -> Any:  # noqa: ANN401  (PySpark's types do not cover functions whose kind is found late)
     """Return the function of Spark that finds LIST and FILE. Non-deterministic: else Spark may compute it twice."""
-    kind: Any = from_arrow_type(KIND)
+    kind = from_arrow_type(KIND)
+    build: Any  # PySpark's types do not cover functions whose kind comes from annotations
     if hasattr(vectorized, "arrow_udf"):  # PySpark 4.1
 
         def of_arrow(columns: Iterator[pa.Array]) -> Iterator[pa.Array]:
@@ -80,8 +81,8 @@ def _lists(work: RowLists) -> Any:  # noqa: ANN401  (PySpark's types do not cove
             use_granted()
             yield from work(columns)
 
-        of_arrow.__annotations__ = _types(pa.Array, pa.Array)
-        return vectorized.arrow_udf(of_arrow, kind).asNondeterministic()
+        of_arrow.__annotations__, build = _types(pa.Array, pa.Array), vectorized.arrow_udf
+        return build(of_arrow, kind).asNondeterministic()
 
     import pandas as pd
 
@@ -93,8 +94,8 @@ def _lists(work: RowLists) -> Any:  # noqa: ANN401  (PySpark's types do not cove
             lists = found.field(LIST).to_numpy(zero_copy_only=False), found.field(FILE).to_numpy(zero_copy_only=False)
             yield pd.DataFrame(dict(zip((LIST, FILE), lists, strict=True))).where(found.is_valid().to_pandas())
 
-    of_pandas.__annotations__ = _types(pd.Series, pd.DataFrame)
-    return vectorized.pandas_udf(of_pandas, kind).asNondeterministic()
+    of_pandas.__annotations__, build = _types(pd.Series, pd.DataFrame), vectorized.pandas_udf
+    return build(of_pandas, kind).asNondeterministic()
 
 
 def _types(taken: Any, given: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -13,7 +13,7 @@ from st_spark import build_index, describe, search
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.jobs.search_table import SearchOptions, plan_search
-from st_spark.jobs.vector_index import find_index
+from st_spark.join.vector_index import find_index
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import session
 from st_spark.specs.jobs import EmbedJob

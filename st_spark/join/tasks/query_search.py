@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +18,7 @@ from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.prefilter import can_win
-from st_spark.topk.scores import Matrix, Places
+from st_spark.topk.scores import Matrix
 from st_spark.topk.search import top_k
 
 # The columns of the result, after left_id, right_id and score of list_batch(). A row without left_id has counts:
@@ -44,7 +45,7 @@ class QuerySearch:
     width: int | None = None  # Values of a stored vector; None for the dimension of the queries
     decode: Callable[[Matrix], Matrix] | None = None  # Turns stored values into vectors, if they are quantised
     # [queries, nprobe] the only lists that each query is compared with, the best first; None for all rows
-    probes: Places | None = None
+    probes: npt.NDArray[np.int32] | None = None
     block_bytes: int = _BLOCK_BYTES
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from st_spark import build_index, describe, search
+from st_spark import build_index, describe, search, similarity_join
 from st_spark.cli.summaries import SUMMARIES
 from st_spark.errors import InputError, StSparkError, TableError
 from st_spark.jobs import runner
 from st_spark.jobs.search_table import SearchOptions, plan_search
-from st_spark.jobs.vector_index import VectorIndex, find_index
 from st_spark.join.query_scan import count_outcomes
-from st_spark.specs.jobs import IndexJob, SearchJob
+from st_spark.join.vector_index import VectorIndex, find_index
+from st_spark.specs.jobs import IndexJob, JoinJob, SearchJob
+from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import scores
 from tests.spark.join.test_ivf import clustered
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 ROWS, WIDTH = 4000, 16
-VECTORS, QUERIES = clustered(ROWS, 0, d=WIDTH), clustered(300, 1, d=WIDTH)
+VECTORS, QUERIES = clustered(ROWS, 0, d=WIDTH, noise=1.2), clustered(300, 1, d=WIDTH, noise=1.2)
 
 
 def write(path: Path, vectors: Any, first: int = 0) -> str:
@@ -151,7 +152,7 @@ def test_lists_that_are_not_probed_are_not_read(spark: "SparkSession", built: Bu
     options = SearchOptions(k=3, nprobe=2, columns=["id"])
     planned = plan_search(queries.limit(1), frame, options, index=index)
     assert planned.probing is not None
-    lists = index.probe(planned.queries.matrix, 2).lists[0]
+    lists = planned.probing.lists[0]
     plan = planned.scan()._jdf.queryExecution().executedPlan().toString()
     scan = next(line for line in plan.splitlines() if "FileScan parquet" in line)
     assert "PushedFilters: [" in scan
@@ -327,3 +328,27 @@ def test_an_index_without_its_centroids_is_an_error(spark: "SparkSession", built
     shutil.copytree(tmp_path / "other__centroids", f"{index}__centroids")
     with pytest.raises(TableError, match=r"index__centroids does not belong to .*index"):
         search(one, index, 1)
+
+
+def test_a_join_uses_the_lists_of_an_index(
+    spark: "SparkSession", built: Built, queries: "DataFrame", tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = queries.selectExpr("q AS id", "cast(v AS array<float>) AS embedding")
+    with caplog.at_level(logging.INFO, "st_spark.join"):
+        pairs = similarity_join(left, spark.read.parquet(built.index), k=10, method="ivf", recall=0.9)
+    assert f"Using the lists of the index file:{built.index}" in caplog.messages
+    about = pairs.schema["score"].metadata[METADATA_KEY]
+    assert about["cells"] == built.result["lists"]
+    found: dict[int, set[int]] = {}
+    for row in pairs.collect():
+        found.setdefault(row["left_id"], set()).add(row["right_id"])
+    assert share([found[number] for number in sorted(found)], true_neighbours()) >= about["recall_low"] - 0.03
+    left.write.parquet(str(tmp_path / "left"))
+    job = JoinJob(
+        left=str(tmp_path / "left"), right=built.index, output=str(tmp_path / "out"), k=3, method="ivf", recall=0.9
+    )
+    assert runner.run(job, spark)["cells"] == built.result["lists"]
+    caplog.clear()
+    euclidean = similarity_join(left, spark.read.parquet(built.index), k=1, method="ivf", score="euclidean")
+    assert caplog.messages == []  # its lists are others
+    assert euclidean.count() == len(QUERIES)

@@ -24,7 +24,7 @@ from st_spark.topk.recall import Recall
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.jobs.vector_index import VectorIndex
+    from st_spark.join.vector_index import VectorIndex
 
 DEFAULT_RECALL = 0.95
 # The recall is measured of so many neighbours of a row.

@@ -11,13 +11,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import types as st
 
 from st_spark.errors import InputError, StSparkError, TableError
 from st_spark.join.list_column import in_ranges
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.tables import io
-from st_spark.tables.local_rows import to_arrow
-from st_spark.tables.metadata import field_metadata
+from st_spark.tables.local_rows import from_arrow, to_arrow
+from st_spark.tables.metadata import column_metadata, field_metadata
 from st_spark.tables.names import table_beside
 from st_spark.tables.source_version import source_version
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
@@ -60,8 +63,14 @@ class VectorIndex:
                 f"build an index with --score {score}, or read all lists: --nprobe all, nprobe='all'.",
             )
 
-    def probe(self, queries: "Matrix", nprobe: int | None) -> "Probing":
-        """Return which lists the queries probe; by default as many as the recall of the index needs."""
+    def probe(self, spark: "SparkSession", queries: "Matrix", score: str, nprobe: int | None) -> "Probing":
+        """Return which lists the queries probe; by default as many as the recall of the index needs.
+
+        Log a warning if the source has changed. InputError if the queries do not fit the index.
+        """
+        if len(queries):
+            self.check(queries.shape[1], score)
+        self.warn_if_stale(spark)
         count = min(nprobe or int(self.facts["nprobe"]), len(self.quantizer))
         return Probing(self, self.quantizer.probe(queries, count).astype(np.int32))
 
@@ -88,12 +97,12 @@ class Probing:
     """Which lists of an index some queries probe."""
 
     index: VectorIndex
-    lists: "Places"  # [queries, nprobe] the best list of each query first
+    lists: npt.NDArray[np.int32]  # [queries, nprobe] the best list of each query first
 
     @cached_property
     def ranges(self) -> list[tuple[int, int]]:
         """The lists that are read: first and last of each range."""
-        return list_ranges(np.unique(self.lists))
+        return list_ranges(np.unique(self.lists).astype(np.int64))
 
     @property
     def condition(self) -> "Column":
@@ -148,7 +157,45 @@ def find_index(table: "DataFrame", where: str | None = None, table_format: str |
     return VectorIndex(where, quantizer, read.column(ROWS).to_numpy(), facts)
 
 
+def lists_of(table: "DataFrame", vector: str, score: str, where: str | None = None) -> CoarseQuantizer | None:
+    """Return the lists of a table that a join can use; None if it is no index of these vectors and this score."""
+    index = find_index(table, where)
+    if index is None or (index.facts["column"], index.quantizer.score) != (vector, score):
+        return None
+    _log.info("Using the lists of the index %s", index.where)
+    return index.quantizer
+
+
 def index_mark(schema: "StructType") -> dict[str, Any] | None:
     """Return what marks a table as an index: index (its id), path and format; None if it is none."""
     found = field_metadata(schema, LIST) if LIST in schema.names else {}
     return found if "index" in found else None
+
+
+def check_nprobe(nprobe: int | str | None, index: VectorIndex | None, where: str) -> Any:  # noqa: ANN401
+    """Return how many lists to probe: a number, ALL, or None for as many as the index says; InputError if it is none.
+
+    A job gives a number as text.
+    """
+    if nprobe is None or nprobe == ALL:
+        return nprobe if index is not None else ALL
+    count = int(nprobe) if isinstance(nprobe, str) and nprobe.isdecimal() else nprobe
+    if isinstance(count, str | bool) or count < 1:
+        raise InputError(f"nprobe is {nprobe!r}.", "give a number of lists, 1 or more, or 'all'.")
+    if index is None:
+        fix = "build one: st-spark index, build_index(); or leave it out."
+        raise InputError(f"nprobe is {nprobe}, and {where} is no index.", fix)
+    return count
+
+
+def centroid_rows(
+    spark: "SparkSession", quantizer: CoarseQuantizer, sizes: "Places", facts: Mapping[str, Any]
+) -> "DataFrame":
+    """Return the table of centroids: LIST, CENTROID and ROWS, with the facts of VectorIndex."""
+    matrix = quantizer.centroids
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+    columns = {LIST: pa.array(range(len(matrix)), pa.int32()), CENTROID: vectors, ROWS: pa.array(sizes)}
+    kinds = (st.IntegerType(), st.ArrayType(st.FloatType()), st.LongType())
+    schema = st.StructType([st.StructField(name, kind) for name, kind in zip(columns, kinds, strict=True)])
+    df = from_arrow(spark, pa.table(columns), schema).repartition(1).sortWithinPartitions(LIST)
+    return df.withMetadata(CENTROID, column_metadata(facts))
