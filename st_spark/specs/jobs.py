@@ -287,6 +287,8 @@ class IndexJob(OutputTable, BadRows):
     def __post_init__(self) -> None:
         """Check the fields."""
         super().__post_init__()
+        if self.table == self.output:
+            raise SpecError(f"table and output are both {self.table}.", "name another table for the index: --output.")
         if self.recall is not None and not 0 < self.recall <= 1:
             raise SpecError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
         if self.lists is not None and self.mode == "append":

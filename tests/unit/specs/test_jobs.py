@@ -281,6 +281,7 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (SearchJob, {"nprobe": 0}, "nprobe is '0'"),
         (IndexJob, {"recall": 1.5}, "recall is 1.5. Fix: give a share of the true neighbours, above 0 and up to 1"),
         (IndexJob, {"recall": 0}, "recall is 0.0"),
+        (IndexJob, {"output": "t"}, "table and output are both t. Fix: name another table for the index: --output"),
         (IndexJob, {"lists": 0}, "lists is 0. Fix: give 1 or more"),
         (IndexJob, {"lists": 9, "mode": "append"}, "lists is 9, and the mode is append, which keeps the lists. Fix:"),
         (IndexJob, {"mode": "merge"}, "mode is 'merge'"),
