@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import types as st
 
-from st_spark.errors import InputError, StSparkError, TableError
+from st_spark.errors import InputError, TableError
 from st_spark.join.list_column import in_ranges
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.tables import io
@@ -78,7 +78,7 @@ class VectorIndex:
         """Return the version of the source now; None if it cannot be found any more."""
         try:
             return source_version(spark, self.facts["source"], self.facts["source_format"])
-        except StSparkError:
+        except Exception:  # noqa: BLE001  (a search does not need the source)
             return None
 
     def warn_if_stale(self, spark: "SparkSession") -> None:
@@ -159,7 +159,11 @@ def find_index(table: "DataFrame", where: str | None = None, table_format: str |
 
 def lists_of(table: "DataFrame", vector: str, score: str, where: str | None = None) -> CoarseQuantizer | None:
     """Return the lists of a table that a join can use; None if it is no index of these vectors and this score."""
-    index = find_index(table, where)
+    try:
+        index = find_index(table, where)
+    except TableError as error:
+        _log.warning("The join makes its own lists. %s", error)
+        return None
     if index is None or (index.facts["column"], index.quantizer.score) != (vector, score):
         return None
     _log.info("Using the lists of the index %s", index.where)
