@@ -15,6 +15,7 @@ query: of the table, of the table with a condition that 1% of the rows meet (spr
 column of the condition), and of the index.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,12 @@ class Faiss:
         index.train(rows)
         index.add(rows)
         truth = flat.search(queries[:_MEASURED], K)[1]
-        while share(index.search(queries[:_MEASURED], K)[1], truth) < self.recall and index.nprobe < self.lists:
-            index.nprobe += 1
+
+        def measured(nprobe: int) -> float:
+            index.nprobe = nprobe
+            return share(index.search(queries[:_MEASURED], K)[1], truth)
+
+        index.nprobe = bisect_left(range(1, self.lists), self.recall, key=measured) + 1
         return lambda: index.search(queries[: self.batch], K)
 
 
