@@ -16,7 +16,7 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 
 from st_airflow import assets
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
 
 # The (table, column) pairs that an output column is computed from; a column without a known name is left out.
 Origins = list[tuple[str, str | None]]
@@ -72,8 +72,8 @@ def _origins(job: Job) -> dict[str, Origins]:
         case ClassifyJob():
             labels: Origins = [(job.labels_table, job.label_column)] if job.labels_table else []
             return {job.output_column: [(job.input, job.text_column), *labels]}
-        case SearchJob():
-            return _origins_of_search(job)
+        case IndexJob() | SearchJob():
+            return {"list": [(job.table, job.column)]} if isinstance(job, IndexJob) else _origins_of_search(job)
         case JoinJob():
             right = job.right or job.left
             left_column = job.text_column or job.column

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from st_airflow.base import JobOperator
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
 
 
 class EmbedOperator(JobOperator):
@@ -17,6 +17,12 @@ class ClassifyOperator(JobOperator):
     """Label texts or images without training (zero-shot): each row gets the most similar label."""
 
     kind: ClassVar[type[Job]] = ClassifyJob
+
+
+class IndexOperator(JobOperator):
+    """Sort an embedded table into lists of near vectors, so that a search reads only the lists near its queries."""
+
+    kind: ClassVar[type[Job]] = IndexJob
 
 
 class SearchOperator(JobOperator):

@@ -132,6 +132,16 @@ _RECALL = {"recall": Metric("recall", absent=1.0), "recall_low": Metric("recall_
 METRICS: Mapping[str, Mapping[str, Metric]] = {
     "embed": _TABLE | _counts("zero nan new changed updated unchanged missing deleted", "rows", "rows.in"),
     "classify": _TABLE | _counts("undecided", "rows", "rows.in"),
+    "index": {
+        **_counts("in out indexed", "rows", "rows.in"),
+        "set_aside": Metric("set_aside", "rows.in"),
+        "lists": Metric("lists"),
+        "nprobe": Metric("nprobe"),
+        "recall": Metric("recall"),
+        "recall_low": Metric("recall_low"),
+        "rebuild": Metric("rebuild"),
+        **_SECONDS,
+    },
     "search": {
         "pairs": Metric("pairs", needs="queries"),
         "without_hits": Metric("queries.without_hits", "queries.rows", needs="queries"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from st_spark.embedding.chunk import chunk
     from st_spark.embedding.classify import classify
     from st_spark.embedding.encode import encode, register
+    from st_spark.jobs.build_index import build_index
     from st_spark.jobs.describe import describe
     from st_spark.jobs.merge_embeddings import merge_embeddings
     from st_spark.jobs.search_table import search
@@ -29,6 +30,7 @@ __all__ = [
     "SentenceTransformer",
     "SimilarityFunction",
     "TextFilters",
+    "build_index",
     "calibrate",
     "chunk",
     "classify",
@@ -52,6 +54,7 @@ __all__ = [
 _HOMES = {
     "SentenceTransformer": "st_spark.model.encoder",
     "SimilarityFunction": "st_spark.model.similarity",
+    "build_index": "st_spark.jobs.build_index",
     "calibrate": "st_spark.embedding.calibrate",
     "chunk": "st_spark.embedding.chunk",
     "classify": "st_spark.embedding.classify",

@@ -12,6 +12,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 # How the vectors of the chunks of a text become one; "none": each chunk keeps its own.
 POOLINGS = ("none", "mean", "max")
 CHUNK_COLUMNS = ("chunk_index", "chunk_start", "chunk_end", "chunk_tokens")
+# The unique id of a chunk, which a table of chunks has if its texts have ids.
+CHUNK_ID = "chunk_id"
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Precisions that need the range of each dimension.
 RANGED = ("int8", "uint8")

@@ -28,6 +28,36 @@ def summary_of_embed(result: Result) -> str:
     )
 
 
+def summary_of_index(result: Result) -> str:
+    """Return the summary of an index job."""
+    rows, seconds = result["rows"], result["seconds"]["total"]
+    of = "" if rows["out"] == rows["indexed"] else f" of {rows['indexed']:,}"
+    return _lines(
+        f"{rows['out']:,}{of} rows in {seconds:.1f} s: {result['lists']:,} lists, {result['score']}",
+        _probes(result),
+        "  the lists do not suit the rows any more: build the index anew" if result["rebuild"] else "",
+        _set_aside(result),
+        _place(result["output"]),
+        f"  centroids {result['centroids']['path']}",
+    )
+
+
+def _probes(lists: Result) -> str:
+    """Return how many lists a query probes, and the recall that a sample measured."""
+    recall = f"recall {lists['recall']:.3f} (95% interval {lists['recall_low']:.3f} to {lists['recall_high']:.3f})"
+    return f"  a query probes {lists['nprobe']:,}: {recall} of the {lists['k']} best; {lists['recall_asked']:g} asked"
+
+
+def _read_lists(result: Result) -> str:
+    """Return how much of an index was read."""
+    if "index" not in result:
+        return ""
+    index = result["index"]
+    recall = "" if index["recall"] is None else f": recall {index['recall']:.3f} when it was built"
+    read = f"{index['lists_read']:,} of {index['lists']:,} lists read"
+    return f"{read}, {index['nprobe']:,} for each query{recall}"
+
+
 def summary_of_search(result: Result) -> str:
     """Return rank, score, ID and text of each hit, cut to the width of the terminal; or the counts of a table."""
     if "queries" in result:
@@ -47,7 +77,8 @@ def summary_of_search(result: Result) -> str:
     counts = [f"{rows['in']:,} rows searched"]
     counts += [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows.get(key)]
     model = result["model"]
-    return table(head, lines, width) + f"{', '.join(counts)}; {model['similarity']} by {model['name']}\n"
+    counted = f"{', '.join(counts)}; {model['similarity']} by {model['name']}"
+    return table(head, lines, width) + _lines(counted, _read_lists(result))
 
 
 def _summary_of_queries(result: Result) -> str:
@@ -59,6 +90,7 @@ def _summary_of_queries(result: Result) -> str:
         f"{result['pairs']:,} hits for {queries['answered']:,} of {queries['rows']:,} queries in "
         f"{result['seconds']['search']:.1f} s: {rows['searched']:,} rows searched{where}",
         f"  the {result['k']} best rows of each query; {result['score']}{by}",
+        f"  {_read_lists(result)}" if "index" in result else "",
         f"  queries without a hit: {queries['without_hits']:,}" if queries["without_hits"] else "",
         _set_aside(queries, f" of {queries['path']}"),
         _set_aside({"set_aside": left_out}, f" of {result['table']}"),
@@ -156,6 +188,7 @@ def summary_of_describe(result: Result) -> str:
         lines.append(f"  column {name}: {column['type']}{size}")
         recipe = [f"{key} {_value(value)}" for key, value in column["recipe"].items() if key not in ("dim", "ranges")]
         lines += [f"    {fact}" for fact in recipe] or ["    the table does not say how it was made"]
+    lines += _index(result["index"]) if "index" in result else []
     run = result["last_run"]
     if run is None:
         lines.append("  last run: unknown")
@@ -164,6 +197,14 @@ def summary_of_describe(result: Result) -> str:
         lines.append(f"    job {run['job_id']}, application {run['application']}")
         lines.append(f"    {_counts_of_run(run['rows'])}")
     return _lines(*lines, *(f"  warning: {each}" for each in result["warnings"]))
+
+
+def _index(index: Result) -> list[str]:
+    """Return what an index is, and whether it is up to date."""
+    state = "up to date" if index["stale"] is False else f"stale: the table has {index['source_now']} now"
+    state = "the table is not there any more" if index["stale"] is None else state
+    lists = f"    {index['lists']:,} lists, {index['score']}"
+    return [f"  index of {index['source']} ({index['source_version']}): {state}", lists, f"  {_probes(index)}"]
 
 
 def _counts_of_run(rows: Mapping[str, int]) -> str:
@@ -188,6 +229,7 @@ def _bytes(size: float) -> str:
 SUMMARIES: Mapping[str, Callable[[Result], str]] = {
     "embed": summary_of_embed,
     "classify": summary_of_embed,
+    "index": summary_of_index,
     "search": summary_of_search,
     "join": summary_of_join,
     "dedup": summary_of_dedup,

@@ -12,6 +12,7 @@ from st_spark.jobs import bad_rows, bad_vectors, output_table
 from st_spark.jobs.search_table import PlannedSearch, SearchOptions, plan_search
 from st_spark.join import query_scan
 from st_spark.join.tasks.query_search import NULL_ID, OUTCOMES
+from st_spark.join.vector_index import find_index
 from st_spark.spark.progress import follow
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
@@ -35,6 +36,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
             with a vector that no row of the table was found for; undecodable if there are such texts;
         rows: of the table that meet the condition: in, searched, and the others by the reason they were left out for;
         pairs: rows of the output; k, score, where;
+        index: of an index what was read; see vector_index.Probing.facts();
         model: name, dim, similarity, and precision of the table's vectors;
         table, column, output: path and format, and the version of a Delta table.
     """
@@ -44,7 +46,8 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
             queries, unread, more = _read_queries(spark, job)
             table = io.read(spark, job.table)
         with timings("encode", f"Encoding the queries of {job.queries}"):
-            planned = plan_search(queries, table, _options(job), (job.queries, job.table))
+            index = find_index(table, job.table)
+            planned = plan_search(queries, table, _options(job), (job.queries, job.table), index)
         found = planned.scan().persist(StorageLevel.DISK_ONLY)
         try:
             answer = _answer(planned, found)
@@ -78,6 +81,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         "k": job.k,
         "score": planned.queries.score,
         "where": job.where,
+        **({"index": planned.probing.facts()} if planned.probing else {}),
         "model": _model(planned),
         "output": output.describe(),
     }

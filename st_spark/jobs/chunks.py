@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 from pyspark.sql import functions as sf
 
-from st_spark.choices import CHUNK_COLUMNS
+from st_spark.choices import CHUNK_COLUMNS, CHUNK_ID
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.chunk import chunker
 from st_spark.tables.columns import RESERVED, check_columns, check_new_column, quoted_column, readable
@@ -26,16 +26,17 @@ def check(df: "DataFrame", job: "EmbedJob") -> None:
     if job.chunk is not None:
         check_columns(df.schema, job.input, job.text_columns)
     if job.writes_chunks:
-        for name in CHUNK_COLUMNS:
+        for name in (*([CHUNK_ID] if job.id_column else []), *CHUNK_COLUMNS):
             check_new_column(df, job.input, name, "rename it: --chunk adds this column.")
 
 
 def cut(df: "DataFrame", job: "EmbedJob", size: RowCounts, stack: ExitStack) -> "tuple[DataFrame, RowCounts]":
     """Return a row for each chunk, and how many there are.
 
-    The text column holds the chunk in place of the text, and CHUNK_COLUMNS come after it. The other columns are
-    repeated. A row without a text stays one row. The executors keep the rows on their disks until the stack closes, so
-    that texts are cut once.
+    The text column holds the chunk in place of the text, and CHUNK_COLUMNS come after it. If the job names an id
+    column, CHUNK_ID comes before them, so that other jobs can tell the chunks apart. The other columns are repeated. A
+    row without a text stays one row. The executors keep the rows on their disks until the stack closes, so that texts
+    are cut once.
 
     Args:
         df: The rows of the input.
@@ -53,6 +54,11 @@ def cut(df: "DataFrame", job: "EmbedJob", size: RowCounts, stack: ExitStack) -> 
     rows = rows.select(*others, NOT_UTF8, sf.inline_outer(_CHUNKS))
     columns = [quoted_column(each) if each != name else sf.col("chunk_text").alias(name) for each in df.columns]
     place = df.columns.index(name) + 1
-    rows = rows.select(*columns[:place], *CHUNK_COLUMNS, *columns[place:], NOT_UTF8).persist(StorageLevel.DISK_ONLY)
+    ids = []
+    if job.id_column:
+        number = sf.coalesce(sf.col("chunk_index"), sf.lit(0)).cast("string")
+        ids = [sf.concat(quoted_column(job.id_column).cast("string"), sf.lit(":"), number).alias(CHUNK_ID)]
+    rows = rows.select(*columns[:place], *ids, *CHUNK_COLUMNS, *columns[place:], NOT_UTF8)
+    rows = rows.persist(StorageLevel.DISK_ONLY)
     stack.callback(rows.unpersist)
     return rows, count_rows(rows)

@@ -1,6 +1,7 @@
 """The join job: find the similar pairs of two tables of vectors or texts, or of one table with itself."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -12,6 +13,7 @@ from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
 from st_spark.join.pair_columns import add_columns
+from st_spark.join.vector_index import lists_of
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
@@ -99,5 +101,7 @@ def _join(job: "JoinJob", left: VectorTable, right: VectorTable | None) -> simil
     k = _K if job.k is None and job.threshold is None else job.k
     score = left.score(job.score)
     request = Request(k, job.threshold, score, job.method, job.recall, job.max_pairs, job.overflow)
+    if job.method == "ivf" and right is not None:
+        request = replace(request, quantizer=lists_of(right.rows, right.vector, score, right.where))
     sides = table_pair(left.df, None if right is None else right.df, columns, job.keys)
     return similarity_join.plan_join(sides, request)

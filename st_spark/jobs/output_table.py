@@ -19,15 +19,16 @@ from st_spark.spark.progress import follow
 from st_spark.specs.fields import Partitions
 from st_spark.specs.jobs import DedupJob
 from st_spark.tables import provenance
-from st_spark.tables.bad_rows import CORRUPT_ROW, REASON, rejected_name
+from st_spark.tables.bad_rows import CORRUPT_ROW, REASON
 from st_spark.tables.columns import RESERVED, quoted_column
+from st_spark.tables.names import table_beside
 from st_spark.tables.output import open_output
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+    from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
     from st_spark.tables.writers import Writer
 
 _log = logging.getLogger(__name__)
@@ -183,7 +184,8 @@ class OutputTable:
 
 @contextmanager
 def opened(
-    spark: "SparkSession", job: "EmbedJob | ClassifyJob | SearchJob | JoinJob | DedupJob | ClusterJob | MineJob"
+    spark: "SparkSession",
+    job: "EmbedJob | ClassifyJob | SearchJob | IndexJob | JoinJob | DedupJob | ClusterJob | MineJob",
 ) -> Iterator[OutputTable]:
     """Open the output of a job, and the table of its rejected rows. Clean up if the job fails; see open_output().
 
@@ -200,7 +202,7 @@ def opened(
         rejected = None
         if job.on_error == "quarantine":
             mode = "append" if job.mode == "append" else "overwrite"
-            where = rejected_name(job.output)
+            where = table_beside(job.output, "rejected")
             rejected = stack.enter_context(
                 open_output(spark, where, writer.format, mode, inputs, provider=writer.provider)
             )

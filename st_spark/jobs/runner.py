@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 from st_spark._version import __version__
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import prepare
-from st_spark.jobs import classify, cluster, dedup, describe, embed, join, mine, report, search
+from st_spark.jobs import classify, cluster, dedup, describe, embed, index, join, mine, report, search
 from st_spark.jobs.start import start
 from st_spark.jobs.timings import Timings
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.progress import recorded
 from st_spark.specs.base import Job
 from st_spark.specs.fields import ModelOptions
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, DescribeJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import (
+    ClassifyJob,
+    ClusterJob,
+    DedupJob,
+    DescribeJob,
+    EmbedJob,
+    IndexJob,
+    JoinJob,
+    MineJob,
+    SearchJob,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,6 +35,7 @@ Run = Callable[["SparkSession", Any, Timings], dict[str, Any]]
 RUNS: Mapping[type[Job], Run] = {
     EmbedJob: embed.run,
     ClassifyJob: classify.run,
+    IndexJob: index.run,
     SearchJob: search.run,
     JoinJob: join.run,
     DedupJob: dedup.run,
@@ -43,9 +54,9 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
 
     Returns:
         Values that JSON can hold: "job", "st_spark" (the version), "spark" (its version and the application's id),
-        "seconds" by phase, and the result of this kind of job; see embed.run(), classify.run(), search.run(),
-        join.run(), dedup.run(), cluster.run(), mine.run() and describe.describe(). With a report also "report"; see
-        report.write().
+        "seconds" by phase, and the result of this kind of job; see embed.run(), classify.run(), index.run(),
+        search.run(), join.run(), dedup.run(), cluster.run(), mine.run() and describe.describe().
+        With a report also "report"; see report.write().
 
     Raises:
         StSparkError: The job failed; the message has the reason and a fix.

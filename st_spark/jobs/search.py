@@ -1,4 +1,4 @@
-"""The search job: find the rows of an embedded table that are nearest to a query, exactly, in one pass."""
+"""The search job: find the rows of an embedded table, or of an index, that are nearest to a query, in one pass."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from st_spark.errors import InputError
 from st_spark.jobs import bad_rows, bad_vectors, batch_search
 from st_spark.jobs.query_vectors import encode_here, find_model
 from st_spark.jobs.search_table import check_dimension, find_vectors
+from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.vector_index import ALL, check_nprobe, find_index
 from st_spark.model.quantization import Form
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
@@ -46,6 +48,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         rows: in, and rows without a score: null (no vector), nan (a vector with a NaN or an infinity) and dimension (a
             vector of another size than the query's);
         model: name, dim, similarity, and precision of the table's vectors;
+        index: of an index what was read; see vector_index.Probing.facts();
         query, table, column, columns (None for all), text_columns, id_column.
     """
     if job.queries is not None:
@@ -53,18 +56,26 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
     with timings("read", f"Reading {job.table}"):
         whole = io.read(spark, job.table)
         table = find_vectors(whole.schema, job.table, job.column)
+        index = find_index(whole, job.table)
+        nprobe = check_nprobe(job.nprobe, index, job.table)
         shown = _shown_columns(whole.schema, job)
         df = filter_rows(whole, job.where, "where", job.table)
     model = find_model(table, job.model, "the query")
     with timings("load", f"Loading {model.name}"):
         query = encode_here(job.query, table, model).astype(np.float64)
         form = table.form(len(query))
-        check_dimension(whole, table, len(query))
     similarity = job.score or model.description.similarity
     similarity = similarity if table.precision in ("float32", *RANGED) else "cosine"
+    probing = None
+    if index is not None and nprobe != ALL:
+        probing = index.probe(spark, query[None].astype(np.float32), similarity, nprobe)
+        df = df.where(probing.condition)
+    else:
+        check_dimension(whole, table, len(query))
     key = job.id_column or table.metadata.get("id_column")
     with timings("search", f"Searching {job.table}"):
-        needed = df.columns if shown is None else dict.fromkeys([*shown, *([key] if key in df.columns else [])])
+        everything = [name for name in df.columns if index is None or name != LIST]
+        needed = everything if shown is None else dict.fromkeys([*shown, *([key] if key in df.columns else [])])
         names = [*(name for name in needed if name != table.column), table.column]
         searched = df.select(*map(quoted_column, names))
         hits, rows = top_k(searched, table.column, query, job.k, similarity, key, form)
@@ -80,6 +91,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         "columns": None if shown is None else list(shown),
         "model": {"name": model.name, "dim": len(query), "similarity": similarity, "precision": table.precision},
         "rows": rows,
+        **({"index": probing.facts()} if probing else {}),
         "hits": [{"rank": rank, "score": score, "row": row} for rank, (score, row) in enumerate(found, 1)],
         "text_columns": table.metadata.get("text_columns"),
         "id_column": table.metadata.get("id_column"),

@@ -1,10 +1,10 @@
-"""search(): the nearest rows of a table for each query, with the columns of both."""
+"""search(): the nearest rows of a table or an index for each query, with the columns of both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import Window
+from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
@@ -15,8 +15,11 @@ from st_spark.join.inputs import id_values
 from st_spark.join.options import described
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.tasks.query_search import QuerySearch
+from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.vector_index import ALL, Probing, VectorIndex, check_nprobe, find_index
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.hold import check_batch
+from st_spark.tables import io
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.conditions import filter_rows
 from st_spark.tables.metadata import vector_column
@@ -28,6 +31,9 @@ TABLE = "the table"
 # The most hits that are sent to all tasks, which then read the other columns, and that are sorted in one task.
 _BROADCAST, _SORTED = 1_000_000, 100_000
 _PREFIX = "query_"
+# Up to so many queries one product with all rows that are read costs less than to look at the lists of each query. So
+# it does if a query probes more than this share of the lists that are read.
+_FEW_QUERIES, _OWN_SHARE = 128, 0.25
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class SearchOptions:
     column: str | None = None
     model: str | None = None
     score: str | None = None
+    nprobe: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,26 @@ class PlannedSearch:
     id_column: str
     columns: list[str]  # The columns of the table in the answer
     k: int
+    probing: Probing | None = None  # Which lists are read; None for all rows
 
     def scan(self) -> "DataFrame":
         """Return the result of query_scan.scan()."""
         ids, vector = id_values(self.rows, self.id_column).alias(ID), quoted_column(self.vectors.column).alias(VECTOR)
         form = self.vectors.form(self.queries.matrix.shape[1])
         decode = None if form.precision == "float32" else form.floats
-        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, width=form.width, decode=decode)
-        return query_scan.scan(self.rows.select(ids, vector), search)
+        probes = self._own_lists()
+        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, 0, form.width, decode, probes)
+        return query_scan.scan(self.rows.select(ids, vector, *([LIST] if probes is not None else [])), search)
+
+    def _own_lists(self) -> Any:  # noqa: ANN401  (as Probing.lists)
+        """Return the lists of each query, if it is cheaper to compare it with these alone than with all that is read.
+
+        Otherwise a query is also compared with rows that other queries read. So it finds as much, or more.
+        """
+        if self.probing is None or len(self.queries.matrix) <= _FEW_QUERIES:
+            return None
+        read = self.probing.facts()["lists_read"]
+        return self.probing.lists if self.probing.lists.shape[1] < _OWN_SHARE * read else None
 
     def answer(self, found: "DataFrame") -> "DataFrame":
         """Return the best rows of each query, from scan(), with the columns of the queries and of the table."""
@@ -93,7 +112,8 @@ class PlannedSearch:
     @property
     def facts(self) -> dict[str, Any]:
         """How the answer is made."""
-        return {"method": "exact", "score": self.queries.score, "k": self.k}
+        about = {"method": "exact", "score": self.queries.score, "k": self.k}
+        return about if self.probing is None else {**about, "method": "ivf", "nprobe": self.probing.lists.shape[1]}
 
     def _duplicate(self) -> "Any":  # noqa: ANN401 (a column)
         """Return the error for an id that several rows have, as failures.explain() reads it."""
@@ -104,7 +124,7 @@ class PlannedSearch:
 
 def search(  # noqa: PLR0913  (two tables with the names of their columns, and the options)
     queries: "DataFrame | str | Sequence[Any]",
-    table: "DataFrame",
+    table: "DataFrame | str",
     k: int = 5,
     *,
     where: str | None = None,
@@ -116,15 +136,20 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
     column: str | None = None,
     model: str | None = None,
     score: str | None = None,
+    nprobe: int | str | None = None,
 ) -> "DataFrame":
-    """Find the rows of an embedded table that are most similar to each query. The answer is exact.
+    """Find the rows of an embedded table that are most similar to each query.
+
+    The answer is exact, unless the table is an index of build_index(): then only the lists near a query are read, and
+    the answer has the recall of the index. The scores of what is found are exact.
 
     The queries are encoded when the function is called, as the model of the table wants it: with its prompt and task
     for queries, and with the options of the table. The table is searched when the result is used.
 
     Args:
         queries: A DataFrame of texts, images or vectors; or a text, an image, or a list of them.
-        table: A table that `st-spark embed` or encode() has made, also a quantised one.
+        table: A table that `st-spark embed` or encode() has made, also a quantised one; or an index. A DataFrame, or a
+            path or catalog name.
         k: The most rows that each query gets.
         where: An SQL condition for the rows of the table, such as "lang = 'de' AND year > 2020". Spark applies it
             before it reads vectors.
@@ -138,6 +163,8 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
         column: The vector column of the table; by default the only one.
         model: The model for the queries; by default the one that made the table.
         score: "cosine", "dot", or "euclidean" (minus the distance); by default the model's.
+        nprobe: With an index, how many lists each query probes; "all" reads all, and is exact. By default as many as
+            the recall of the index needs.
 
     Returns:
         The columns of the queries with the prefix query_, rank (int, from 1), score (double), and the columns of the
@@ -150,9 +177,16 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
         ModelError: The model is not found.
     """
     options = SearchOptions(
-        k, where, columns, query_columns, text_column, query_column, id_column, column, model, score
+        k, where, columns, query_columns, text_column, query_column, id_column, column, model, score, nprobe
     )
-    planned = plan_search(queries, table, options)
+    if not isinstance(table, str):
+        planned = plan_search(queries, table, options, index=find_index(table))
+    else:
+        spark = queries.sparkSession if hasattr(queries, "sparkSession") else SparkSession.getActiveSession()
+        if spark is None:
+            raise InputError("No Spark session is active.", "start one: SparkSession.builder.getOrCreate().")
+        df = io.read(spark, table)
+        planned = plan_search(queries, df, options, (QUERIES, table), find_index(df, table))
     return planned.answer(planned.scan())
 
 
@@ -161,15 +195,26 @@ def plan_search(
     table: "DataFrame",
     options: SearchOptions,
     names: tuple[str, str] = (QUERIES, TABLE),
+    index: VectorIndex | None = None,
 ) -> PlannedSearch:
-    """Check the options, and encode the queries; see search(). `names` are the names of both tables in errors."""
+    """Check the options, and encode the queries; see search().
+
+    Args:
+        queries: See search().
+        table: The rows.
+        options: See search().
+        names: The names of both tables, for errors.
+        index: The index that the table is.
+    """
     check_count("k", options.k)
+    nprobe = check_nprobe(options.nprobe, index, names[1])
     check_batch(table, names[1])
     use_this_python(table.sparkSession)
     vectors = find_vectors(table.schema, names[1], options.column)
-    id_column = _id_column(table.schema, vectors, options.id_column)
+    id_column = find_id_column(table.schema, vectors, options.id_column)
     rows = filter_rows(table, options.where, "where", names[1])
-    chosen = [each.name for each in table.schema.fields if each.name != vectors.column]
+    hidden = {vectors.column} if index is None else {vectors.column, LIST}
+    chosen = [each.name for each in table.schema.fields if each.name not in hidden]
     if options.columns is not None:
         chosen = list(dict.fromkeys(check_list("columns", options.columns)))
         check_columns(table.schema, names[1], (), chosen)
@@ -186,6 +231,9 @@ def plan_search(
         where=names[0],
     )
     _check_names(found.names, chosen, names[1])
+    if index is not None and nprobe != ALL:
+        probing = index.probe(table.sparkSession, found.matrix, found.score, nprobe)
+        return PlannedSearch(found, vectors, rows.where(probing.condition), id_column, chosen, options.k, probing)
     if len(found.matrix):
         check_dimension(table, vectors, found.matrix.shape[1])
     return PlannedSearch(found, vectors, rows, id_column, chosen, options.k)
@@ -201,7 +249,7 @@ def find_vectors(schema: st.StructType, where: str, column: str | None) -> Table
     return TableVectors(where, name, metadata)
 
 
-def _id_column(schema: st.StructType, vectors: TableVectors, chosen: str | None) -> str:
+def find_id_column(schema: st.StructType, vectors: TableVectors, chosen: str | None) -> str:
     """Return the id column of the table; InputError if it is missing, or holds neither whole numbers nor strings."""
     name = chosen or vectors.metadata.get("id_column") or "id"
     if name not in schema.names and chosen is None:

@@ -16,7 +16,15 @@ from st_spark.errors import InputError
 from st_spark.join import exact
 from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
 from st_spark.join.tasks.blocks import TASK, Block, BlockReader
-from st_spark.join.tasks.list_assignment import LIST, PROBES, ROW_HASH, ListAssignment, ListTasks, partition_lists
+from st_spark.join.tasks.list_assignment import (
+    LIST,
+    PROBES,
+    ROW_HASH,
+    ListAssignment,
+    ListTasks,
+    Weights,
+    partition_lists,
+)
 from st_spark.join.tasks.results import KEY_HASH, GroundTruth, IvfSearch
 from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.tables.local_rows import to_arrow
@@ -49,6 +57,7 @@ class TunedIvf:
     nprobe: int  # How many lists a left row searches
     recall: Recall  # The measured recall, of left rows that did not help to choose nprobe
     list_tasks: ListTasks  # Which tasks the lists belong to
+    right_rows: Weights  # About how many right rows each list has
 
     def facts(self, request: "Request") -> dict[str, Any]:
         """Return what the result says of the search."""
@@ -93,8 +102,13 @@ def _assigned(rows: "DataFrame", keys: tuple[str, ...], tuned: TunedIvf, *, left
     return map_batches(rows, assignment, StructType(fields))
 
 
-def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -> TunedIvf | None:
-    """Make inverted lists, and choose how many of them to search. Return None if a table has no rows."""
+def tune(
+    tables: "TablePair", stats: "InputStats", request: "Request", k: int, lists: int | None = None
+) -> TunedIvf | None:
+    """Make inverted lists, and choose how many of them to search. Return None if a table has no rows.
+
+    `lists` is how many lists to make; by default as many as suit the rows. If the request has lists, none are made.
+    """
     self_join = tables.right is None
     right = tables.left if tables.right is None else tables.right
     left_rows, right_rows = stats.left.kept, (stats.right or stats.left).kept
@@ -107,19 +121,34 @@ def tune(tables: "TablePair", stats: "InputStats", request: "Request", k: int) -
     sample = sample_rows(right, right_rows, sampled + queries, tables.keys, *size)
     probing = sample if self_join else sample_rows(tables.left, left_rows, _PROBING, tables.keys, *size)
     trained = sample.matrix[queries:]
-    centroids = list_centroids(trained, list_count(right_rows, len(trained)), request.score)
-    quantizer = CoarseQuantizer(centroids, request.score)
+    quantizer = request.quantizer if not self_join else None
+    if quantizer is None or quantizer.centroids.shape[1] != stats.dimension:
+        centroids = list_centroids(trained, lists or list_count(right_rows, len(trained)), request.score)
+        quantizer = CoarseQuantizer(centroids, request.score)
     query_rows = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
     truth = GroundTruth(query_rows, quantizer, k, request.threshold, self_join)
     nprobe, recall = _choose_nprobe(truth, right.select(ID, VECTOR, _key_hash(tables.keys)), request.recall)
     probes = quantizer.probe(probing.matrix[:_PROBING], nprobe).ravel()
     right_weights, left_weights = (
-        np.bincount(lists, minlength=len(quantizer)).astype(np.float64) * (rows / len(lists))
-        for lists, rows in ((quantizer.assign(trained), right_rows), (probes, left_rows))
+        np.bincount(found, minlength=len(quantizer)).astype(np.float64) * (rows / len(found))
+        for found, rows in ((quantizer.assign(trained), right_rows), (probes, left_rows))
     )
     target = _partition_rows(left_rows + right_rows, stats, request)
     list_tasks = partition_lists(right_weights, left_weights, target, request.settings.max_left * target)
-    return TunedIvf(quantizer, nprobe, recall, list_tasks)
+    return TunedIvf(quantizer, nprobe, recall, list_tasks, right_weights)
+
+
+def measure(
+    tables: "TablePair", stats: "InputStats", quantizer: CoarseQuantizer, k: int, recall: float, least: int
+) -> tuple[int, Recall]:
+    """Return how many lists, `least` or more, a row of the left table needs to find its neighbours in this table.
+
+    Also return the recall that a sample of the rows measures with so many.
+    """
+    rows = stats.left.kept
+    sample = sample_rows(tables.left, rows, min(_QUERIES, rows), (), stats.dimension, quantizer.score)
+    truth = GroundTruth(sample, quantizer, k, None, self_join=True)
+    return _choose_nprobe(truth, tables.left.select(ID, VECTOR, _key_hash(())), recall, least)
 
 
 def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...], dimension: int, score: str) -> Block:
@@ -134,8 +163,8 @@ def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...]
     return sample.take(np.argsort(row_hash.filter(kept).to_numpy(), kind="stable")[:count])
 
 
-def _choose_nprobe(truth: GroundTruth, right: "DataFrame", recall: float) -> tuple[int, Recall]:
-    """Return how many lists to search, and the measured recall."""
+def _choose_nprobe(truth: GroundTruth, right: "DataFrame", recall: float, least: int = 1) -> tuple[int, Recall]:
+    """Return how many lists to search, `least` or more, and the measured recall."""
     lists, rows = len(truth.quantizer), len(truth.queries)
     half = rows // 2  # queries are sorted by hash, so each half is a sample
     all_lists = lists, Recall(1.0, 1.0, 1.0)
@@ -143,8 +172,8 @@ def _choose_nprobe(truth: GroundTruth, right: "DataFrame", recall: float) -> tup
         return all_lists
     row, rank = _true_ranks(truth, right)
     first = row < half
-    nprobe = choose_nprobe(rank[first], row[first], half, lists, recall)
-    if nprobe == lists:
+    nprobe = max(choose_nprobe(rank[first], row[first], half, lists, recall), least)
+    if nprobe >= lists:
         return all_lists
     row, rank = row[~first] - half, rank[~first]
     found, wanted = (np.bincount(each, minlength=rows - half) for each in (row[rank < nprobe], row))

@@ -11,6 +11,8 @@ from st_spark.tables.metadata import column_metadata
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
+    from st_spark.topk.coarse_quantizer import CoarseQuantizer
+
 # The best possible scores. A threshold above them is a mistake.
 _BEST = {"cosine": 1.0, "euclidean": 0.0}
 
@@ -45,6 +47,8 @@ class Request:
     max_pairs: int = 100_000_000
     overflow: str = "error"
     settings: Settings = field(default_factory=Settings)
+    # The lists that the right table has already, if it is an index of build_index(); else "ivf" makes lists
+    quantizer: "CoarseQuantizer | None" = None
 
     def __post_init__(self) -> None:
         """Check the fields."""

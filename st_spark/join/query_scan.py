@@ -38,7 +38,7 @@ def check_size(queries: int, dimension: int, where: str, *, connect: bool = Fals
 
 
 def scan(rows: "DataFrame", search: QuerySearch) -> "DataFrame":
-    """Read the rows of a table (ID and VECTOR, in this order), and return what QuerySearch yields for each block."""
+    """Read the rows of a table (ID, VECTOR and, with probes, the list), and return what QuerySearch yields of them."""
     kind = rows.schema[ID].dataType
     lists = {"left_id": IntegerType(), "right_id": ArrayType(kind), "score": ArrayType(DoubleType())}
     schema = _schema({**lists, REASON: StringType(), ROWS: LongType()})
@@ -67,7 +67,9 @@ def _passes(search: QuerySearch) -> Iterator[QuerySearch]:
     queries = search.queries
     step = max(_PASS_BYTES // (queries.shape[1] * queries.itemsize), 1)
     for first in range(0, max(len(queries), 1), step):
-        yield replace(search, queries=queries[first : first + step], first=first)
+        part = slice(first, first + step)
+        probes = None if search.probes is None else search.probes[part]
+        yield replace(search, queries=queries[part], first=first, probes=probes)
 
 
 def _schema(columns: "Mapping[str, DataType]") -> StructType:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from st_spark.choices import (
     CANDIDATES,
     CHUNK_COLUMNS,
+    CHUNK_ID,
     CLUSTER_METHODS,
     CLUSTER_OPTIONS,
     EMBED_MODES,
@@ -125,7 +126,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
                 "The mode merge needs one row for each ID, and chunk writes several.",
                 "add --pooling mean, or overwrite the table.",
             )
-        if self.writes_chunks and self.output_column in CHUNK_COLUMNS:
+        if self.writes_chunks and self.output_column in (CHUNK_ID, *CHUNK_COLUMNS):
             raise SpecError(
                 f"output_column {self.output_column!r} is a column of chunks.", "choose another name for it."
             )
@@ -208,6 +209,12 @@ class SearchJob(OutputTable, TextFiles, BadRows):
     column: str | None = option("vector column of the table (default: the only one)", None)
     model: str | None = option("model for the queries (default: the one that embedded the table)", None, path=True)
     score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
+    nprobe: str | None = option(
+        "with an index: how many lists each query probes, or all, which is exact (default: as its recall needs)",
+        None,
+        metavar="N",
+        integer=True,
+    )
     output: str | None = option(  # type: ignore[assignment]  # one query needs no table
         "path or catalog name of the output table, with --queries", None, table=True
     )
@@ -218,11 +225,9 @@ class SearchJob(OutputTable, TextFiles, BadRows):
     def __post_init__(self) -> None:
         """Check the fields, and that there is a query or a table of queries with an output."""
         super().__post_init__()
-        if (self.query is None) == (self.queries is None):
-            problem = "No query is given." if self.query is None else "Both a query and queries are given."
-            raise SpecError(problem, 'give one of them: a text, as in `st-spark search "..."`, or --queries TABLE.')
-        if self.query == "":
-            raise SpecError("query is empty.", "give a value.")
+        self._check_query()
+        if self.nprobe is not None and not re.fullmatch(r"all|0*[1-9][0-9]*", self.nprobe):
+            raise SpecError(f"nprobe is {self.nprobe!r}.", "give a number of lists, 1 or more, or all.")
         if self.queries is not None and self.output is None:
             raise SpecError("queries is given without output.", "name the table for the answer: --output.")
         if self.queries is not None and self.model is not None and self.query_column is not None:
@@ -237,9 +242,59 @@ class SearchJob(OutputTable, TextFiles, BadRows):
         for name in ("columns", "query_columns"):
             _ = column_names(name, getattr(self, name))
 
+    def _check_query(self) -> None:
+        """Check that there is a query, or a table of queries."""
+        if (self.query is None) == (self.queries is None):
+            problem = "No query is given." if self.query is None else "Both a query and queries are given."
+            raise SpecError(problem, 'give one of them: a text, as in `st-spark search "..."`, or --queries TABLE.')
+        if self.query == "":
+            raise SpecError("query is empty.", "give a value.")
+
     def names(self, option: str) -> tuple[str, ...] | None:
         """Return the columns of `columns` or `query_columns`; None if the option is not given."""
         return column_names(option, getattr(self, option)) or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexJob(OutputTable, BadRows):
+    """Sort an embedded table into lists of near vectors, so that a search reads only the lists near its queries."""
+
+    kind: ClassVar[str] = "index"
+
+    table: str = option("path or catalog name of the embedded table", table=True)
+    table_format: str | None = format_option("embedded")
+    recall: float | None = option(
+        "share of the true neighbours that a search should find (default: 0.95; to append, as the index was built)",
+        None,
+    )
+    lists: int | None = option("number of lists (default: as many as suit the rows)", None, least=1)
+    id_column: str | None = option(
+        "column with the unique IDs of the table (default: the one that it was embedded with, else id)", None
+    )
+    column: str | None = option("vector column of the table (default: the only one)", None)
+    score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
+    mode: str = option(
+        "what to do if the index exists; append adds the rows of the table whose IDs it does not have",
+        "error",
+        choices=MODES,
+    )
+    on_error: str | None = option(
+        "rows without an ID or a valid vector: stop (default: leave them out and count them)",
+        None,
+        choices=ON_BAD_VECTOR[:1],
+    )
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        super().__post_init__()
+        if self.table == self.output:
+            raise SpecError(f"table and output are both {self.table}.", "name another table for the index: --output.")
+        if self.recall is not None and not 0 < self.recall <= 1:
+            raise SpecError(f"recall is {self.recall}.", "give a share of the true neighbours, above 0 and up to 1.")
+        if self.lists is not None and self.mode == "append":
+            raise SpecError(
+                f"lists is {self.lists}, and the mode is append, which keeps the lists.", "remove one, or overwrite."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,5 +496,6 @@ class MineJob(OutputTable, VectorOptions, Report):
 
 
 JOBS: Mapping[str, type[Job]] = {
-    job.kind: job for job in (EmbedJob, ClassifyJob, SearchJob, JoinJob, DedupJob, ClusterJob, MineJob, DescribeJob)
+    job.kind: job
+    for job in (EmbedJob, ClassifyJob, IndexJob, SearchJob, JoinJob, DedupJob, ClusterJob, MineJob, DescribeJob)
 }

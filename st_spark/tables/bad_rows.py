@@ -1,6 +1,5 @@
 """Bad rows: why a row is bad, and the columns of the table that keeps such rows."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,23 +20,6 @@ REASON, COLUMN, RAW_TEXT = "reason", "column", "raw_text"
 PROBLEM_TYPE = f"struct<{REASON}:string,{COLUMN}:string>"
 CORRUPT_ROW, UNDECODABLE, NOT_FINITE = "corrupt", "undecodable", "not finite"
 _SHOWN = 3
-# The root of a file system, or a bucket, without the last slash.
-_ROOT = re.compile(r"([\w+.-]+:(//[^/]*)?)?")
-
-
-def rejected_name(where: str) -> str:
-    """Return the path or name of the table with the rejected rows of an output.
-
-    An output can be a partition, such as docs/day=1. Its rejected rows must not become a partition of docs, so their
-    path is docs__rejected/day=1.
-    """
-    if where.endswith("`"):
-        return f"{where[:-1]}__rejected`"
-    parts = where.rstrip("/").split("/")
-    start = next((place for place in range(len(parts), 0, -1) if "=" not in parts[place - 1]), 0)
-    table = "/".join(parts[:start])
-    at_root = 0 < start < len(parts) and _ROOT.fullmatch(table)  # a bucket has no folder beside it
-    return "/".join([f"{table}/__rejected" if at_root else f"{table}__rejected", *parts[start:]])
 
 
 def problem(reason: "str | Column", column: "str | Column | None") -> "Column":

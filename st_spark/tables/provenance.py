@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from st_spark.spark.filesystem import files_of
+from st_spark.spark.settings import changed
 from st_spark.tables.catalog import TRANSACTIONAL, describe, properties, set_properties
 from st_spark.tables.names import parse_name
 
@@ -39,15 +40,8 @@ def keep(writer: "Writer", record: Mapping[str, Any]) -> None:
 @contextmanager
 def in_commits(spark: "SparkSession", record: Mapping[str, Any]) -> Iterator[None]:
     """Let Delta store the record in its commits inside `with`."""
-    before = spark.conf.get(_DELTA_SETTING, None)
-    spark.conf.set(_DELTA_SETTING, json.dumps({"st_spark": record}))
-    try:
+    with changed(spark, {_DELTA_SETTING: json.dumps({"st_spark": record})}):
         yield
-    finally:
-        if before is None:
-            spark.conf.unset(_DELTA_SETTING)
-        else:
-            spark.conf.set(_DELTA_SETTING, before)
 
 
 def last_run(spark: "SparkSession", where: str, table_format: str) -> dict[str, Any] | None:

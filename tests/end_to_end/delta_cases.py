@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from st_spark import describe
+from st_spark import build_index, describe, search
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
+from st_spark.jobs.search_table import SearchOptions, plan_search
+from st_spark.join.vector_index import find_index
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import session
 from st_spark.specs.jobs import EmbedJob
@@ -19,6 +21,7 @@ from st_spark.tables import io
 from st_spark.tables.change_feed import open_source
 from st_spark.tables.changes import DELETED, ID
 from st_spark.tables.output import open_output
+from tests.spark.join.test_ivf import clustered
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -277,3 +280,40 @@ def test_a_merge_that_meets_another_commit_merges_again(
     assert "Another writer changed" in caplog.text
     assert version == 2
     assert sorted(map(tuple, io.read(spark, out).collect())) == [(1, 1, "new"), (2, 0, "2"), (9, 1, "new")]
+
+
+@pytest.mark.parametrize("kind", ["delta", "table"])
+def test_an_index_in_delta_is_read_by_list_and_knows_the_version_of_its_source(
+    spark: "SparkSession", tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = {name: str(tmp_path / name) if kind == "delta" else f"house.{name}" for name in ("docs", "idx")}
+    vectors = clustered(3200, 0, d=16)
+    rows = pa.table({"id": range(3200), "embedding": pa.array(list(vectors), pa.list_(pa.float32()))})
+    docs = spark.createDataFrame(rows)
+    provider = None if kind == "delta" else "delta"
+    with open_output(spark, where["docs"], kind, "error", provider=provider) as writer:
+        writer.write(docs.where("id < 3000"), lambda: 3000)
+    spark.conf.set("spark.sql.sources.default", "delta")
+    built = build_index(where["docs"], where["idx"], recall=0.9, output_format=kind)
+    assert built["rows"] == {"in": 3000, "out": 3000, "indexed": 3000}
+    assert built["source_version"] == "version 0"
+    table = io.read(spark, where["idx"])
+    queries = spark.createDataFrame([(0, vectors[3100].tolist())], "q int, v array<float>")
+    planned = plan_search(queries, table, SearchOptions(k=3, nprobe=1), index=find_index(table, where["idx"], kind))
+    scan = planned.scan()
+    scan.collect()
+    plan = scan._jdf.queryExecution().executedPlan()
+    assert "EqualTo(list," in plan.toString()
+    read = int(plan.collectLeaves().head().metrics().apply("numOutputRows").value())
+    assert planned.probing is not None
+    assert planned.probing.facts()["rows_read"] <= read < 1000
+    with open_output(spark, where["docs"], kind, "append") as writer:
+        writer.write(docs.where("id >= 3000"), lambda: 200)
+    search(queries, where["idx"], 1)
+    assert "(version 0 then, version 1 now)" in caplog.text
+    assert describe(spark, where["idx"])["index"]["stale"] is True
+    added = build_index(where["docs"], where["idx"], mode="append")
+    assert added["rows"] == {"in": 3200, "out": 200, "indexed": 3200}
+    assert describe(spark, where["idx"])["index"]["stale"] is False
+    (hit,) = search(queries, where["idx"], 1).collect()
+    assert hit["id"] == 3100

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 ROWS, COPIES = 110, 10
 MANY = 600
+QUESTIONS = 20
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for day in (datetime.now(UTC) - timedelta(days=ago) for ago in (0, 1)):
         write(folder / "corpus" / f"day={day:%Y-%m-%d}", corpus, ROWS - COPIES)
     write(folder / "many", texts[:MANY])
+    write(folder / "texts", [f"{text} " * 3 for text in middle[:ROWS]])
+    write(folder / "questions", [" ".join(text.split()[:12]) for text in middle[:QUESTIONS]])
     return folder
 
 
@@ -140,6 +143,19 @@ def test_asset_starts_the_mining_of_translations(running: Airflow, embedded: str
         ROWS - COPIES + i: COPIES + i for i in range(COPIES)
     }
     assert running.xcom("mine_bitext", run, "mine_bitext")["pairs"] == COPIES
+
+
+def test_every_morning_questions_are_answered_from_an_index_of_chunks(running: Airflow, data: Path) -> None:
+    run = running.trigger("answer_questions")
+    assert running.finished("answer_questions", run) == "success"
+    chunks, index, search = (running.xcom("answer_questions", run, task) for task in ("embed", "index", "search"))
+    assert index["rows"]["indexed"] == chunks["rows"]["out"] >= chunks["rows"]["in"] == ROWS
+    assert search["queries"]["answered"] == QUESTIONS
+    assert search["index"]["lists"] == index["lists"]
+    hits = pq.read_table(data / "answers" / "hits").to_pylist()
+    assert {row["chunk_id"].partition(":")[0] == str(row["id"]) for row in hits} == {True}
+    first = {row["query_id"]: row["id"] for row in hits if row["rank"] == 1}
+    assert sum(first[number] == number for number in first) >= QUESTIONS * 0.8
 
 
 def test_task_links_to_its_report(running: Airflow, embedded: str) -> None:

@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_spark.choices import REASONS
 from st_spark.join.tasks.blocks import Block
 from st_spark.join.tasks.results import list_batch
+from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.tasks.row_stats import RowStats
 from st_spark.join.tasks.vector_column import read_vectors
+from st_spark.topk.inverted_lists import Probes
+from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.prefilter import can_win
 from st_spark.topk.scores import Matrix
 from st_spark.topk.search import top_k
@@ -30,7 +34,8 @@ _BLOCK_BYTES = 1 << 26
 class QuerySearch:
     """Finds the k best rows for each query, in each block of rows.
 
-    The batches have two columns, ids and vectors. Of equal scores the smaller id is better.
+    The batches have the columns ids and vectors, and with probes the list of each row. Of equal scores the smaller id
+    is better.
     """
 
     queries: Matrix  # [queries, dimension] finite vectors, none of zeros for cosine
@@ -39,13 +44,15 @@ class QuerySearch:
     first: int = 0  # The number of the first query
     width: int | None = None  # Values of a stored vector; None for the dimension of the queries
     decode: Callable[[Matrix], Matrix] | None = None  # Turns stored values into vectors, if they are quantised
+    # [queries, nprobe] the only lists that each query is compared with, the best first; None for all rows
+    probes: npt.NDArray[np.int32] | None = None
     block_bytes: int = _BLOCK_BYTES
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id (the number of the query), right_id, score, REASON and ROWS."""
         for rows in self._blocks(batches):
             block, counts = self._read(*rows.columns)
-            pairs = top_k(self.queries, block.matrix, self.k, self.score)
+            pairs = self._best(block)
             numbers = pa.array(np.arange(self.first, self.first + len(self.queries), dtype=np.int32))
             lists = list_batch(numbers, block.ids, pairs)
             columns = dict(zip(lists.schema.names, lists.columns, strict=True))
@@ -57,6 +64,18 @@ class QuerySearch:
             nothing = {name: pa.nulls(len(counts), column.type) for name, column in columns.items()}
             reasons, numbers = pa.array(list(counts), pa.string()), pa.array(list(counts.values()), pa.int64())
             yield pa.RecordBatch.from_pydict({**nothing, REASON: reasons, ROWS: numbers})
+
+    def _best(self, block: Block) -> Pairs:
+        """Return the best rows of each query."""
+        if self.probes is None:
+            return top_k(self.queries, block.matrix, self.k, self.score)
+        lists = block.extra[LIST].to_numpy(zero_copy_only=False).astype(np.int64)
+        here = np.isin(self.probes, lists)
+        row, column = np.nonzero(here)
+        asked, place = np.unique(row, return_inverse=True)  # the other queries probe no list of this block
+        probes = Probes(lists, place, self.probes[row, column].astype(np.int64), ranks(place))
+        pairs = top_k(self.queries[asked], block.matrix, self.k, self.score, probes=probes)
+        return Pairs(asked[pairs.left], pairs.right, pairs.score)
 
     def _blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Put batches together until they have enough vectors."""
@@ -70,8 +89,9 @@ class QuerySearch:
         if parts:
             yield pa.concat_batches(parts)
 
-    def _read(self, ids: pa.Array, column: pa.Array) -> tuple[Block, dict[str, int]]:
+    def _read(self, ids: pa.Array, column: pa.Array, *lists: pa.Array) -> tuple[Block, dict[str, int]]:
         """Return the rows that can win, sorted by id, and how many rows have which of OUTCOMES."""
+        extra = dict(zip((LIST,), lists, strict=False))
         dimension = self.queries.shape[1]
         sizes = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
         null_id = ids.is_null().to_numpy(zero_copy_only=False)
@@ -81,15 +101,17 @@ class QuerySearch:
         if any(counts.values()):
             fitting = pa.array(~np.any(list(early.values()), axis=0))
             ids, column = ids.filter(fitting), column.filter(fitting)
+            extra = {name: values.filter(fitting) for name, values in extra.items()}
         column = self._decoded(column, dimension)
         vectors = read_vectors(column, dimension, self.score)
         if not vectors.kept.all():
             lost = column.filter(pa.array(~vectors.kept))
             counts |= Counter(RowStats(self.score).reasons(lost).to_pylist())
             ids = ids.filter(pa.array(vectors.kept))
+            extra = {name: values.filter(pa.array(vectors.kept)) for name, values in extra.items()}
         counts[SEARCHED] = len(ids)
-        winning = can_win(self.queries, vectors.matrix, self.k, self.score)
-        block = Block(ids, vectors.matrix)
+        winning = None if extra else can_win(self.queries, vectors.matrix, self.k, self.score)
+        block = Block(ids, vectors.matrix, extra)
         block = block if winning is None else block.take(np.flatnonzero(winning))
         return block.take(pc.sort_indices(block.ids).to_numpy()), {name: n for name, n in counts.items() if n}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from st_spark import encode
+from st_spark import encode, search
 from st_spark.errors import InputError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
@@ -43,7 +43,7 @@ def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, d
     # Slices of a killed run are found by the text of a chunk.
     result = runner.run(EmbedJob(**about, model=str(tiny_model), chunk="40", overlap=6, slice_seconds=60), spark)
     table = io.read(spark, where)
-    names = ["id", "text", "chunk_index", "chunk_start", "chunk_end", "chunk_tokens", "title", "embedding"]
+    names = ["id", "text", "chunk_id", "chunk_index", "chunk_start", "chunk_end", "chunk_tokens", "title", "embedding"]
     assert table.columns == names
     rows = sorted(table.collect(), key=lambda row: (row.id, row.chunk_index or 0))
     metadata = field_metadata(table.schema, "embedding")
@@ -75,7 +75,10 @@ def test_chunks_are_rows_of_the_table(spark: "SparkSession", tiny_model: Path, d
         np.testing.assert_allclose([row.embedding for row in parts], vectors, atol=1e-5)
     hits = runner.run(SearchJob(query=rows[3].text, table=where, k=1), spark)["hits"]
     assert hits[0]["row"]["text"].strip().lower() == rows[3].text.strip().lower()
-    with pytest.raises(InputError, match=r"has a column 'chunk_index' already\. Fix: rename it: --chunk adds"):
+    assert all(row.chunk_id == f"{row.id}:{row.chunk_index or 0}" for row in rows)
+    (hit,) = search([rows[3].text], table, 1).collect()
+    assert hit.chunk_id == rows[3].chunk_id
+    with pytest.raises(InputError, match=r"has a column 'chunk_id' already\. Fix: rename it: --chunk adds"):
         runner.run(
             EmbedJob(
                 **{**about, "input": where, "output": where + "2", "output_column": "v"},

@@ -4,7 +4,7 @@ import pytest
 
 from st_airflow import lineage
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,7 @@ def test_table_may_be_input_and_output() -> None:
             ["/docs", "/asked"],
             {"query_q": [("/asked", "q")], "id": [("/docs", "id")], "score": [("/asked", "text")]},
         ),
+        (IndexJob(table="/docs", output="/out", column="v"), ["/docs"], {"list": [("/docs", "v")]}),
         (
             DedupJob(input="/in", output="/out", model="m", text_column="text"),
             ["/in"],

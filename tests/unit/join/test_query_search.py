@@ -55,6 +55,26 @@ def test_best_rows_equal_float64_for_any_blocks(
     assert set(second["left_id"].to_pylist()) == set(range(5, 5 + queries))  # and no counts: these rows are counted
 
 
+@given(st.integers(0, 99), st.sampled_from(["cosine", "dot", "euclidean"]), st.integers(1, 3), st.integers(1, 4))
+def test_a_query_is_compared_with_the_rows_of_its_lists_alone(seed: int, score: str, k: int, nprobe: int) -> None:
+    rows, asked = random_vectors(seed, 90, 3), random_vectors(seed + 1, 7, 3)
+    rng = np.random.default_rng(seed)
+    lists = np.unique(rows, axis=0, return_inverse=True)[1].ravel() % 9  # equal rows have equal lists
+    probes = np.array([rng.permutation(9)[:nprobe] for _ in asked], np.int32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 3)
+    whole = pa.record_batch({"id": pa.array(range(90)), "vector": column, "list": pa.array(lists, pa.int32())})
+    search = QuerySearch(asked, k, score, probes=probes, block_bytes=400)
+    parts = list(search(iter([whole.slice(0, 40), whole.slice(40)])))
+    found = pa.Table.from_batches(parts).sort_by("left_id")
+    pairs = found.filter(found["left_id"].is_valid()).select(["left_id", "right_id", "score"])
+    merged = pa.Table.from_batches(list(merge_lists(iter(pairs.combine_chunks().to_batches()), k))).to_pylist()
+    expected = []
+    for query, values in enumerate(scores(asked, rows, score)):
+        near = [(-values[row], row) for row in range(90) if lists[row] in probes[query]]
+        expected += [(query, row, rank) for rank, (_, row) in enumerate(sorted(near)[:k], 1)]
+    assert [(row["left_id"], row["right_id"], row["rank"]) for row in merged] == expected
+
+
 def test_few_queries_leave_out_most_rows() -> None:
     rows, queries = (np.random.default_rng(seed).normal(size=(n, 64)) for seed, n in enumerate((5000, 3)))
     search = partial(can_win, queries, rows, 10)

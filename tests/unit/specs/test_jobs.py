@@ -19,6 +19,7 @@ from st_spark.specs.jobs import (
     DedupJob,
     DescribeJob,
     EmbedJob,
+    IndexJob,
     JoinJob,
     MineJob,
     SearchJob,
@@ -27,6 +28,7 @@ from st_spark.specs.jobs import (
 NEEDED: dict[type[Job], dict[str, Any]] = {
     EmbedJob: {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"},
     ClassifyJob: {"input": "in", "output": "out", "model": "m", "text_column": "text"},
+    IndexJob: {"table": "t", "output": "o"},
     SearchJob: {"queries": "q", "table": "t", "output": "o"},
     DescribeJob: {"table": "t"},
     JoinJob: {"left": "left", "output": "out"},
@@ -50,8 +52,10 @@ def values(option: Field[Any]) -> st.SearchStrategy[Any]:
         float: st.floats(allow_nan=False, allow_infinity=False),
         bool: st.booleans(),
     }
-    if option.name == "chunk":
-        return st.sampled_from(["auto", "256"])
+    if option.name in ("chunk", "nprobe"):
+        return st.sampled_from(["auto" if option.name == "chunk" else "all", "256"])
+    if option.name == "recall":
+        return st.floats(0.01, 1.0)
     if option.name == "input_encoding":
         return st.sampled_from(["utf-8", "latin-1", "cp1252"])
     one = st.sampled_from(about["choices"]) if about["choices"] else kinds[value_type(option)]
@@ -102,6 +106,8 @@ def test_job_survives_json_and_argv(kind: type[Job]) -> None:
             JoinJob(left="a", output="c", left_columns="text,url", right_columns=("text", "url")),
         ),
         ("search q --table t -k 3", SearchJob(query="q", table="t", k=3)),
+        ("search q --table i --nprobe 8", SearchJob(query="q", table="i", nprobe="8")),
+        ("index --table t --output i --recall 0.9", IndexJob(table="t", output="i", recall=0.9)),
         (
             "search --queries q.csv --table t --output o --columns id,text --columns year --where year>2020",
             SearchJob(queries="q.csv", table="t", output="o", columns=("id,text", "year"), where="year>2020"),
@@ -271,6 +277,14 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (SearchJob, {"model": "m", "query_column": "v"}, "Both a model and query_column"),
         (SearchJob, {"columns": "id,,text"}, "columns is 'id,,text'. Fix: name each column once"),
         (SearchJob, {"query_columns": ["id", "id"]}, "query_columns is 'id,id'. Fix: name each column once"),
+        (SearchJob, {"nprobe": "many"}, "nprobe is 'many'. Fix: give a number of lists, 1 or more, or all"),
+        (SearchJob, {"nprobe": 0}, "nprobe is '0'"),
+        (IndexJob, {"recall": 1.5}, "recall is 1.5. Fix: give a share of the true neighbours, above 0 and up to 1"),
+        (IndexJob, {"recall": 0}, "recall is 0.0"),
+        (IndexJob, {"output": "t"}, "table and output are both t. Fix: name another table for the index: --output"),
+        (IndexJob, {"lists": 0}, "lists is 0. Fix: give 1 or more"),
+        (IndexJob, {"lists": 9, "mode": "append"}, "lists is 9, and the mode is append, which keeps the lists. Fix:"),
+        (IndexJob, {"mode": "merge"}, "mode is 'merge'"),
         (JoinJob, {"k": 0}, "k is 0"),
         (JoinJob, {"model": "m"}, "model is given without text_column"),
         (JoinJob, {"text_column": "t"}, "text_column is given without model"),

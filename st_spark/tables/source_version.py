@@ -1,0 +1,49 @@
+"""The version of a table: it changes when the table does. So what was made from it can tell that it is out of date."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from pyspark.sql import functions as sf
+
+from st_spark.spark.filesystem import files_of
+from st_spark.tables import io
+from st_spark.tables.catalog import describe
+from st_spark.tables.names import parse_name
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def absolute_name(spark: "SparkSession", where: str, table_format: str) -> str:
+    """Return a path that means the same in another folder; the name of a catalog table as it is."""
+    return where if table_format == "table" else files_of(spark).absolute(where)
+
+
+def source_version(spark: "SparkSession", where: str, table_format: str) -> str:
+    """Return the version of a table: of Delta its own, else the number of files and a hash of their names and times.
+
+    No row is read.
+
+    Raises:
+        TableError: There is no such table.
+    """
+    name = parse_name(where) if table_format == "table" else None
+    found = describe(spark, name) if name else None
+    df = io.read(spark, where, table_format)
+    if table_format == "delta" or (found and found.provider == "delta"):
+        delta = str(name) if name else f"delta.`{files_of(spark).absolute(where)}`"
+        return f"version {spark.sql(f'DESCRIBE HISTORY {delta} LIMIT 1').collect()[0]['version']}"
+    files = list_files(df)
+    if files is None:
+        return "0 files"
+    hashed = sf.expr("bit_xor(xxhash64(path, length, modificationTime))")
+    row = files.agg(sf.count(sf.lit(1)), hashed).collect()[0]
+    return f"{row[0]} files, {row[1] & 0xFFFFFFFFFF:010x}"
+
+
+def list_files(df: "DataFrame") -> "DataFrame | None":
+    """Return path, length and modificationTime of the files of a table; None if it has none. No file is read."""
+    spark = df.sparkSession
+    paths = [io.reader_path(spark, unquote(path)) for path in df.inputFiles()]
+    listed = spark.read.format("binaryFile").load(paths) if paths else None
+    return None if listed is None else listed.select("path", "length", "modificationTime")
