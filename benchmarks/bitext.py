@@ -145,7 +145,7 @@ def from_texts(count: int) -> list[str]:
     """Run `st-spark mine` on `count` texts of each side; return a line of a table."""
     from st_spark.jobs import runner
     from st_spark.spark import session
-    from st_spark.specs.jobs import MineJob
+    from st_spark.specs.pair_jobs import MineJob
 
     folder = scratch()
     texts = phrases(2 * count)

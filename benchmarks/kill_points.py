@@ -110,7 +110,7 @@ def _write_inputs(folder: Path, rows: int, random_: random.Random) -> None:
 
 def _undisturbed(spark: "SparkSession", folder: Path, table_format: str, mode: str) -> Case:
     from st_spark.jobs import runner
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
     calm, old = folder / f"{table_format}-{mode}", folder / f"{table_format}-old"
     job: dict[str, Any] = {"input": str(folder / "new.parquet"), "model": str(folder / "model"), "text_column": "text"}
@@ -135,7 +135,7 @@ def _victim(local: Path) -> "subprocess.Popen[bytes]":
 
 def _run_as_victim() -> None:
     from st_spark.jobs import runner
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
     spark = _start()
     spark.range(2, numPartitions=2).mapInArrow(lambda batches: batches, "id bigint").collect()  # starts workers
@@ -185,7 +185,7 @@ def _is_daemon(process: psutil.Process) -> bool:
 def _check(spark: "SparkSession", case: Case) -> None:
     """Compare the table after a kill and after a rerun, and count what the rerun did again."""
     from st_spark.jobs import runner
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
     output = Path(case.job["output"])
     case.seen["runs"] += 1

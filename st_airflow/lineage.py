@@ -16,7 +16,8 @@ from airflow.providers.openlineage.extractors import OperatorLineage
 
 from st_airflow import assets
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, IndexJob, SearchJob
 
 # The (table, column) pairs that an output column is computed from; a column without a known name is left out.
 Origins = list[tuple[str, str | None]]

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from st_airflow.base import JobOperator
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, IndexJob, SearchJob
 
 
 class EmbedOperator(JobOperator):

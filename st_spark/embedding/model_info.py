@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from st_spark.specs.fields import VectorInput
-    from st_spark.specs.jobs import ClassifyJob, EmbedJob
+    from st_spark.specs.row_jobs import ClassifyJob, EmbedJob
 
 
 def describe(spark: "SparkSession", job: "EmbedJob | ClassifyJob | VectorInput", tasks: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from st_spark.jobs.resume import Resume
 from st_spark.jobs.timings import Timings
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import bad_rows, io
 from st_spark.tables.append_check import RecipeError
 from st_spark.tables.bad_rows import PROBLEM
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.changed_rows import ChangedRows
-    from st_spark.specs.jobs import ClassifyJob
+    from st_spark.specs.row_jobs import ClassifyJob
     from st_spark.tables.writers import Writer
 
     Build = Callable[[DataFrame, Writer], ColumnBuilder]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import SearchJob
+    from st_spark.specs.row_jobs import SearchJob
 
 
 def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str, Any]:

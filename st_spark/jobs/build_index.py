@@ -3,7 +3,7 @@
 from typing import Any
 
 from st_spark.jobs import runner
-from st_spark.specs.jobs import IndexJob
+from st_spark.specs.row_jobs import IndexJob
 
 
 def build_index(

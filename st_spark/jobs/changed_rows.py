@@ -11,7 +11,7 @@ from st_spark.tables.last_source import keep_version, last_version
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
     from st_spark.tables.writers import Writer
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from st_spark.tables.row_counts import RowCounts, count_rows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
 _CHUNKS = f"{RESERVED}chunks"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClassifyJob
+    from st_spark.specs.row_jobs import ClassifyJob
 
 
 def run(spark: "SparkSession", job: "ClassifyJob", timings: "Timings") -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClusterJob
+    from st_spark.specs.pair_jobs import ClusterJob
     from st_spark.tables.writers import Writer
 
 _TEXT = f"{RESERVED}text"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from st_spark.jobs.timings import Timings
     from st_spark.join.near_duplicates import DuplicateGroups
-    from st_spark.specs.jobs import DedupJob
+    from st_spark.specs.pair_jobs import DedupJob
     from st_spark.tables.order import SortKey
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
     from st_spark.tables.writers import Writer
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from st_spark.jobs.query_vectors import TableVectors
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import IndexJob
+    from st_spark.specs.row_jobs import IndexJob
     from st_spark.tables.writers import Writer
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import JoinJob
+    from st_spark.specs.pair_jobs import JoinJob
 
 # Neighbours of each left row if the job gives neither k nor a threshold.
 _K = 10

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from st_spark.jobs.output_table import OutputTable
     from st_spark.jobs.resume import Resume
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
 # Conditions that a merge counts for all rows.
 _OF_ROWS = ("null", "corrupt", "duplicates", "resumed")

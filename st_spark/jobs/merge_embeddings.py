@@ -8,7 +8,7 @@ from pyspark import StorageLevel
 from st_spark.errors import InputError
 from st_spark.jobs import runner
 from st_spark.spark.hold import check_batch
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables.columns import RESERVED
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import MineJob
+    from st_spark.specs.pair_jobs import MineJob
 
 # The model that encodes texts if the job names none.
 MODEL = "LaBSE"

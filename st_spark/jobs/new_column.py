@@ -11,7 +11,7 @@ from pyspark.sql.types import BinaryType, StructType
 from st_spark.choices import CHUNK_ID
 from st_spark.embedding import udf
 from st_spark.jobs.resume import RESULT, RESUMED
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import bad_rows
 from st_spark.tables.bad_rows import PROBLEM
 from st_spark.tables.columns import NOT_BLANK, RESERVED, check_columns, quoted_column, readable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql._typing import UserDefinedFunctionLike
 
-    from st_spark.specs.jobs import ClassifyJob
+    from st_spark.specs.row_jobs import ClassifyJob
     from st_spark.tables.row_counts import RowCounts
 
 _MODEL_METADATA = ("revision", "content", "dim", "dtype", "similarity", "prompt", "max_seq_length")

@@ -17,7 +17,7 @@ from st_spark._version import __version__
 from st_spark.errors import TableError
 from st_spark.spark.progress import follow
 from st_spark.specs.fields import Partitions
-from st_spark.specs.jobs import DedupJob
+from st_spark.specs.pair_jobs import DedupJob
 from st_spark.tables import provenance
 from st_spark.tables.bad_rows import CORRUPT_ROW, REASON
 from st_spark.tables.columns import RESERVED, quoted_column
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import ClassifyJob, ClusterJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
+    from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
+    from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, IndexJob, SearchJob
     from st_spark.tables.writers import Writer
 
 _log = logging.getLogger(__name__)

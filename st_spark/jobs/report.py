@@ -23,7 +23,8 @@ from st_spark.report.clusters import ClusterSample
 from st_spark.report.page import Html
 from st_spark.report.scores import Scores
 from st_spark.report.words import ROW_COUNTS
-from st_spark.specs.jobs import ClusterJob, DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.bad_rows import COLUMN, RAW_TEXT, REASON
 from st_spark.tables.columns import quoted_column

@@ -14,24 +14,15 @@ from st_spark.spark.cluster import use_this_python
 from st_spark.spark.progress import recorded
 from st_spark.specs.base import Job
 from st_spark.specs.fields import ModelOptions
-from st_spark.specs.jobs import (
-    ClassifyJob,
-    ClusterJob,
-    DedupJob,
-    DescribeJob,
-    EmbedJob,
-    IndexJob,
-    JoinJob,
-    MineJob,
-    SearchJob,
-)
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import ClassifyJob, DescribeJob, EmbedJob, IndexJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
 Run = Callable[["SparkSession", Any, Timings], dict[str, Any]]
-# A new kind of job is a dataclass in specs.jobs and a function here.
+# A new kind of job is a dataclass in specs.row_jobs or specs.pair_jobs, and a function here.
 RUNS: Mapping[type[Job], Run] = {
     EmbedJob: embed.run,
     ClassifyJob: classify.run,
@@ -49,7 +40,7 @@ def run(job: Job, spark: "SparkSession | None" = None) -> dict[str, Any]:
     """Run a job and return its result.
 
     Args:
-        job: One of the kinds in specs.jobs.
+        job: One of the kinds in specs.row_jobs and specs.pair_jobs.
         spark: The session; by default the running one, else a new local one (see start.start()).
 
     Returns:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from st_spark.jobs.timings import Timings
-    from st_spark.specs.jobs import SearchJob
+    from st_spark.specs.row_jobs import SearchJob
 
 Floats = npt.NDArray[np.float64]
 # A task reads the shown columns, named by their places, and the vector. It returns a score in place of the vector.

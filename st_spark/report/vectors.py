@@ -23,7 +23,7 @@ from st_spark.topk.kmeans import list_centroids, nearest
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row
 
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
 # Rows of the sample, numbers of all its vectors, and characters that are read of a text.
 _ROWS, _NUMBERS, _CHARACTERS = 2_000, 2_000_000, 20_000

@@ -16,7 +16,7 @@ from st_spark.jobs.search_table import SearchOptions, plan_search
 from st_spark.join.vector_index import find_index
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark import session
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.change_feed import open_source
 from st_spark.tables.changes import DELETED, ID

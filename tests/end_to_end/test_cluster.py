@@ -134,7 +134,7 @@ def test_a_job_with_slices_goes_on_after_a_loss(
     nodes: Cluster, docs: "DataFrame", minilm: Path, expected: np.ndarray, tmp_path: Path, victim: str
 ) -> None:
     from st_spark.jobs import runner
-    from st_spark.specs.jobs import EmbedJob
+    from st_spark.specs.row_jobs import EmbedJob
 
     docs.write.parquet(str(tmp_path / "in"))
     fields = {"input": str(tmp_path / "in"), "output": str(tmp_path / "out"), "id_column": "id", "text_column": "text"}

@@ -34,7 +34,7 @@ def test_a_local_session_needs_no_pyspark_python(tiny_model: Path, tmp_path: Pat
 START = """
 import sys
 from st_spark.jobs.start import start
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 spark = start(EmbedJob(input="in", output="out", model=sys.argv[1], text_column="text"))
 
 def loaded(batches):

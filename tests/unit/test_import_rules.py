@@ -173,7 +173,10 @@ def test_a_local_import_is_found_as_well_as_one_at_the_top() -> None:
     assert found == ["import a.b", "import d", "from e import g"]
 
 
-@pytest.mark.parametrize("module", ["st_spark", "st_spark.specs.jobs", "st_spark.cli.main", "st_airflow.provider"])
+@pytest.mark.parametrize(
+    "module",
+    ["st_spark", "st_spark.specs.jobs", "st_spark.cli.main", "st_airflow.provider"],
+)
 def test_entry_points_load_no_heavy_library(module: str) -> None:
     loaded = set(run_python(f"import sys, {module}; print(*sys.modules)").split())
     assert module in loaded

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from st_spark.errors import InputError
 from st_spark.jobs import runner
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.pair_jobs import DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.bad_rows import check_names
 from tests.support.checkpoints import write_modules

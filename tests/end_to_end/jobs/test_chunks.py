@@ -10,7 +10,7 @@ from st_spark import encode, search
 from st_spark.errors import InputError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
-from st_spark.specs.jobs import EmbedJob, SearchJob
+from st_spark.specs.row_jobs import EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.metadata import field_metadata
 

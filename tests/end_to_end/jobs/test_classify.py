@@ -10,7 +10,7 @@ import pytest
 from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
-from st_spark.specs.jobs import ClassifyJob, EmbedJob
+from st_spark.specs.row_jobs import ClassifyJob, EmbedJob
 from st_spark.tables import io
 from tests.support.clip_checkpoints import opened, oracle
 

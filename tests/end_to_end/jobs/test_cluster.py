@@ -9,7 +9,8 @@ import pytest
 from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
-from st_spark.specs.jobs import ClusterJob, EmbedJob
+from st_spark.specs.pair_jobs import ClusterJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import io
 from tests.support.report_page import sections
 

@@ -12,7 +12,7 @@ from st_spark.errors import InputError, ModelError, StSparkError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.spark.failures import explain
-from st_spark.specs.jobs import EmbedJob, SearchJob
+from st_spark.specs.row_jobs import EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.row_counts import RowCounts, count_rows
 from tests.support.checkpoints import write_bert

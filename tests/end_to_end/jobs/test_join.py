@@ -10,7 +10,8 @@ from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
-from st_spark.specs.jobs import DedupJob, EmbedJob, JoinJob, MineJob
+from st_spark.specs.pair_jobs import DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import io
 from tests.spark.join.tables import frame, neighbours, random_vectors, rows
 from tests.support.checkpoints import write_bert

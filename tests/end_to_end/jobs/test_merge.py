@@ -10,7 +10,7 @@ import pytest
 from st_spark import merge_embeddings
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 from st_spark.tables import io
 from st_spark.tables.changes import ID, STATUS, compare
 from tests.support.report_page import sections

@@ -10,7 +10,7 @@ import pytest
 from st_spark.cli import main
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import mine, runner
-from st_spark.specs.jobs import MineJob
+from st_spark.specs.pair_jobs import MineJob
 from st_spark.tables import io
 from tests.spark.join.tables import frame
 from tests.support.report_page import sections

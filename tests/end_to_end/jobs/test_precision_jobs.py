@@ -12,7 +12,7 @@ from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.model.quantization import Form, ranges_of
-from st_spark.specs.jobs import EmbedJob, SearchJob
+from st_spark.specs.row_jobs import EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.metadata import ranges_from_metadata, vector_column
 from tests.support.word_checkpoints import write_router

@@ -9,7 +9,8 @@ import pytest
 from st_spark import mine_bitext, similarity_join
 from st_spark.errors import InputError
 from st_spark.jobs import runner
-from st_spark.specs.jobs import JoinJob, MineJob, SearchJob
+from st_spark.specs.pair_jobs import JoinJob, MineJob
+from st_spark.specs.row_jobs import SearchJob
 from st_spark.tables.metadata import column_metadata
 
 if TYPE_CHECKING:

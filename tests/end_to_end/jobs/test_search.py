@@ -20,7 +20,7 @@ from st_spark.errors import InputError, ModelError, TableError
 from st_spark.jobs import runner
 from st_spark.jobs.search import score, score_batch, top_k
 from st_spark.jobs.search_table import SearchOptions, plan_search
-from st_spark.specs.jobs import EmbedJob, SearchJob
+from st_spark.specs.row_jobs import EmbedJob, SearchJob
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -19,7 +19,8 @@ from st_spark.jobs import runner
 from st_spark.jobs.search_table import SearchOptions, plan_search
 from st_spark.join.query_scan import count_outcomes
 from st_spark.join.vector_index import VectorIndex, find_index
-from st_spark.specs.jobs import IndexJob, JoinJob, SearchJob
+from st_spark.specs.pair_jobs import JoinJob
+from st_spark.specs.row_jobs import IndexJob, SearchJob
 from st_spark.tables.metadata import METADATA_KEY
 from tests.spark.join.tables import scores
 from tests.spark.join.test_ivf import clustered

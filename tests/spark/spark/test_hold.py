@@ -11,7 +11,7 @@ from st_spark import encode, mine_bitext, near_duplicates, score_pairs, similari
 from st_spark.errors import InputError
 from st_spark.jobs import runner
 from st_spark.spark import hold
-from st_spark.specs.jobs import DedupJob
+from st_spark.specs.pair_jobs import DedupJob
 
 if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator

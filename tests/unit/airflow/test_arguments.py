@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from st_airflow import arguments
 from st_spark.errors import SpecError
-from st_spark.specs.jobs import EmbedJob, JoinJob
+from st_spark.specs.pair_jobs import JoinJob
+from st_spark.specs.row_jobs import EmbedJob
 
 EMBED = {"input": "/in", "output": "/out", "model": "m", "text_column": "text"}
 JOIN = {"left": "/left", "output": "/out"}

@@ -4,7 +4,8 @@ import pytest
 
 from st_airflow import lineage
 from st_spark.specs.base import Job
-from st_spark.specs.jobs import ClassifyJob, DedupJob, EmbedJob, IndexJob, JoinJob, MineJob, SearchJob
+from st_spark.specs.pair_jobs import DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, IndexJob, SearchJob
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from st_airflow import quality_gate
 from st_airflow.quality_gate import METRICS, GateError
 from st_spark.errors import SpecError
-from st_spark.specs.jobs import JOBS, DedupJob, EmbedJob, JoinJob
+from st_spark.specs.jobs import JOBS
+from st_spark.specs.pair_jobs import DedupJob, JoinJob
+from st_spark.specs.row_jobs import EmbedJob
 
 EMBED = EmbedJob(input="/in", output="/out", model="m", text_column="text", id_column="id")
 DEDUP = DedupJob(input="/in", output="/out")

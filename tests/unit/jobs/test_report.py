@@ -8,7 +8,7 @@ import pytest
 from st_spark.errors import InputError, PlatformError, SpecError
 from st_spark.jobs import report
 from st_spark.report.page import Html
-from st_spark.specs.jobs import DedupJob
+from st_spark.specs.pair_jobs import DedupJob
 
 
 def job(path: str, table: str = "in.jsonl") -> DedupJob:

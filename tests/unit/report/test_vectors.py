@@ -8,7 +8,7 @@ import pytest
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.report import vectors
 from st_spark.report.vectors import Sample
-from st_spark.specs.jobs import EmbedJob
+from st_spark.specs.row_jobs import EmbedJob
 
 TEXTS = ["the cat", "the cat sat on the mat", "cat " * 100, "dog " * 2000]
 

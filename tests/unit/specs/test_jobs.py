@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from st_spark import encode
 from st_spark.errors import SpecError
 from st_spark.specs.base import Job, value_type
-from st_spark.specs.jobs import (
-    JOBS,
-    ClassifyJob,
-    ClusterJob,
-    DedupJob,
-    DescribeJob,
-    EmbedJob,
-    IndexJob,
-    JoinJob,
-    MineJob,
-    SearchJob,
-)
+from st_spark.specs.jobs import JOBS
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
+from st_spark.specs.row_jobs import ClassifyJob, DescribeJob, EmbedJob, IndexJob, SearchJob
 
 NEEDED: dict[type[Job], dict[str, Any]] = {
     EmbedJob: {"input": "in.csv", "output": "out", "model": "m", "text_column": "text"},
