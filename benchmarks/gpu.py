@@ -113,10 +113,10 @@ def search(rows: int, rounds: int) -> str:
 
     draw = np.random.default_rng(0)
     left, right = (draw.standard_normal((rows, 384), dtype=np.float32) for _ in range(2))
-    unit = [torch.nn.functional.normalize(torch.from_numpy(side).cuda()) for side in (left, right)]
+    queries, corpus = (torch.nn.functional.normalize(torch.from_numpy(side).cuda()) for side in (left, right))
 
     def peer() -> object:
-        return semantic_search(*unit, query_chunk_size=2048, corpus_chunk_size=rows, top_k=10)
+        return semantic_search(queries, corpus, query_chunk_size=2048, corpus_chunk_size=rows, top_k=10)
 
     took, peak = turns({"semantic_search": peer, "top_k": lambda: top_k(left, right, 10, "cosine")}, rounds)
     header = [f"{rows:,} x {rows:,} x 384", "seconds", "x first", "peak MB"]

@@ -41,7 +41,7 @@ CASES = [
 # Spark's best compiler does not pay in processes that live for seconds.
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 _SLICES = ".*resume*/*/part-*.parquet"
-_DAEMON = "st_spark.jobs.model_daemon"
+_DAEMON = "st_spark.steps.model_daemon"
 Row = tuple[int, str, bytes]
 
 

@@ -119,7 +119,7 @@ def spark() -> "Iterator[SparkSession]":
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.memory", "2g")
-        .config("spark.python.daemon.module", "st_spark.jobs.model_daemon")
+        .config("spark.python.daemon.module", "st_spark.steps.model_daemon")
         .config("spark.sql.shuffle.partitions", "2")
         # To compile a query takes longer than to run it on a few rows.
         .config("spark.sql.codegen.wholeStage", "false")

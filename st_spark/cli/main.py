@@ -12,9 +12,9 @@ from st_spark._version import __version__
 from st_spark.cli import clean, doctor, models
 from st_spark.cli.summaries import SUMMARIES, report_line
 from st_spark.errors import SpecError, StSparkError, check_no_secret
-from st_spark.jobs import result_file
 from st_spark.specs.base import Job, Parser
 from st_spark.specs.jobs import JOBS
+from st_spark.steps import result_file
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
 _OTHERS: Mapping[str, Any] = {"clean": clean, "models": models, "doctor": doctor}

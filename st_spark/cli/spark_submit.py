@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from st_spark.cli.main import main as run
 from st_spark.errors import StSparkError
-from st_spark.jobs import result_file
+from st_spark.steps import result_file
 
 _FLAG = "--result="
 

@@ -8,12 +8,12 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.choices import REASONS
-from st_spark.jobs import bad_rows, bad_vectors, output_table
 from st_spark.jobs.search_table import PlannedSearch, SearchOptions, plan_search
 from st_spark.join import query_scan
 from st_spark.join.tasks.query_search import NULL_ID, OUTCOMES
 from st_spark.join.vector_index import find_index
 from st_spark.spark.progress import follow
+from st_spark.steps import bad_rows, bad_vectors, output_table
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import CORRUPT, readable
@@ -24,8 +24,8 @@ from st_spark.tables.row_counts import count_rows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import SearchJob
+    from st_spark.steps.timings import Timings
 
 
 def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str, Any]:

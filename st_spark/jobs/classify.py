@@ -8,11 +8,11 @@ from st_spark.embedding.arrow_classify import Labels
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.classify import classifier
 from st_spark.errors import InputError
-from st_spark.jobs import add_column
-from st_spark.jobs.new_column import ColumnBuilder
-from st_spark.jobs.resume import RESULT
 from st_spark.model.checkpoint import hub
 from st_spark.model.checkpoint.files import fingerprint
+from st_spark.steps import add_column
+from st_spark.steps.new_column import ColumnBuilder
+from st_spark.steps.resume import RESULT
 from st_spark.tables import io
 from st_spark.tables.columns import check_columns, check_new_column, quoted_column
 from st_spark.tables.decoding import REPLACEMENT
@@ -20,8 +20,8 @@ from st_spark.tables.decoding import REPLACEMENT
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import ClassifyJob
+    from st_spark.steps.timings import Timings
 
 
 def run(spark: "SparkSession", job: "ClassifyJob", timings: "Timings") -> dict[str, Any]:

@@ -11,10 +11,10 @@ from pyspark.sql.types import BinaryType
 
 from st_spark.clustering.cluster import ClusterRequest, plan_clusters
 from st_spark.clustering.summary import cluster_summary
-from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import Source, VectorTable, open_tables
 from st_spark.report.clusters import ClusterSample, representatives, take
 from st_spark.spark.hold import freed
+from st_spark.steps import bad_vectors, output_table
+from st_spark.steps.vector_input import Source, VectorTable, open_tables
 from st_spark.tables import io
 from st_spark.tables.columns import RESERVED, check_columns, quoted_column
 from st_spark.tables.metadata import add_metadata, vector_column, vector_metadata
@@ -23,8 +23,8 @@ from st_spark.tables.output import open_output
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.pair_jobs import ClusterJob
+    from st_spark.steps.timings import Timings
     from st_spark.tables.writers import Writer
 
 _TEXT = f"{RESERVED}text"

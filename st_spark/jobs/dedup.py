@@ -7,12 +7,12 @@ from pyspark import StorageLevel
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.join import near_duplicates
 from st_spark.join.earlier_rows import find_new_groups
 from st_spark.join.kept_rows import check_order, without_duplicates
 from st_spark.join.options import Request
+from st_spark.steps import bad_vectors, output_table
+from st_spark.steps.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 from st_spark.tables.order import parse_order
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.join.near_duplicates import DuplicateGroups
     from st_spark.specs.pair_jobs import DedupJob
+    from st_spark.steps.timings import Timings
     from st_spark.tables.order import SortKey
 
 

@@ -16,8 +16,8 @@ from st_spark.tables.source_version import list_files
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import DescribeJob
+    from st_spark.steps.timings import Timings
 
 # What is shown of an index; see index.run().
 _LISTS = ("lists", "nprobe", "recall", "recall_low", "recall_high", "recall_asked", "k", "score", "source")

@@ -8,17 +8,17 @@ from st_spark.choices import RANGED
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.calibrate import SAMPLE, calibrate
 from st_spark.embedding.encode import encoder, prepare
-from st_spark.jobs import add_column
-from st_spark.jobs.new_column import ColumnBuilder
-from st_spark.jobs.resume import RESULT
+from st_spark.steps import add_column
+from st_spark.steps.new_column import ColumnBuilder
+from st_spark.steps.resume import RESULT
 from st_spark.tables.append_check import RecipeError
 from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import EmbedJob
+    from st_spark.steps.timings import Timings
     from st_spark.tables.writers import Writer
 
 

@@ -10,7 +10,6 @@ from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError, TableError
-from st_spark.jobs import bad_rows, bad_vectors, output_table
 from st_spark.jobs.search_table import find_id_column, find_vectors
 from st_spark.join import index_lists
 from st_spark.join.index_lists import DEFAULT_RECALL, IndexLists, IndexSource
@@ -21,6 +20,7 @@ from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.vector_index import VectorIndex, centroid_rows, find_index, index_mark
 from st_spark.spark.hold import freed
 from st_spark.spark.settings import changed
+from st_spark.steps import bad_rows, bad_vectors, output_table
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import check_new_column
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.query_vectors import TableVectors
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import IndexJob
+    from st_spark.steps.query_vectors import TableVectors
+    from st_spark.steps.timings import Timings
     from st_spark.tables.writers import Writer
 
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
-from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.join import similarity_join
 from st_spark.join.inputs import table_pair
 from st_spark.join.options import Request
 from st_spark.join.pair_columns import add_columns
 from st_spark.join.vector_index import lists_of
+from st_spark.steps import bad_vectors, output_table
+from st_spark.steps.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.pair_jobs import JoinJob
+    from st_spark.steps.timings import Timings
 
 # Neighbours of each left row if the job gives neither k nor a threshold.
 _K = 10

@@ -15,19 +15,19 @@ from st_spark.bitext.corpus import Corpus
 from st_spark.bitext.retrieval import SCORE, SOURCE, TARGET, Rule
 from st_spark.bitext.text_filters import TextFilters
 from st_spark.errors import InputError
-from st_spark.jobs import bad_vectors, output_table
-from st_spark.jobs.result_file import check_outside
-from st_spark.jobs.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.report import scores
 from st_spark.spark.progress import follow
+from st_spark.steps import bad_vectors, output_table
+from st_spark.steps.result_file import check_outside
+from st_spark.steps.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.tables import io
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.pair_jobs import MineJob
+    from st_spark.steps.timings import Timings
 
 # The model that encodes texts if the job names none.
 MODEL = "LaBSE"

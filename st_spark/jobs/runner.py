@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 from st_spark._version import __version__
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import prepare
-from st_spark.jobs import classify, cluster, dedup, describe, embed, index, join, mine, report, search
+from st_spark.jobs import classify, cluster, dedup, describe, embed, index, join, mine, search
 from st_spark.jobs.start import start
-from st_spark.jobs.timings import Timings
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.progress import recorded
 from st_spark.specs.base import Job
 from st_spark.specs.fields import ModelOptions
 from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
 from st_spark.specs.row_jobs import ClassifyJob, DescribeJob, EmbedJob, IndexJob, SearchJob
+from st_spark.steps import report
+from st_spark.steps.timings import Timings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -11,12 +11,13 @@ from pyspark.sql import types as st
 
 from st_spark.choices import RANGED
 from st_spark.errors import InputError
-from st_spark.jobs import bad_rows, bad_vectors, batch_search
-from st_spark.jobs.query_vectors import encode_here, find_model
+from st_spark.jobs import batch_search
 from st_spark.jobs.search_table import check_dimension, find_vectors
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.vector_index import ALL, check_nprobe, find_index
 from st_spark.model.quantization import Form
+from st_spark.steps import bad_rows, bad_vectors
+from st_spark.steps.query_vectors import encode_here, find_model
 from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import check_columns, quoted_column
@@ -25,8 +26,8 @@ from st_spark.tables.conditions import filter_rows
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import SearchJob
+    from st_spark.steps.timings import Timings
 
 Floats = npt.NDArray[np.float64]
 # A task reads the shown columns, named by their places, and the vector. It returns a score in place of the vector.

@@ -9,7 +9,6 @@ from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError, check_count, check_list
-from st_spark.jobs.query_vectors import NUMBER, QUERIES, Queries, TableVectors, read_queries
 from st_spark.join import query_scan
 from st_spark.join.inputs import id_values
 from st_spark.join.options import described
@@ -19,6 +18,7 @@ from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.vector_index import ALL, Probing, VectorIndex, check_nprobe, find_index
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.hold import check_batch
+from st_spark.steps.query_vectors import NUMBER, QUERIES, Queries, TableVectors, read_queries
 from st_spark.tables import io
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.conditions import filter_rows

@@ -29,7 +29,7 @@ def start(job: "Job") -> "SparkSession":
     has_model = isinstance(job, ModelOptions) and job.model is not None
     if has_model:
         _in_background(_load_libraries)
-    daemon = "st_spark.jobs.model_daemon" if has_model else "st_spark.jobs.python_daemon"
+    daemon = "st_spark.steps.model_daemon" if has_model else "st_spark.steps.python_daemon"
     spark = session.start(delta=any(is_delta(*table) for table in job.tables()), python_daemon=daemon)
     if session.is_own():
         _in_background(lambda: _start_python(spark))

@@ -17,11 +17,11 @@ from st_spark import describe
 from st_spark.errors import BusyError, TableError
 from st_spark.jobs import runner
 from st_spark.jobs.clean import clean
-from st_spark.jobs.result_file import prepare, write
 from st_spark.spark import session
 from st_spark.spark.filesystem import ArrowFiles, HadoopFiles, files_of
 from st_spark.specs.pair_jobs import JoinJob
 from st_spark.specs.row_jobs import EmbedJob, SearchJob
+from st_spark.steps.result_file import prepare, write
 from st_spark.tables import io
 from st_spark.tables.atomic_write import Folder
 from st_spark.tables.folder_contents import look

@@ -39,8 +39,21 @@ ALLOWED: dict[str, set[str]] = {
     "st_spark.bitext": {"st_spark.join", "st_spark.topk", "st_spark._version", *_DATA},
     "st_spark.clustering": {"st_spark.join", "st_spark.topk", *_DATA},
     "st_spark.report": {"st_spark.model", "st_spark.topk", *_DATA},
+    "st_spark.steps": {
+        *(
+            "st_spark.report",
+            "st_spark.bitext",
+            "st_spark.clustering",
+            "st_spark.join",
+            "st_spark.embedding",
+            "st_spark.model",
+            "st_spark.specs",
+        ),
+        *("st_spark._version", *_DATA),
+    },
     "st_spark.jobs": {
         *(
+            "st_spark.steps",
             "st_spark.report",
             "st_spark.bitext",
             "st_spark.clustering",
@@ -54,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "st_spark.cli": {
         *(
             "st_spark.jobs",
+            "st_spark.steps",
             "st_spark.report",
             "st_spark.specs",
             "st_spark.model",

@@ -64,8 +64,8 @@ class GpuAttention:
 
     def _flash(self, qkv: torch.Tensor, heads: int, shared: int, causal: bool, window: int | None) -> torch.Tensor:
         if self._ends is None:
-            ends = np.concatenate([[0], np.cumsum(self._lengths)])
-            self._ends = torch.from_numpy(ends).to(self._device, torch.int32)
+            counted = np.concatenate([[0], np.cumsum(self._lengths)])
+            self._ends = torch.from_numpy(counted).to(self._device, torch.int32)
         size = qkv.shape[1] // (heads + 2 * shared)
         q, k, v = qkv.view(len(qkv), heads + 2 * shared, size).split([heads, shared, shared], dim=1)
         ends, longest = self._ends, self._longest

@@ -10,9 +10,10 @@ from pyspark.sql import functions as sf
 
 from st_spark import __version__, describe
 from st_spark.cli import main
-from st_spark.jobs import output_table, runner
+from st_spark.jobs import runner
 from st_spark.specs.pair_jobs import DedupJob
 from st_spark.specs.row_jobs import EmbedJob
+from st_spark.steps import output_table
 from st_spark.tables import provenance
 from st_spark.tables.transactional_writer import TransactionalWriter
 

@@ -8,8 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from st_spark.jobs import resume, runner
+from st_spark.jobs import runner
 from st_spark.specs.row_jobs import EmbedJob
+from st_spark.steps import resume
 from st_spark.tables import io
 from st_spark.tables.changes import TEXT_HASH
 from st_spark.tables.writers import FolderWriter

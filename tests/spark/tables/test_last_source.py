@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from st_spark.jobs.changed_rows import ChangedRows
+from st_spark.steps.changed_rows import ChangedRows
 from st_spark.tables import io
 from st_spark.tables.change_feed import DeltaSource
 from st_spark.tables.last_source import keep_version, last_version

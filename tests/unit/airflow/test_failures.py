@@ -7,7 +7,7 @@ from st_airflow import failures
 from st_airflow.connection import ConnectionMissingError
 from st_airflow.quality_gate import GateError
 from st_spark.errors import BusyError, InputError, ModelError, PlatformError, StSparkError, TableError
-from st_spark.jobs import result_file
+from st_spark.steps import result_file
 
 SUBMIT = (
     "Cannot execute: spark-submit --master yarn submit.py. Error code is: {code}.\nLast spark-submit output:\n{out}"

@@ -19,7 +19,7 @@ from airflow.serialization.serialized_objects import LazyDeserializedDAG
 from st_airflow import EmbedOperator, NearDuplicatesOperator, arguments, operators, table
 from st_airflow.base import JobOperator
 from st_spark.errors import InputError
-from st_spark.jobs import result_file
+from st_spark.steps import result_file
 
 EMBED: dict[str, Any] = {"input": "/in", "output": "/out", "model": "m", "text_column": "text"}
 OPERATORS = [each for each in vars(operators).values() if isinstance(each, type) and issubclass(each, JobOperator)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from st_airflow import results
 from st_spark.errors import ModelError, PlatformError
-from st_spark.jobs import result_file as written
+from st_spark.steps import result_file as written
 
 
 def test_result_is_read_by_path_and_by_url(tmp_path: Path) -> None:

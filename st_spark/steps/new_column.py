@@ -10,8 +10,8 @@ from pyspark.sql.types import BinaryType, StructType
 
 from st_spark.choices import CHUNK_ID
 from st_spark.embedding import udf
-from st_spark.jobs.resume import RESULT, RESUMED
 from st_spark.specs.row_jobs import EmbedJob
+from st_spark.steps.resume import RESULT, RESUMED
 from st_spark.tables import bad_rows
 from st_spark.tables.bad_rows import PROBLEM
 from st_spark.tables.columns import NOT_BLANK, RESERVED, check_columns, quoted_column, readable

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row, SparkSession
     from pyspark.sql._typing import UserDefinedFunctionLike
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import EmbedJob
+    from st_spark.steps.timings import Timings
     from st_spark.tables.writers import Writer
 
 # Temporary columns: the struct that the function of a job returns, and whether an earlier run has made it.

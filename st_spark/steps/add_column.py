@@ -10,16 +10,16 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.embedding import model_info
-from st_spark.jobs import bad_rows as bad_row_limit
-from st_spark.jobs import chunks, output_table
-from st_spark.jobs.changed_rows import read_changes
-from st_spark.jobs.merge import Merge
-from st_spark.jobs.new_column import ColumnBuilder, NewColumn, input_columns
-from st_spark.jobs.resume import Resume
-from st_spark.jobs.timings import Timings
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
 from st_spark.specs.row_jobs import EmbedJob
+from st_spark.steps import bad_rows as bad_row_limit
+from st_spark.steps import chunks, output_table
+from st_spark.steps.changed_rows import read_changes
+from st_spark.steps.merge import Merge
+from st_spark.steps.new_column import ColumnBuilder, NewColumn, input_columns
+from st_spark.steps.resume import Resume
+from st_spark.steps.timings import Timings
 from st_spark.tables import bad_rows, io
 from st_spark.tables.append_check import RecipeError
 from st_spark.tables.bad_rows import PROBLEM
@@ -31,8 +31,8 @@ from st_spark.tables.row_counts import RowCounts, count_ids, count_rows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.changed_rows import ChangedRows
     from st_spark.specs.row_jobs import ClassifyJob
+    from st_spark.steps.changed_rows import ChangedRows
     from st_spark.tables.writers import Writer
 
     Build = Callable[[DataFrame, Writer], ColumnBuilder]

@@ -9,18 +9,18 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as sf
 
 from st_spark.choices import REASONS
-from st_spark.jobs import bad_rows as bad_row_limit
 from st_spark.join.input_stats import why_set_aside
 from st_spark.join.shuffle import ID, VECTOR
+from st_spark.steps import bad_rows as bad_row_limit
 from st_spark.tables.bad_rows import PROBLEM, name_some, problem, rejected
 from st_spark.tables.columns import CORRUPT, quoted_column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from st_spark.jobs.vector_input import VectorTable
     from st_spark.join.input_stats import TableStats
     from st_spark.specs.fields import VectorInput
+    from st_spark.steps.vector_input import VectorTable
 
 # The reasons for which a row is bad. The job sets other rows aside, too: a null key, or a text that is too short.
 _BAD = ("null id", *REASONS)

@@ -14,9 +14,9 @@ from pyspark.sql import functions as sf
 
 from st_spark.embedding import udf
 from st_spark.errors import InputError
-from st_spark.jobs import bad_rows as bad_row_limit
-from st_spark.jobs.resume import RESULT, RESUMED
 from st_spark.spark.progress import follow
+from st_spark.steps import bad_rows as bad_row_limit
+from st_spark.steps.resume import RESULT, RESUMED
 from st_spark.tables import bad_rows
 from st_spark.tables.bad_rows import CORRUPT_ROW, PROBLEM, PROBLEM_TYPE
 from st_spark.tables.changes import (
@@ -40,11 +40,11 @@ from st_spark.tables.row_counts import count_rows
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
-    from st_spark.jobs.new_column import ColumnBuilder
-    from st_spark.jobs.output_table import OutputTable
-    from st_spark.jobs.resume import Resume
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.row_jobs import EmbedJob
+    from st_spark.steps.new_column import ColumnBuilder
+    from st_spark.steps.output_table import OutputTable
+    from st_spark.steps.resume import Resume
+    from st_spark.steps.timings import Timings
 
 # Conditions that a merge counts for all rows.
 _OF_ROWS = ("null", "corrupt", "duplicates", "resumed")

@@ -17,7 +17,6 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType
 
 from st_spark.errors import PlatformError
-from st_spark.jobs import report_clusters, report_pairs, result_file
 from st_spark.report import page, plots, vectors
 from st_spark.report.clusters import ClusterSample
 from st_spark.report.page import Html
@@ -25,6 +24,7 @@ from st_spark.report.scores import Scores
 from st_spark.report.words import ROW_COUNTS
 from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
 from st_spark.specs.row_jobs import EmbedJob
+from st_spark.steps import report_clusters, report_pairs, result_file
 from st_spark.tables import io
 from st_spark.tables.bad_rows import COLUMN, RAW_TEXT, REASON
 from st_spark.tables.columns import quoted_column

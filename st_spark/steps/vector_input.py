@@ -13,9 +13,9 @@ from st_spark.embedding import model_info
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import encode, prepare
 from st_spark.errors import InputError
-from st_spark.jobs.reuse import Choice, choose
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
+from st_spark.steps.reuse import Choice, choose
 from st_spark.tables import bad_rows, io
 from st_spark.tables.bad_rows import PROBLEM, REASON
 from st_spark.tables.columns import CORRUPT, RESERVED, check_columns, quoted_column, readable
@@ -27,9 +27,9 @@ from st_spark.tables.row_counts import count_rows
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.join.input_stats import TableStats
     from st_spark.specs.fields import VectorInput
+    from st_spark.steps.timings import Timings
 
 _VECTOR = f"{RESERVED}vector"
 # Options of the other table's vectors that the texts are encoded with, too.

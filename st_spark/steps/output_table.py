@@ -27,9 +27,9 @@ from st_spark.tables.output import open_output
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from st_spark.jobs.timings import Timings
     from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
     from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, IndexJob, SearchJob
+    from st_spark.steps.timings import Timings
     from st_spark.tables.writers import Writer
 
 _log = logging.getLogger(__name__)

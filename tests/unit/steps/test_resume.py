@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from st_spark.jobs.resume import key, slice_rows
 from st_spark.specs.row_jobs import EmbedJob
+from st_spark.steps.resume import key, slice_rows
 from st_spark.tables.row_counts import RowCounts
 
 JOB: dict[str, Any] = {"input": "docs", "text_column": "text", "model": "m", "output": "out"}

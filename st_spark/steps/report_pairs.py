@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StringType
 
-from st_spark.jobs.vector_input import types_of_second
 from st_spark.report import page, scores
 from st_spark.report.page import Html
 from st_spark.report.scores import Scores
 from st_spark.specs.pair_jobs import DedupJob, JoinJob, MineJob
+from st_spark.steps.vector_input import types_of_second
 from st_spark.tables import io
 from st_spark.tables.columns import quoted_column
 from st_spark.tables.metadata import vector_column

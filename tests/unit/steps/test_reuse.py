@@ -8,9 +8,9 @@ import pytest
 from pyspark.sql import types as st
 
 from st_spark.errors import InputError
-from st_spark.jobs.reuse import choose
 from st_spark.model.checkpoint.files import fingerprint
 from st_spark.specs.pair_jobs import DedupJob, JoinJob
+from st_spark.steps.reuse import choose
 from st_spark.tables.metadata import column_metadata
 
 FLOATS = st.ArrayType(st.FloatType())

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from st_spark.jobs.report_pairs import inputs
 from st_spark.report import clusters, page
 from st_spark.report.clusters import ClusterSample
 from st_spark.report.page import Html
+from st_spark.steps.report_pairs import inputs
 
 
 def sections(result: Mapping[str, Any], sample: ClusterSample) -> Iterator[tuple[str, Callable[[], list[Html]]]]:

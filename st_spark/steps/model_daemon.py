@@ -4,7 +4,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast  # n
 
 import st_spark.embedding.worker
 import st_spark.model.encoder  # noqa: F401
-from st_spark.jobs.python_daemon import serve
+from st_spark.steps.python_daemon import serve
 
 if __name__ == "__main__":
     serve()

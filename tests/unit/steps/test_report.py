@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from st_spark.errors import InputError, PlatformError, SpecError
-from st_spark.jobs import report
 from st_spark.report.page import Html
 from st_spark.specs.pair_jobs import DedupJob
+from st_spark.steps import report
 
 
 def job(path: str, table: str = "in.jsonl") -> DedupJob:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from st_spark.errors import InputError
-from st_spark.jobs import result_file
 from st_spark.spark.filesystem import ArrowFiles, HadoopFiles
+from st_spark.steps import result_file
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
