@@ -15,7 +15,7 @@ import pytest
 from st_spark import build_index, describe, search, similarity_join
 from st_spark.cli.summaries import SUMMARIES
 from st_spark.errors import InputError, StSparkError, TableError
-from st_spark.jobs import runner
+from st_spark.jobs import runner, search_table
 from st_spark.jobs.search_table import SearchOptions, plan_search
 from st_spark.join.query_scan import count_outcomes
 from st_spark.join.vector_index import VectorIndex, find_index
@@ -123,13 +123,16 @@ def test_an_index_holds_the_rows_sorted_by_list_and_says_what_it_is(spark: "Spar
     assert "set aside: 1 dimension, 1 null, 1 zero" in summary
 
 
-@pytest.mark.parametrize("batch", [9, 300])  # with few queries all rows that are read are compared
+@pytest.mark.parametrize("own", [True, False])  # whether a query is compared with the rows of its lists alone
 def test_the_recall_is_at_least_the_promised_one(
-    spark: "SparkSession", built: Built, queries: "DataFrame", batch: int
+    spark: "SparkSession", built: Built, queries: "DataFrame", own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = search(queries.where(f"q < {batch}"), built.index, 10, columns=["id"])
-    measured = share(found_ids(answer), true_neighbours()[:batch])
-    assert measured >= built.result["recall_low"] - (0.02 if batch == 300 else 0.15)
+    monkeypatch.setattr(search_table, "_FEW_QUERIES", 0 if own else 1000)
+    monkeypatch.setattr(search_table, "_OWN_SHARE", 1.0)
+    answer = search(queries, built.index, 10, columns=["id"])
+    measured = share(found_ids(answer), true_neighbours())
+    assert measured >= built.result["recall_low"] - 0.02
+    assert (measured <= built.result["recall_high"] + 0.02) is own  # all that 300 queries read is most of the table
     true_scores = scores(QUERIES, VECTORS, "cosine")
     assert all(row["score"] == pytest.approx(true_scores[row["query_q"], row["id"]]) for row in answer.collect())
     everything = search(queries, built.index, 10, columns=["id"], nprobe="all")
@@ -137,8 +140,10 @@ def test_the_recall_is_at_least_the_promised_one(
 
 
 def test_more_lists_find_more_and_a_frame_is_recognised(
-    spark: "SparkSession", built: Built, queries: "DataFrame"
+    spark: "SparkSession", built: Built, queries: "DataFrame", monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(search_table, "_FEW_QUERIES", 0)
+    monkeypatch.setattr(search_table, "_OWN_SHARE", 1.0)
     frame = spark.read.parquet(built.index)
     few, more = (
         share(found_ids(search(queries, frame, 10, columns=["id"], nprobe=nprobe)), true_neighbours())
