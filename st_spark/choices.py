@@ -15,6 +15,8 @@ CHUNK_COLUMNS = ("chunk_index", "chunk_start", "chunk_end", "chunk_tokens")
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Precisions that need the range of each dimension.
 RANGED = ("int8", "uint8")
+# Precisions that keep the signs alone, a bit for each. They are compared by cosine.
+BITS = ("binary", "ubinary")
 
 # Models name one of SIMILARITIES; joins support SCORES.
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")

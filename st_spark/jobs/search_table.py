@@ -14,12 +14,14 @@ from st_spark.join import query_scan
 from st_spark.join.inputs import id_values
 from st_spark.join.options import described
 from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.query_search import QuerySearch
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.hold import check_batch
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.conditions import filter_rows
 from st_spark.tables.metadata import vector_column
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -59,10 +61,10 @@ class PlannedSearch:
 
     def scan(self) -> "DataFrame":
         """Return the result of query_scan.scan()."""
-        ids, vector = id_values(self.rows, self.id_column).alias(ID), quoted_column(self.vectors.column).alias(VECTOR)
+        ids = id_values(self.rows, self.id_column).alias(ID)
+        vector = vector_values(self.rows.schema, self.vectors.column).alias(VECTOR)
         form = self.vectors.form(self.queries.matrix.shape[1])
-        decode = None if form.precision == "float32" else form.floats
-        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, width=form.width, decode=decode)
+        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, form=form)
         return query_scan.scan(self.rows.select(ids, vector), search)
 
     def answer(self, found: "DataFrame") -> "DataFrame":
@@ -123,7 +125,7 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
     for queries, and with the options of the table. The table is searched when the result is used.
 
     Args:
-        queries: A DataFrame of texts, images or vectors; or a text, an image, or a list of them.
+        queries: A DataFrame of texts, images or vectors (quantised ones too); or a text, an image, or a list of them.
         table: A table that `st-spark embed` or encode() has made, also a quantised one.
         k: The most rows that each query gets.
         where: An SQL condition for the rows of the table, such as "lang = 'de' AND year > 2020". Spark applies it
@@ -137,7 +139,7 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
             table was embedded with, else "id". Of equal scores the smaller id is better.
         column: The vector column of the table; by default the only one.
         model: The model for the queries; by default the one that made the table.
-        score: "cosine", "dot", or "euclidean" (minus the distance); by default the model's.
+        score: "cosine", "dot", or "euclidean" (minus the distance); by default the model's. Bits have a cosine only.
 
     Returns:
         The columns of the queries with the prefix query_, rank (int, from 1), score (double), and the columns of the
@@ -192,12 +194,9 @@ def plan_search(
 
 
 def find_vectors(schema: st.StructType, where: str, column: str | None) -> TableVectors:
-    """Return the vectors of a table; InputError if it has none, or a column without numbers."""
+    """Return the vectors of a table; InputError if it has none, or a column that cannot be read as vectors."""
     name, metadata = vector_column(schema, where, column)
-    kind = schema[name].dataType
-    element = st.FractionalType if metadata.get("precision", "float32") == "float32" else st.IntegralType
-    if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, element):
-        raise InputError(f"In {where} the column {name!r} holds {kind.simpleString()}, not vectors.", "name another.")
+    stored_form(schema, name, where, dimension=1)  # the queries say the dimension if the table does not
     return TableVectors(where, name, metadata)
 
 
@@ -230,8 +229,9 @@ def _check_names(queries: list[str], columns: list[str], where: str) -> None:
 
 def check_dimension(table: "DataFrame", vectors: TableVectors, dimension: int) -> None:
     """Check that some vector of the table has the size of the queries' vectors; InputError if none has."""
-    width = vectors.form(dimension).width
-    sizes = table.select(sf.size(quoted_column(vectors.column)).alias("size")).where(sf.col("size") >= 0)
+    form = vectors.form(dimension)
+    width = dimension if form is None else form.width
+    sizes = table.select(sf.size(vector_values(table.schema, vectors.column)).alias("size")).where("size >= 0")
     first = sizes.first()
     if first is None:
         raise InputError(
