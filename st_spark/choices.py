@@ -17,6 +17,8 @@ CHUNK_ID = "chunk_id"
 PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 # Precisions that need the range of each dimension.
 RANGED = ("int8", "uint8")
+# Precisions that keep the signs alone, a bit for each. They are compared by cosine.
+BITS = ("binary", "ubinary")
 
 # Models name one of SIMILARITIES; joins support SCORES.
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")

@@ -82,7 +82,7 @@ def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, 
     only the row with the smallest id is mined. Rows without an id or a valid vector are not mined.
 
     Args:
-        source: A table with unique ids (integers or strings) and vectors (array<float> or array<double>).
+        source: A table with unique ids (integers or strings) and vectors, of any type that similarity_join() takes.
         target: Another table, with vectors of the same model. Swapped tables give the same pairs.
         k: Neighbours of each row that the margin compares with.
         margin: Score of a pair. a is its cosine; b is the average of two means: the mean cosine of each of its rows and

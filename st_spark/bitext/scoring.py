@@ -25,6 +25,7 @@ from st_spark.join.exact_copies import VECTOR_HASH, hash_vectors
 from st_spark.join.inputs import TablePair, select_columns
 from st_spark.join.options import Request
 from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.vector_column import read_vectors, score_column
 from st_spark.spark.hold import hold
 from st_spark.tables.columns import check_new_column, quoted_column
@@ -103,10 +104,11 @@ def _cosines(sides: TablePair, dimension: int) -> "DataFrame":
     """Return ID and COSINE of the pairs with two valid vectors."""
     assert sides.right is not None
     rows = sides.left.where(sf.col(ID).isNotNull()).join(sides.right.withColumnRenamed(VECTOR, _OTHER), ID)
+    forms = {name: stored_form(rows.schema, name) for name in (VECTOR, _OTHER)}
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            x, y = (read_vectors(batch.column(name), dimension, "cosine") for name in (VECTOR, _OTHER))
+            x, y = (read_vectors(batch.column(name), dimension, "cosine", form) for name, form in forms.items())
             cosines = exact_scores(x.matrix[y.kept[x.kept]], y.matrix[x.kept[y.kept]], "cosine")
             ids = batch.column(ID).filter(pa.array(x.kept & y.kept))
             yield pa.RecordBatch.from_arrays([ids, score_column(cosines)], names=[ID, COSINE])

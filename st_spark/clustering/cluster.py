@@ -121,7 +121,7 @@ def cluster(  # noqa: PLR0913  (a table with the names of its columns, and the o
         max_pairs: For communities: the most pairs of rows that reach the threshold. One Spark task reads all of them,
             and needs 20 bytes for each. By default 100 million.
         id: Column of the ids: integers or strings, unique.
-        vector: Column of the vectors: array<float> or array<double>.
+        vector: Column of the vectors, of any type that similarity_join() takes.
         score: "cosine" (k-means is spherical then), "euclidean": minus the distance (and so is the threshold), or for
             kmeans "dot", for which rows are clustered by distance.
 

@@ -13,6 +13,7 @@ from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 from st_spark.clustering.training import train
 from st_spark.join.ivf import sample_rows
 from st_spark.join.shuffle import ID, VECTOR, map_batches
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.vector_column import read_vectors, score_column
 from st_spark.spark.hold import hold
 from st_spark.topk.scores import Matrix
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from st_spark.join.input_stats import TableStats
+    from st_spark.model.quantization import Form
 
 # Rows of the sample for each centroid, as in faiss, and the limit of the bytes that come to the driver.
 _SAMPLED, _DRIVER_BYTES = 256, 1 << 28
@@ -47,7 +49,7 @@ def kmeans(
     trained = train(sample, list(counts), kind, seed)
     facts: dict[str, Any] = {"k": len(trained.matrix), "sampled": len(sample)}
     facts |= {"silhouettes": trained.silhouettes} if trained.silhouettes else {}
-    work = _Assignment(trained.matrix, kind)
+    work = _Assignment(trained.matrix, kind, stored_form(rows.schema))
     assigned = hold(map_batches(rows.select(ID, VECTOR), work, _schema(rows)), "the table")
     best = sf.min(sf.struct((-sf.col("score")).alias("distance"), "id"))["id"].alias("medoid")
     each = assigned.groupBy("centroid").agg(sf.count(sf.lit(1)).alias("size"), best)
@@ -64,11 +66,12 @@ class _Assignment:
 
     centroids: Matrix  # [k, d]
     score: str
+    form: "Form | None"  # How the rows are stored; None for floats
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield id, centroid and score of the rows that can be joined."""
         for batch in batches:
-            vectors = read_vectors(batch.column(1), self.centroids.shape[1], self.score)
+            vectors = read_vectors(batch.column(1), self.centroids.shape[1], self.score, self.form)
             best = top_k(vectors.matrix, self.centroids, 1, self.score)
             ids = batch.column(0).filter(pa.array(vectors.kept))
             columns = [ids, pa.array(best.right.astype(np.int32)), score_column(best.score)]

@@ -113,12 +113,12 @@ def _check(job: "SearchJob", planned: PlannedSearch, found: dict[str, int], unre
     if not len(planned.queries.matrix):
         found = dict.fromkeys(OUTCOMES, 0)  # nothing says which vectors of the table could be compared
     bad = {name: found[name] for name in (NULL_ID, *REASONS) if found[name]}
-    queries, width = planned.queries, planned.vectors.form(planned.queries.matrix.shape[1]).width
+    queries = planned.queries
     lost = {**queries.set_aside, **unread}
     bad_rows.check(job, str(job.queries), queries.total + sum(unread.values()), lost, lambda: ", ".join(lost))
     column = planned.vectors.column
-    score = queries.score if planned.vectors.precision == "float32" else "dot"
-    marked = bad_vectors.mark(planned.rows, planned.id_column, column, column, width, score)
+    dimension = queries.matrix.shape[1]
+    marked = bad_vectors.mark(planned.rows, planned.id_column, column, column, dimension, queries.score)
     first = rejected(marked, (planned.id_column,))
     bad_rows.check(job, job.table, total, bad, lambda: name_some(first, planned.id_column))
     return {"in": total, "searched": found["searched"], **bad}

@@ -22,6 +22,7 @@ from st_spark.steps.result_file import check_outside
 from st_spark.steps.vector_input import Source, VectorTable, open_tables, types_of_second
 from st_spark.tables import io
 from st_spark.tables.metadata import add_metadata, check_comparable, vector_metadata
+from st_spark.tables.vector_types import is_vector_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -146,7 +147,7 @@ def _needs_encoding(
     if job.model is not None or column is not None or text is None:
         return job.model is not None
     schema = io.read(spark, where, table_format, job.input_encoding).schema
-    return not any(field.dataType.typeName() == "array" for field in schema.fields)
+    return not any(is_vector_type(field.dataType) for field in schema.fields)
 
 
 def _files(job: "MineJob") -> list[export.TsvFile | export.TmxFile]:

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import types as st
 
-from st_spark.choices import RANGED
+from st_spark.choices import BITS
 from st_spark.errors import InputError
 from st_spark.jobs import batch_search
 from st_spark.jobs.search_table import check_dimension, find_vectors
+from st_spark.join.stored_vectors import check_score
 from st_spark.join.tasks.row_lists import LIST
+from st_spark.join.tasks.vector_column import to_floats
 from st_spark.join.vector_index import ALL, check_nprobe, find_index
 from st_spark.model.quantization import Form
 from st_spark.steps import bad_rows, bad_vectors
@@ -22,6 +24,7 @@ from st_spark.tables import io
 from st_spark.tables.bad_rows import name_some, rejected
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.conditions import filter_rows
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -61,12 +64,12 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         nprobe = check_nprobe(job.nprobe, index, job.table)
         shown = _shown_columns(whole.schema, job)
         df = filter_rows(whole, job.where, "where", job.table)
+    check_score(table.precision, job.score or "cosine", job.table)
     model = find_model(table, job.model, "the query")
     with timings("load", f"Loading {model.name}"):
         query = encode_here(job.query, table, model).astype(np.float64)
         form = table.form(len(query))
-    similarity = job.score or model.description.similarity
-    similarity = similarity if table.precision in ("float32", *RANGED) else "cosine"
+    similarity = "cosine" if table.precision in BITS else job.score or model.description.similarity
     probing = None
     if index is not None and nprobe != ALL:
         probing = index.probe(spark, query[None].astype(np.float32), similarity, nprobe)
@@ -82,7 +85,7 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
         hits, rows = top_k(searched, table.column, query, job.k, similarity, key, form)
         bad = {reason: rows[reason] for reason in (_NULL, _NAN, _SIZE)}
         named = key if key in df.columns else df.columns[0]
-        marked = bad_vectors.mark(df, named, table.column, table.column, form.width, "dot")
+        marked = bad_vectors.mark(df, named, table.column, table.column, len(query), "dot")
         bad_rows.check(job, job.table, rows["in"], bad, lambda: name_some(rejected(marked, (named,)), named))
     found = [(score, row if shown is None else {name: row[name] for name in shown}) for score, row in hits]
     return {
@@ -130,7 +133,7 @@ def top_k(
         k: Number of rows, 1 or more. The result is shorter if there are fewer vectors.
         similarity: "cosine", "dot", "euclidean" or "manhattan" (the last two as negative distances).
         id_column: Column that orders rows with equal scores; by default all columns. So partitions do not matter.
-        form: Form of the stored vectors, by default float32.
+        form: How the vectors are stored; None for floats.
 
     Returns:
         (score, values of the columns that are not nested) for each row, best first, and the counts in, null, nan and
@@ -139,12 +142,13 @@ def top_k(
     fields = [field for field in df.schema.fields if not isinstance(field.dataType, _NESTED)]
     names = [field.name for field in fields]
     shown = [_shown(field).alias(str(place)) for place, field in enumerate(fields)]
-    picked = df.select(*shown, quoted_column(column).cast("array<float>").alias(_VECTOR))
+    vectors = vector_values(df.schema, column)
+    picked = df.select(*shown, (vectors.cast("array<float>") if form is None else vectors).alias(_VECTOR))
     kinds = {field.name: field.dataType for field in picked.schema.fields[:-1]}
     kinds |= {_SCORE: st.DoubleType(), **dict.fromkeys((_ROWS, _NULL, _NAN, _SIZE), st.LongType())}
     schema = st.StructType([st.StructField(name, kind) for name, kind in kinds.items()])
     order = [names.index(id_column)] if id_column in names else list(range(len(names)))
-    scorer = _scorer(query, k, similarity, order, form or Form("float32", len(query)))
+    scorer = _scorer(query, k, similarity, order, form)
     rows = picked.mapInArrow(scorer, schema).collect()
     counts = {"in": _ROWS, "null": _NULL, "nan": _NAN, "dimension": _SIZE}
     totals = {name: sum(row[key] or 0 for row in rows) for name, key in counts.items()}
@@ -159,7 +163,7 @@ def _shown(field: st.StructField) -> "Column":
 
 
 def _scorer(
-    query: Floats, k: int, similarity: str, order: list[int], form: Form
+    query: Floats, k: int, similarity: str, order: list[int], form: Form | None
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the function that finds the best k rows of a partition. Its last row has no score, only the counts."""
     keys = [(_SCORE, "descending"), *((str(place), "ascending") for place in order)]
@@ -186,16 +190,12 @@ def score_batch(
 ) -> pa.Table:
     """Replace the vectors of a batch, its last column, with scores. Rows without a score are left out and counted."""
     vectors = batch.column(batch.num_columns - 1)
-    form = form or Form("float32", len(query))
-    sizes = vectors.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
-    fits = sizes == form.width
-    fitting = vectors if fits.all() else vectors.filter(pa.array(fits))
-    matrix = fitting.flatten().to_numpy(zero_copy_only=False).reshape(-1, form.width)
-    scores = score(form.floats(matrix), query, similarity)
+    matrix, fits = to_floats(vectors, len(query), form)
+    scores = score(matrix.astype(np.float64), query, similarity)
     finite = np.isfinite(scores)
     counts[_ROWS] += len(batch)
-    counts[_NULL] += int((sizes < 0).sum())
-    counts[_SIZE] += int((~fits & (sizes >= 0)).sum())
+    counts[_NULL] += vectors.null_count
+    counts[_SIZE] += int((~fits).sum()) - vectors.null_count
     counts[_NAN] += int((~finite).sum())
     table = pa.Table.from_batches([batch]).take(pa.array(np.flatnonzero(fits)[finite]))
     return table.drop_columns([_VECTOR]).append_column(_SCORE, pa.array(scores[finite]))

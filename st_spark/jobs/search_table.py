@@ -13,6 +13,7 @@ from st_spark.join import query_scan
 from st_spark.join.inputs import id_values
 from st_spark.join.options import described
 from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.query_search import QuerySearch
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.vector_index import ALL, Probing, VectorIndex, check_nprobe, find_index
@@ -23,6 +24,7 @@ from st_spark.tables import io
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.conditions import filter_rows
 from st_spark.tables.metadata import vector_column
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -68,11 +70,11 @@ class PlannedSearch:
 
     def scan(self) -> "DataFrame":
         """Return the result of query_scan.scan()."""
-        ids, vector = id_values(self.rows, self.id_column).alias(ID), quoted_column(self.vectors.column).alias(VECTOR)
+        ids = id_values(self.rows, self.id_column).alias(ID)
+        vector = vector_values(self.rows.schema, self.vectors.column).alias(VECTOR)
         form = self.vectors.form(self.queries.matrix.shape[1])
-        decode = None if form.precision == "float32" else form.floats
         probes = self._own_lists()
-        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, 0, form.width, decode, probes)
+        search = QuerySearch(self.queries.matrix, self.k, self.queries.score, form=form, probes=probes)
         return query_scan.scan(self.rows.select(ids, vector, *([LIST] if probes is not None else [])), search)
 
     def _own_lists(self) -> Any:  # noqa: ANN401  (as Probing.lists)
@@ -148,7 +150,7 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
     for queries, and with the options of the table. The table is searched when the result is used.
 
     Args:
-        queries: A DataFrame of texts, images or vectors; or a text, an image, or a list of them.
+        queries: A DataFrame of texts, images or vectors (quantised ones too); or a text, an image, or a list of them.
         table: A table that `st-spark embed` or encode() has made, also a quantised one; or an index. A DataFrame, or a
             path or catalog name.
         k: The most rows that each query gets.
@@ -163,7 +165,7 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
             table was embedded with, else "id". Of equal scores the smaller id is better.
         column: The vector column of the table; by default the only one.
         model: The model for the queries; by default the one that made the table.
-        score: "cosine", "dot", or "euclidean" (minus the distance); by default the model's.
+        score: "cosine", "dot", or "euclidean" (minus the distance); by default the model's. Bits have a cosine only.
         nprobe: With an index, how many lists each query probes; "all" reads all, and is exact. By default as many as
             the recall of the index needs.
 
@@ -241,12 +243,9 @@ def plan_search(
 
 
 def find_vectors(schema: st.StructType, where: str, column: str | None) -> TableVectors:
-    """Return the vectors of a table; InputError if it has none, or a column without numbers."""
+    """Return the vectors of a table; InputError if it has none, or a column that cannot be read as vectors."""
     name, metadata = vector_column(schema, where, column)
-    kind = schema[name].dataType
-    element = st.FractionalType if metadata.get("precision", "float32") == "float32" else st.IntegralType
-    if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, element):
-        raise InputError(f"In {where} the column {name!r} holds {kind.simpleString()}, not vectors.", "name another.")
+    stored_form(schema, name, where, dimension=1)  # the queries say the dimension if the table does not
     return TableVectors(where, name, metadata)
 
 
@@ -279,8 +278,9 @@ def _check_names(queries: list[str], columns: list[str], where: str) -> None:
 
 def check_dimension(table: "DataFrame", vectors: TableVectors, dimension: int) -> None:
     """Check that some vector of the table has the size of the queries' vectors; InputError if none has."""
-    width = vectors.form(dimension).width
-    sizes = table.select(sf.size(quoted_column(vectors.column)).alias("size")).where(sf.col("size") >= 0)
+    form = vectors.form(dimension)
+    width = dimension if form is None else form.width
+    sizes = table.select(sf.size(vector_values(table.schema, vectors.column)).alias("size")).where("size >= 0")
     first = sizes.first()
     if first is None:
         raise InputError(

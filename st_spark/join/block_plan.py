@@ -17,6 +17,7 @@ from pyspark.sql import functions as sf
 
 from st_spark.join.options import Settings
 from st_spark.join.shuffle import ID, Work, run_tasks, to_sides, union_sides
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.blocks import BlockReader
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class BlockPlan:
         self, tables: "TablePair", dimension: int, score: str, work: Work, schema: "StructType | str"
     ) -> "DataFrame":
         """Run all tasks on vectors with `dimension` values; see shuffle.run_tasks()."""
-        reader = BlockReader(dimension, score, self.keys)
+        left = stored_form(tables.left.schema)
+        right = left if tables.right is None else stored_form(tables.right.schema)
+        reader = BlockReader(dimension, score, self.keys, forms=(left, right))
         return run_tasks(self.assign(tables), self.tasks, reader, work, schema, self.settings.max_tasks)
 
     def assign(self, tables: "TablePair") -> "DataFrame":

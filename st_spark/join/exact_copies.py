@@ -10,6 +10,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType, DoubleType, StructField, StructType
 
 from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.vector_column import read_vectors, score_column
 from st_spark.tables.columns import quoted_column
 from st_spark.topk.scores import exact_scores
@@ -25,10 +26,11 @@ _BROADCAST = 1_000_000
 
 def hash_vectors(rows: "DataFrame", keys: tuple[str, ...], dimension: int, score: str) -> "DataFrame":
     """Return ID, keys, VECTOR_HASH and SELF_SCORE (the score with itself) of the rows that can be joined."""
+    form = stored_form(rows.schema)
 
     def hash_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            vectors = read_vectors(batch.column(VECTOR), dimension, score)
+            vectors = read_vectors(batch.column(VECTOR), dimension, score, form)
             kept = batch.drop_columns([VECTOR]).filter(pa.array(vectors.kept))
             hashes = [hashlib.blake2b(row, digest_size=_HASH_BYTES).digest() for row in vectors.matrix]
             own = score_column(exact_scores(vectors.matrix, vectors.matrix, score))

@@ -18,6 +18,7 @@ from st_spark.join.shuffle import ID, VECTOR
 from st_spark.join.similarity_join import plan_join
 from st_spark.spark.hold import hold
 from st_spark.tables.columns import check_columns, quoted_column
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -175,8 +176,9 @@ class _Texts:
 
     @classmethod
     def of(cls, df: "DataFrame", id_column: str, text: str, vector: str) -> "_Texts":
-        names = {id_column: "id", text: "shown", vector: "vector"}
-        rows = hold(df.select(*(quoted_column(name).alias(new) for name, new in names.items())), "the table")
+        columns = quoted_column(id_column), quoted_column(text), vector_values(df.schema, vector)
+        named = (column.alias(new) for column, new in zip(columns, ("id", "shown", "vector"), strict=True))
+        rows = hold(df.select(*named), "the table")
         rows = rows.where(sf.col("shown").isNotNull())
         first = rows.groupBy("shown").agg(sf.min("id").alias("first"))
         same = rows.select("id", "shown").join(first, "shown").select("id", "first")

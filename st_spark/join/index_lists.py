@@ -18,6 +18,7 @@ from st_spark.join.options import Request
 from st_spark.join.shuffle import ID, VECTOR
 from st_spark.tables.columns import quoted_column
 from st_spark.tables.metadata import column_metadata
+from st_spark.tables.vector_types import vector_values
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.recall import Recall
 
@@ -141,7 +142,8 @@ def count_new(source: IndexSource, table: "DataFrame", where: str) -> int:
     left = left.where(why_set_aside(left, source.dimension, source.score).isNull())
     ours = left.select(ID, sf.xxhash64(VECTOR).alias("new"))
     theirs = table.select(
-        id_values(table, source.id_column).alias(ID), sf.xxhash64(quoted_column(source.vector)).alias("old")
+        id_values(table, source.id_column).alias(ID),
+        sf.xxhash64(vector_values(table.schema, source.vector)).alias("old"),
     )
     new, old = sf.col("new"), sf.col("old")
     counts = [sf.count_if(old.isNull()), sf.count_if(new.isNull()), sf.count_if(new != old)]

@@ -13,12 +13,14 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from st_spark.errors import InputError
 from st_spark.join.shuffle import ID, VECTOR, map_batches
+from st_spark.join.stored_vectors import check_score, stored_form
 from st_spark.join.tasks import row_stats
 from st_spark.join.tasks.row_stats import IDS, REASON, SIZE, RowStats
 from st_spark.spark.cluster import core_rows
 
 if TYPE_CHECKING:
     from st_spark.join.inputs import TablePair
+    from st_spark.model.quantization import Form
 
 # What is counted: rows of a side (0 or 1, or _CORE for rows that count a core) by SIZE and REASON, and hashes of ids.
 _SIDE, _ROWS = "side", "rows"
@@ -77,14 +79,18 @@ def collect_stats(
     is read, or null.
 
     Raises:
-        InputError: A table has duplicate ids, or the tables have vectors of different sizes.
+        InputError: A table has duplicate ids, or vectors that the score cannot compare, or the tables have vectors of
+            different sizes.
     """
     both = [tables.left] if tables.right is None else [tables.left, tables.right]
+    forms = [stored_form(df.schema, VECTOR, names[side]) for side, df in enumerate(both)]
+    for side, form in enumerate(forms):
+        check_score("float32" if form is None else form.precision, score, names[side])
     reasons = reasons or [sf.lit(None).cast("string")] * len(both)
     parts = [core_rows(tables.left.sparkSession).select(sf.lit(_CORE).alias(_SIDE), sf.lit(-1).alias(SIZE))]
     for side, (df, reason) in enumerate(zip(both, reasons, strict=True)):
-        rows = _columns(df, reason, tables.keys)
-        rows = map_batches(rows, RowStats(score), from_arrow_schema(row_stats.SCHEMA))
+        rows = _columns(df, reason, tables.keys, forms[side])
+        rows = map_batches(rows, RowStats(score, forms[side]), from_arrow_schema(row_stats.SCHEMA))
         parts.append(_entries(rows).withColumn(_SIDE, sf.lit(side)))
     counts, repeated = _count(reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts))
     for side, df in enumerate(both):
@@ -96,7 +102,7 @@ def collect_stats(
     return result
 
 
-def _columns(df: DataFrame, reason: Column, keys: tuple[str, ...]) -> DataFrame:
+def _columns(df: DataFrame, reason: Column, keys: tuple[str, ...], form: "Form | None") -> DataFrame:
     """Return the columns that RowStats reads."""
     early = sf.when(reason.isNotNull(), reason).when(sf.col(ID).isNull(), sf.lit("null id"))
     for key in keys:
@@ -104,8 +110,11 @@ def _columns(df: DataFrame, reason: Column, keys: tuple[str, ...]) -> DataFrame:
     valid = _is_valid(df)
     # An empty array in place of null: Spark converts many null arrays to Arrow in quadratic time.
     unchecked = sf.when(~valid, sf.col(VECTOR)).otherwise(sf.array().cast(df.schema[VECTOR].dataType))
+    size = sf.coalesce(sf.size(VECTOR), sf.lit(-1))
+    if form is not None:  # the dimension of a stored vector; 0 if it has another size
+        size = sf.when(size == form.width, form.dim).otherwise(sf.least(size, sf.lit(0)))
     return df.select(
-        sf.coalesce(sf.size(VECTOR), sf.lit(-1)).alias(SIZE),
+        size.alias(SIZE),
         early.alias(REASON),
         sf.when(reason.isNull() & sf.col(ID).isNotNull(), sf.xxhash64(ID)).alias(IDS),
         valid.alias(row_stats.VALID),
@@ -148,10 +157,15 @@ def why_set_aside(df: DataFrame, dimension: int, score: str) -> Column:
         dimension: Number of values of a vector.
         score: It decides whether vectors of zeros can be joined.
     """
+    form = stored_form(df.schema, VECTOR, dimension=dimension)
+    vector, size, width = sf.col(VECTOR), sf.size(VECTOR), dimension if form is None else form.width
+    why = sf.when(sf.col(ID).isNull(), "null id").when(vector.isNull(), "null").when(size != width, "dimension")
+    if form is not None:
+        why = why.when(sf.exists(VECTOR, lambda value: value.isNull()), "not finite")
+        zeros = form.zero() if score == "cosine" else None
+        return why if zeros is None else why.when(vector == sf.lit(zeros).cast(df.schema[VECTOR].dataType), "zero")
     zero = sf.lit(0.0)
     squares = sf.aggregate(VECTOR, zero, lambda total, value: total + value.cast("double") * value.cast("double"))
-    vector, size = sf.col(VECTOR), sf.size(VECTOR)
-    why = sf.when(sf.col(ID).isNull(), "null id").when(vector.isNull(), "null").when(size != dimension, "dimension")
     why = why.when(_is_valid(df), sf.lit(None)).when(squares.isNull() | ~(squares < float("inf")), "not finite")
     return why.when(squares == 0, "zero") if score == "cosine" else why
 

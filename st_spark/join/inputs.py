@@ -10,10 +10,12 @@ from pyspark.sql import types as st
 
 from st_spark.errors import InputError
 from st_spark.join.shuffle import ID, VECTOR, key_name
+from st_spark.join.stored_vectors import stored_form
 from st_spark.spark.cluster import use_this_python
 from st_spark.spark.hold import hold
 from st_spark.tables.columns import check_columns, quoted_column
 from st_spark.tables.metadata import check_comparable, field_metadata
+from st_spark.tables.vector_types import vector_values
 
 # Types of keys that Arrow compares as Spark does. Strings are among them, unless they have a collation.
 _PLAIN_TYPES = (st.IntegralType, st.BooleanType, st.DateType, st.TimestampType, st.DecimalType)
@@ -118,7 +120,8 @@ def select_columns(
     use_this_python(df.sparkSession)
     keys = [quoted_column(name).alias(key_name(place)) for place, name in enumerate(on)]
     more = [quoted_column(name).alias(new) for new, name in others.items()]
-    return hold(df.select(id_values(df, id_column).alias(ID), quoted_column(vector).alias(VECTOR), *keys, *more), where)
+    values = vector_values(df.schema, vector).alias(VECTOR)
+    return hold(df.select(id_values(df, id_column).alias(ID), values, *keys, *more), where)
 
 
 def id_values(df: DataFrame, id_column: str) -> Column:
@@ -137,12 +140,7 @@ def check_join_columns(
         raise InputError(
             f"The id column {id_column!r} of {where} holds {kind.simpleString()}.", "cast it to bigint or string."
         )
-    kind = schema[vector].dataType
-    if not isinstance(kind, st.ArrayType) or not isinstance(kind.elementType, st.FloatType | st.DoubleType):
-        raise InputError(
-            f"The column {vector!r} of {where} holds {kind.simpleString()}.",
-            "name a column of array<float> or array<double>, or cast this one (pyspark.ml vectors: vector_to_array).",
-        )
+    stored_form(schema, vector, where)
     for name in on:
         kind = schema[name].dataType
         if not _can_be_key(kind):

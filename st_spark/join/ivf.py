@@ -15,6 +15,7 @@ from pyspark.sql.types import ArrayType, BinaryType, IntegerType, StructField, S
 from st_spark.errors import InputError
 from st_spark.join import exact
 from st_spark.join.shuffle import ID, VECTOR, map_batches, run_tasks, to_sides, union_sides
+from st_spark.join.stored_vectors import stored_form
 from st_spark.join.tasks.blocks import TASK, Block, BlockReader
 from st_spark.join.tasks.list_assignment import (
     LIST,
@@ -95,7 +96,8 @@ def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tupl
 
 def _assigned(rows: "DataFrame", keys: tuple[str, ...], tuned: TunedIvf, *, left: bool, right: bool) -> "DataFrame":
     """Return each row once for each of its tasks, with TASK, LIST and PROBES."""
-    assignment = ListAssignment(tuned.quantizer, tuned.list_tasks, tuned.nprobe, VECTOR, left, right)
+    form = stored_form(rows.schema)
+    assignment = ListAssignment(tuned.quantizer, tuned.list_tasks, tuned.nprobe, VECTOR, left, right, form)
     added = {TASK: IntegerType(), LIST: IntegerType(), PROBES: ArrayType(IntegerType()), VECTOR: BinaryType()}
     fields = [*(rows.schema[name] for name in (ID, *keys)), *(StructField(*each) for each in added.items())]
     rows = rows.select(ID, VECTOR, *keys, sf.xxhash64(ID).alias(ROW_HASH))
@@ -126,7 +128,7 @@ def tune(
         centroids = list_centroids(trained, lists or list_count(right_rows, len(trained)), request.score)
         quantizer = CoarseQuantizer(centroids, request.score)
     query_rows = probing.take(np.arange(min(queries if self_join else _QUERIES, len(probing))))
-    truth = GroundTruth(query_rows, quantizer, k, request.threshold, self_join)
+    truth = GroundTruth(query_rows, quantizer, k, request.threshold, self_join, stored_form(right.schema))
     nprobe, recall = _choose_nprobe(truth, right.select(ID, VECTOR, _key_hash(tables.keys)), request.recall)
     probes = quantizer.probe(probing.matrix[:_PROBING], nprobe).ravel()
     right_weights, left_weights = (
@@ -157,7 +159,7 @@ def sample_rows(table: "DataFrame", rows: int, count: int, keys: tuple[str, ...]
     limit = min(int(share * 2.0**64) - 2**63, 2**63 - 1)
     few = table.select(ID, VECTOR, _key_hash(keys), sf.xxhash64(ID).alias(ROW_HASH)).where(sf.col(ROW_HASH) <= limit)
     ids, column, keys_hash, row_hash = (column.combine_chunks() for column in to_arrow(few).columns)
-    vectors = read_vectors(column, dimension, score)
+    vectors = read_vectors(column, dimension, score, stored_form(table.schema))
     kept = pa.array(vectors.kept)
     sample = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys_hash.filter(kept)})
     return sample.take(np.argsort(row_hash.filter(kept).to_numpy(), kind="stable")[:count])

@@ -15,6 +15,7 @@ from st_spark.join.tasks.blocks import TASK
 from st_spark.join.tasks.list_assignment import Weights, partition_lists
 from st_spark.join.tasks.row_lists import FILE, KIND, LIST, RowLists
 from st_spark.tables.columns import RESERVED, quoted_column
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ def sorted_by_list(
         file: The file of each list.
         metadata: Metadata of the new column.
     """
-    found = df.withColumn(_FOUND, _lists(RowLists(quantizer, file))(quoted_column(vector)))
+    found = df.withColumn(_FOUND, _lists(RowLists(quantizer, file))(vector_values(df.schema, vector)))
     found = found.where(sf.col(f"{_FOUND}.{LIST}").isNotNull())
     columns = [quoted_column(name) for name in df.columns]
     number = sf.col(f"{_FOUND}.{LIST}").alias(LIST, metadata=dict(metadata))

@@ -68,7 +68,7 @@ def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, a
             see similarity_join().
         threshold: The lowest score of a pair.
         id: Column of the ids: integers or strings, unique.
-        vector: Column of the vectors: array<float> or array<double>.
+        vector: Column of the vectors, of any type that similarity_join() takes.
         score: "cosine"; "dot", the inner product; or "euclidean", minus the distance (and so is the threshold).
         method: "exact" finds all pairs. "ivf" finds most pairs of each row with its 32 nearest rows, so some groups may
             be split.

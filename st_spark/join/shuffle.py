@@ -46,9 +46,14 @@ def to_sides(
 
 
 def union_sides(left: DataFrame, right: DataFrame) -> DataFrame:
-    """Return the rows of both tables. If one has vectors of doubles, all vectors become doubles."""
-    if left.schema[ROW_VECTOR].dataType.simpleString() != right.schema[ROW_VECTOR].dataType.simpleString():
-        left, right = (side.withColumn(ROW_VECTOR, sf.col(ROW_VECTOR).cast("array<double>")) for side in (left, right))
+    """Return the rows of both tables. If their vectors have two types, all become floats, or doubles if one has some.
+
+    A float holds each stored byte as it is, so bytes and bits can still be read in their form.
+    """
+    kinds = {side.schema[ROW_VECTOR].dataType.simpleString() for side in (left, right)}
+    if len(kinds) > 1:
+        kind = "array<double>" if "array<double>" in kinds else "array<float>"
+        left, right = (side.withColumn(ROW_VECTOR, sf.col(ROW_VECTOR).cast(kind)) for side in (left, right))
     return left.unionByName(right, allowMissingColumns=True)
 
 

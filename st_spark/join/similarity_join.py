@@ -61,13 +61,15 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
     others. To free them sooner, persist the inputs yourself, or call spark.catalog.clearCache().
 
     Args:
-        left: A table with a column of unique ids (whole numbers or strings) and one of array<float> or array<double>.
+        left: A table with a column of unique ids (whole numbers or strings) and one of vectors: array<float>,
+            array<double>, vectors of pyspark.ml, or the bytes and bits of an embed job with a precision. These are read
+            as floats: bytes by the ranges in the metadata of the column, bits as 1 and -1.
         right: Another table. None, or the same DataFrame, joins the left table with itself by its own columns: no row
             is its own neighbour.
         k: How many neighbours each left row gets, the best first. None for all pairs above the threshold.
         threshold: The lowest score of a pair.
         score: "cosine" (-1 to 1), "dot", or "euclidean": minus the distance. More is more similar; of equal scores the
-            smaller right id is better.
+            smaller right id is better. Bits have a cosine only: 1 - 2 * (share of the bits that differ).
         left_id: Column of the left ids.
         right_id: Column of the right ids.
         left_vector: Column of the left vectors.

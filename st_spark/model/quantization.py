@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from st_spark.choices import PRECISIONS, RANGED
+from st_spark.choices import BITS, PRECISIONS, RANGED
 from st_spark.errors import InputError, check_choice
 from st_spark.model.similarity import as_floats, as_tensor
 
@@ -82,29 +82,34 @@ def quantize_embeddings(
 
 def dequantise(
     codes: npt.NDArray[Any], precision: str, dim: int, ranges: npt.ArrayLike | None = None
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.float32]:
     """Return the floats that `quantise` was given, approximately.
 
     Args:
-        codes: [n, width] result of `quantise`, in any number type.
+        codes: [n, width] result of `quantise`, in any number type. NaN stands for a missing value.
         precision: Its precision.
         dim: Dimensions of the vectors, d.
         ranges: [2, d] ranges used for int8 and uint8.
 
     Returns:
         [n, d]. For int8 and uint8 the middle of each step: the error is at most half a step within the ranges. For
-        binary and ubinary the signs, 1 and -1.
+        binary and ubinary the signs, 1 and -1. A row with a missing value is NaN.
     """
     if precision == "float32":
-        return codes.astype(np.float64)
-    places = (codes.astype(np.int16) + (128 if precision in ("int8", "binary") else 0)).astype(np.uint8)
-    if precision not in RANGED:
-        return np.unpackbits(places, axis=1, count=dim).astype(np.float64) * 2 - 1
-    low_high = checked_ranges(precision, ranges)
-    if low_high is None:
-        raise InputError(f"{precision} vectors cannot be read without their ranges.", f"{_GIVE_RANGES}.")
-    middle = low_high[0] + (places + 0.5) * _steps(low_high).astype(np.float64)
-    return np.minimum(middle, low_high[1])  # the last step is the highest value itself
+        return codes.astype(np.float32, copy=False)
+    missing = np.isnan(codes).any(axis=1) if codes.dtype.kind == "f" else np.zeros(len(codes), np.bool_)
+    known = np.where(missing[:, None], 0, codes) if missing.any() else codes
+    places = (known.astype(np.int16) + (128 if precision in ("int8", "binary") else 0)).astype(np.uint8)
+    if precision in RANGED:
+        low_high = checked_ranges(precision, ranges)
+        if low_high is None:
+            raise InputError(f"{precision} vectors cannot be read without their ranges.", f"{_GIVE_RANGES}.")
+        middle = low_high[0] + (places + 0.5) * _steps(low_high).astype(np.float64)
+        floats = np.minimum(middle, low_high[1]).astype(np.float32)  # the last step is the highest value itself
+    else:
+        floats = np.unpackbits(places, axis=1, count=dim).astype(np.float32) * 2 - 1
+    floats[missing] = np.nan
+    return floats
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,18 @@ class Form:
     @property
     def width(self) -> int:
         """Return the number of values of a stored vector."""
-        return self.dim if self.precision in ("float32", *RANGED) else (self.dim + 7) // 8
+        return (self.dim + 7) // 8 if self.precision in BITS else self.dim
 
-    def floats(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def floats(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the vectors as floats; see `dequantise`."""
         return dequantise(codes, self.precision, self.dim, self.ranges)
+
+    def zero(self) -> list[int] | None:
+        """Return the stored values that are read as a vector of zeros; None if there are none."""
+        if self.precision not in RANGED:
+            return None
+        codes = quantise(np.zeros((1, self.dim), np.float32), self.precision, self.ranges)
+        return None if self.floats(codes).any() else [int(code) for code in codes[0]]
 
 
 def ranges_of(vectors: Floats, precision: str = "int8") -> Ranges:

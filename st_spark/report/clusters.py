@@ -14,8 +14,10 @@ from st_spark.errors import StSparkError
 from st_spark.model.inputs.images import open_image
 from st_spark.report import page, plots
 from st_spark.report.page import Html
-from st_spark.report.vectors import project
+from st_spark.report.vectors import floats, form_of, project
 from st_spark.tables.columns import quoted_column
+from st_spark.tables.metadata import field_metadata
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
@@ -58,9 +60,9 @@ def take(clusters: "DataFrame", table: "DataFrame", id_column: str, vector: str,
         summary: The summary of the clusters.
     """
     few = clusters.select("id", "cluster").orderBy(sf.xxhash64("id")).limit(_ROWS)
-    rows = table.select(quoted_column(id_column).alias("id"), quoted_column(vector).alias("v"))
+    rows = table.select(quoted_column(id_column).alias("id"), vector_values(table.schema, vector).alias("v"))
     found = rows.join(sf.broadcast(few), "id").orderBy("id").select("v", sf.coalesce("cluster", sf.lit(-1))).collect()
-    vectors = np.array([row[0] for row in found], np.float64).reshape(len(found), -1)
+    vectors = floats([row[0] for row in found], form_of(field_metadata(table.schema, vector)))
     cluster = np.array([row[1] for row in found], np.int64)
     return ClusterSample(vectors, cluster, summary.orderBy("cluster").limit(_LINES).collect())
 

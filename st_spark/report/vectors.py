@@ -1,6 +1,6 @@
 """What a report says of an embedded table: token lengths and a map of a sample, and the longest texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from st_spark.report import page, plots
 from st_spark.report.page import Html
 from st_spark.tables.columns import quoted_column
 from st_spark.tables.metadata import field_metadata, ranges_from_metadata
+from st_spark.tables.vector_types import vector_values
 from st_spark.topk.kmeans import list_centroids, nearest
 
 if TYPE_CHECKING:
@@ -62,15 +63,29 @@ def take(df: "DataFrame", column: str, texts: Sequence[str], id_column: str | No
     images = isinstance(df.schema[texts[0]].dataType, BinaryType)
     shown = _ids(id_column) if images else [sf.substring(quoted_column(name), 1, _CHARACTERS) for name in texts]
     named = [each.alias(f"t{place}") for place, each in enumerate(shown)]
-    rows = df.where(quoted_column(column).isNotNull()).select(*named, quoted_column(column).alias("v"))
+    rows = df.where(quoted_column(column).isNotNull()).select(*named, vector_values(df.schema, column).alias("v"))
     count = rows.count()
     if count > most:
         rows = rows.sample(min(1.1 * most / count, 1.0), seed=0)
     found = rows.limit(most).collect()
-    form = Form(metadata.get("precision", "float32"), dim, ranges_from_metadata(metadata))
+    form = form_of(metadata)
     fits = [row for row in found if len(row["v"]) == form.width]
-    vectors = form.floats(np.array([row["v"] for row in fits]).reshape(len(fits), form.width))
+    vectors = floats([row["v"] for row in fits], form)
     return Sample([row[0] if len(shown) == 1 else tuple(row)[:-1] for row in fits], vectors, images)
+
+
+def form_of(metadata: Mapping[str, Any]) -> Form:
+    """Return how a column with this metadata stores its vectors."""
+    ranges = ranges_from_metadata(metadata)
+    dim = len(ranges[0]) if ranges else int(metadata.get("dim", 1))
+    return Form(metadata.get("precision", "float32"), dim, ranges)
+
+
+def floats(stored: Sequence[Sequence[float]], form: Form) -> npt.NDArray[np.float64]:
+    """Return stored vectors of one size as floats, [n, d]."""
+    if form.precision == "float32":
+        return np.array(stored, np.float64).reshape(len(stored), -1)
+    return form.floats(np.array(stored).reshape(len(stored), form.width)).astype(np.float64)
 
 
 def token_parts(texts: Sequence[Any], job: "EmbedJob", prompt: str, truncated: int) -> list[Html]:

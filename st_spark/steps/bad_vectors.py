@@ -14,6 +14,7 @@ from st_spark.join.shuffle import ID, VECTOR
 from st_spark.steps import bad_rows as bad_row_limit
 from st_spark.tables.bad_rows import PROBLEM, name_some, problem, rejected
 from st_spark.tables.columns import CORRUPT, quoted_column
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -87,7 +88,7 @@ def mark(df: "DataFrame", id_column: str, vector: str, source: str, dimension: i
         dimension: See why_set_aside().
         score: See why_set_aside().
     """
-    rows = df.select(quoted_column(id_column).alias(ID), quoted_column(vector).alias(VECTOR))
+    rows = df.select(quoted_column(id_column).alias(ID), vector_values(df.schema, vector).alias(VECTOR))
     why = why_set_aside(rows, dimension, score)
     column = sf.when(why == "null id", id_column).otherwise(source)
     return rows.select(sf.col(ID).alias(id_column), sf.when(why.isNotNull(), problem(why, column)).alias(PROBLEM))

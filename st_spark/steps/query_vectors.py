@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
-from st_spark.choices import RANGED, SCORES
+from st_spark.choices import BITS, SCORES
 from st_spark.embedding.encode import encode
 from st_spark.errors import InputError, ModelError, check_choice
 from st_spark.join.query_scan import check_size
+from st_spark.join.stored_vectors import check_score, form_of, stored_form
 from st_spark.join.tasks.row_stats import RowStats
 from st_spark.join.tasks.vector_column import read_vectors
 from st_spark.model.checkpoint import checkpoint, hub
@@ -25,7 +26,8 @@ from st_spark.spark.cluster import is_connect
 from st_spark.spark.hold import check_batch
 from st_spark.tables.columns import RESERVED, check_columns, quoted_column
 from st_spark.tables.local_rows import from_arrow, to_arrow
-from st_spark.tables.metadata import METADATA_KEY, check_comparable, field_metadata, ranges_from_metadata
+from st_spark.tables.metadata import METADATA_KEY, check_comparable, field_metadata
+from st_spark.tables.vector_types import holds_floats, is_vector_type, vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -51,16 +53,19 @@ class TableVectors:
         """The precision of the stored values."""
         return str(self.metadata.get("precision", "float32"))
 
-    def form(self, dimension: int) -> Form:
-        """Return how vectors of so many values are stored."""
-        return Form(self.precision, dimension, ranges_from_metadata(self.metadata))
+    def form(self, dimension: int) -> Form | None:
+        """Return how vectors of so many dimensions are stored; None for floats."""
+        if self.precision == "float32":
+            return None
+        return replace(form_of(self.metadata, self.column, self.where, dimension), dim=dimension)
 
     def score(self, chosen: str | None, model: str | None = None) -> str:
-        """Return how to compare: as chosen, else as the model says. Bits are always compared by cosine."""
+        """Return how to compare: as chosen, else as the model says. Bits are compared by cosine; InputError if not."""
         if chosen is not None:
             check_choice("score", chosen, SCORES)
+            check_score(self.precision, chosen, self.where)
             return chosen
-        if self.precision not in ("float32", *RANGED):
+        if self.precision in BITS:
             return "cosine"
         score = model or str(self.metadata.get("similarity", "cosine"))
         if score not in SCORES:
@@ -126,8 +131,7 @@ def find_model(table: TableVectors, chosen: str | None, asked: str = QUERIES) ->
     except ModelError as error:
         fix = error.fix if chosen else f"{error.fix.rstrip('.')}; or name where the model is now: --model, model=."
         raise ModelError(error.problem, fix) from error
-    recipe = {"model": name, "content": found.content, "precision": table.precision}
-    check_comparable(table.metadata, recipe, (table.where, asked))
+    check_comparable(table.metadata, {"model": name, "content": found.content}, (table.where, asked))
     return found
 
 
@@ -195,9 +199,9 @@ def _choose(schema: st.StructType, where: str, text: str | None, vector: str | N
     if text is not None:
         return text, None
     if vector is None:
-        arrays = [each.name for each in schema.fields if isinstance(each.dataType, st.ArrayType)]
+        arrays = [each.name for each in schema.fields if is_vector_type(each.dataType)]
         marked = [name for name in arrays if METADATA_KEY in (schema[name].metadata or {})]
-        vectors = marked or [name for name in arrays if _is_float(schema[name].dataType)]
+        vectors = marked or [name for name in arrays if holds_floats(schema[name].dataType)]
         if len(vectors) > 1:
             raise InputError(
                 f"{where} has several vector columns: {', '.join(vectors)}.",
@@ -212,10 +216,6 @@ def _choose(schema: st.StructType, where: str, text: str | None, vector: str | N
     return _TEXT, vector
 
 
-def _is_float(kind: st.DataType) -> bool:
-    return isinstance(kind, st.ArrayType) and isinstance(kind.elementType, st.FloatType | st.DoubleType)
-
-
 def _named(queries: "DataFrame", columns: Sequence[str] | None, left_out: str | None, where: str) -> list[str]:
     """Return the columns of the queries that the answer has; all but vectors and images by default."""
     if columns is None:
@@ -228,19 +228,15 @@ def _of_vectors(
     queries: "DataFrame", table: TableVectors, vector: str, names: list[str], score: str | None, where: str
 ) -> Queries:
     check_columns(queries.schema, where, (), (vector,))
-    kind, metadata = queries.schema[vector].dataType, field_metadata(queries.schema, vector)
-    if metadata.get("precision", "float32") != "float32" or not _is_float(kind):
-        stored = metadata.get("precision", kind.simpleString())
-        raise InputError(
-            f"The column {vector!r} of {where} holds {stored}, not vectors of floats.",
-            "give queries as texts, or as array<float> or array<double>; the table may be quantised.",
-        )
-    if metadata:
-        check_comparable(table.metadata, {**metadata, "precision": table.precision}, (table.where, where))
+    metadata = field_metadata(queries.schema, vector)
+    form = stored_form(queries.schema, vector, where, table.metadata.get("dim"))
+    check_comparable(table.metadata, metadata, (table.where, where))
+    chosen = table.score(score, metadata.get("similarity") if form is None or form.precision not in BITS else "cosine")
+    check_score("float32" if form is None else form.precision, chosen, where)
     dimension = table.metadata.get("dim") or 1
     check_size(queries.count(), dimension, where, connect=is_connect(queries.sparkSession))
-    df = queries.select(*map(quoted_column, names), quoted_column(vector).alias(_VECTOR))
-    return _collected(df, None, table.score(score, metadata.get("similarity")))
+    df = queries.select(*map(quoted_column, names), vector_values(queries.schema, vector).alias(_VECTOR))
+    return _collected(df, None, chosen, form)
 
 
 def _of_list(
@@ -264,22 +260,28 @@ def _of_list(
     return _kept(spark, pa.table({**rows, _VECTOR: vectors}), schema, model, chosen)
 
 
-def _collected(df: "DataFrame", model: QueryModel | None, score: str) -> Queries:
+def _collected(df: "DataFrame", model: QueryModel | None, score: str, form: Form | None = None) -> Queries:
     schema = st.StructType([each for each in df.schema.fields if each.name != _VECTOR])
-    return _kept(df.sparkSession, to_arrow(df), schema, model, score)
+    return _kept(df.sparkSession, to_arrow(df), schema, model, score, form)
 
 
 def _kept(
-    spark: "SparkSession", rows: pa.Table, schema: st.StructType, model: QueryModel | None, score: str
+    spark: "SparkSession",
+    rows: pa.Table,
+    schema: st.StructType,
+    model: QueryModel | None,
+    score: str,
+    form: Form | None = None,
 ) -> Queries:
-    """Return the queries with usable vectors. The size that most vectors have is the right one."""
+    """Return the queries with usable vectors. Of floats, the size that most vectors have is the right one."""
     column = rows.column(_VECTOR).combine_chunks()
     sizes = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False)
-    dimension = int(np.bincount(sizes[sizes > 0]).argmax()) if (sizes > 0).any() else 1
-    vectors = read_vectors(column, dimension, score)
+    size = int(np.bincount(sizes[sizes > 0]).argmax()) if (sizes > 0).any() else 1
+    dimension, width = (size, size) if form is None else (form.dim, form.width)
+    vectors = read_vectors(column, dimension, score, form)
     lost = column.filter(pa.array(~vectors.kept))
-    wrong = pc.list_value_length(lost).fill_null(dimension).to_numpy(zero_copy_only=False) != dimension
-    reasons = RowStats(score).reasons(lost).to_pylist()
+    wrong = pc.list_value_length(lost).fill_null(width).to_numpy(zero_copy_only=False) != width
+    reasons = RowStats(score, form).reasons(lost).to_pylist()
     set_aside = Counter("dimension" if other else why for other, why in zip(wrong, reasons, strict=True))
     numbered = rows.drop_columns([_VECTOR]).filter(pa.array(vectors.kept))
     numbered = numbered.append_column(NUMBER, pa.array(range(len(numbered)), pa.int32()))

@@ -98,7 +98,7 @@ def _why_not(
 def _recipe(job: "VectorInput") -> dict[str, Any]:
     """Return what the metadata of the job's own vectors would say."""
     folder = hub.resolve(str(job.model), job.revision).folder
-    return {"model": job.model, "content": fingerprint(folder), "precision": "float32"}
+    return {"model": job.model, "content": fingerprint(folder)}
 
 
 def _described(metadata: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType, StringType
 
-from st_spark.choices import SCORES
+from st_spark.choices import BITS, SCORES
 from st_spark.embedding import model_info
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.encode import encode, prepare
@@ -23,6 +23,7 @@ from st_spark.tables.conditions import filter_rows
 from st_spark.tables.decoding import count_bad_texts
 from st_spark.tables.metadata import vector_column
 from st_spark.tables.row_counts import count_rows
+from st_spark.tables.vector_types import vector_values
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -66,8 +67,9 @@ class VectorTable:
     origin: str = ""
 
     def score(self, chosen: str | None) -> str:
-        """Return how to compare the vectors: as chosen, else the similarity of their model, else cosine."""
-        score = chosen or str(self.metadata.get("similarity", "cosine"))
+        """Return how to compare the vectors: as chosen, else the model's similarity, else cosine. Bits have cosine."""
+        bits = self.metadata.get("precision") in BITS
+        score = chosen or ("cosine" if bits else str(self.metadata.get("similarity", "cosine")))
         if score not in SCORES:
             raise InputError(
                 f"The model of the vectors uses {score} similarity, which joins do not support.",
@@ -177,7 +179,8 @@ def _open(
         split = _split(rows.df, job, where, [*names, *([str(text)] if vector is None else [])])
     df, counts = split[0], split[1:]
     if vector is not None:
-        with held(df.select(*map(quoted_column, dict.fromkeys((*names, vector))))) as held_rows:
+        others = [quoted_column(name) for name in names if name != vector]
+        with held(df.select(*others, vector_values(df.schema, vector))) as held_rows:
             yield VectorTable(where, held_rows, df, vector, vector, metadata, *counts, "reused" if text else "")
         return
     with timings("load", f"Loading {job.model}"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from st_spark.errors import InputError
 from st_spark.tables.columns import check_columns
+from st_spark.tables.vector_types import is_vector_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -38,8 +39,8 @@ def check_comparable(
 ) -> None:
     """Check that vectors of two recipes can be compared; InputError with both recipes if not.
 
-    The prompt, the task and the length may differ: queries have other ones than documents. A table whose metadata says
-    nothing can be compared with any.
+    The prompt, the task and the length may differ: queries have other ones than documents. So may the precision. A
+    table whose metadata says nothing can be compared with any.
 
     Args:
         one: Metadata of a vector column.
@@ -54,7 +55,7 @@ def check_comparable(
         )
         raise InputError(
             f"{names[0]} was embedded with {first}, {names[1]} with {second}. Their vectors cannot be compared.",
-            "use one model and one precision for both.",
+            "use one model for both.",
         )
 
 
@@ -74,7 +75,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _comparable(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {"content": metadata.get("content"), "precision": metadata.get("precision", "float32")}
+    return {"content": metadata.get("content")}
 
 
 def field_metadata(schema: "StructType", column: str) -> dict[str, Any]:
@@ -93,7 +94,8 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
     Args:
         schema: The columns of the table.
         where: The name of the table, for errors.
-        name: The column; by default the only one that st-spark made, else the only array column.
+        name: The column; by default the only one that st-spark made, else the only one of arrays or vectors of
+            pyspark.ml.
 
     Returns:
         The name of the column, and its metadata: {} if the table has none.
@@ -101,7 +103,7 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
     Raises:
         InputError: There is no such column, or several to choose from.
     """
-    arrays = [field.name for field in schema.fields if field.dataType.typeName() == "array"]
+    arrays = [field.name for field in schema.fields if is_vector_type(field.dataType)]
     marked = [column for column in arrays if METADATA_KEY in (schema[column].metadata or {})]
     if name is None:
         candidates = marked or arrays

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_spark.join.tasks.vector_column import read_vectors, unpack
+from st_spark.model.quantization import Form
 from st_spark.topk.scores import Matrix, Places
 
 # The columns of a row on its way to a task. LEFT_ID is null for rows that are in the right block alone, RIGHT_ID for
@@ -60,6 +61,7 @@ class BlockReader:
     score: str  # One of choices.SCORES
     keys: tuple[str, ...] = ()  # Columns that must be equal: rows are compared only within equal keys
     extra: tuple[str, ...] = ()  # Further columns for the blocks
+    forms: tuple[Form | None, Form | None] = (None, None)  # How left and right vectors are stored; None for floats
 
     def read(self, batches: Iterator[pa.RecordBatch]) -> Iterator[TaskInput]:
         """Yield one input for each TASK and key, one at a time in memory. Rows must be sorted by both.
@@ -102,7 +104,7 @@ class BlockReader:
         if pa.types.is_binary(column.type):  # only vectors that can be joined are packed
             matrix = unpack(column, self.dimension)
         else:
-            vectors = read_vectors(column, self.dimension, self.score)
+            vectors = read_vectors(column, self.dimension, self.score, self.forms[name == RIGHT_ID])
             matrix = vectors.matrix
             rows = rows if vectors.kept.all() else rows.filter(pa.array(vectors.kept))
         return Block(rows.column(name), matrix, {column: rows.column(column) for column in self.extra})

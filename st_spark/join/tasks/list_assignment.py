@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from st_spark.join.tasks.blocks import TASK
 from st_spark.join.tasks.vector_column import pack, read_vectors
+from st_spark.model.quantization import Form
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.pairs import ranks
 from st_spark.topk.scores import Matrix, Places
@@ -88,14 +89,16 @@ class ListAssignment:
     vector: str
     left: bool
     right: bool
+    form: Form | None = None  # How the vectors are stored; None for floats
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield each row once for each of its tasks, with a packed vector, TASK, PROBES and no ROW_HASH.
 
         LIST is null if the row is no right row in the task.
         """
+        dimension, score = self.quantizer.centroids.shape[1], self.quantizer.score
         for batch in batches:
-            vectors = read_vectors(batch.column(self.vector), self.quantizer.centroids.shape[1], self.quantizer.score)
+            vectors = read_vectors(batch.column(self.vector), dimension, score, self.form)
             rows = batch if vectors.kept.all() else batch.filter(pa.array(vectors.kept))
             if len(rows):
                 yield from self._assign(rows, vectors.matrix)

@@ -1,7 +1,7 @@
 """Search a table for a set of queries: each task has all queries, and reads its rows of the table once."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from st_spark.join.tasks.results import list_batch
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.tasks.row_stats import RowStats
 from st_spark.join.tasks.vector_column import read_vectors
+from st_spark.model.quantization import Form
 from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.prefilter import can_win
@@ -42,8 +43,7 @@ class QuerySearch:
     k: int
     score: str
     first: int = 0  # The number of the first query
-    width: int | None = None  # Values of a stored vector; None for the dimension of the queries
-    decode: Callable[[Matrix], Matrix] | None = None  # Turns stored values into vectors, if they are quantised
+    form: Form | None = None  # How the vectors are stored; None for floats
     # [queries, nprobe] the only lists that each query is compared with, the best first; None for all rows
     probes: npt.NDArray[np.int32] | None = None
     block_bytes: int = _BLOCK_BYTES
@@ -96,17 +96,16 @@ class QuerySearch:
         sizes = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
         null_id = ids.is_null().to_numpy(zero_copy_only=False)
         early = {NULL_ID: null_id, "null": ~null_id & (sizes < 0)}
-        early["dimension"] = ~null_id & (sizes >= 0) & (sizes != (self.width or dimension))
+        early["dimension"] = ~null_id & (sizes >= 0) & (sizes != (self.form.width if self.form else dimension))
         counts = {reason: int(rows.sum()) for reason, rows in early.items()}
         if any(counts.values()):
             fitting = pa.array(~np.any(list(early.values()), axis=0))
             ids, column = ids.filter(fitting), column.filter(fitting)
             extra = {name: values.filter(fitting) for name, values in extra.items()}
-        column = self._decoded(column, dimension)
-        vectors = read_vectors(column, dimension, self.score)
+        vectors = read_vectors(column, dimension, self.score, self.form)
         if not vectors.kept.all():
             lost = column.filter(pa.array(~vectors.kept))
-            counts |= Counter(RowStats(self.score).reasons(lost).to_pylist())
+            counts |= Counter(RowStats(self.score, self.form).reasons(lost).to_pylist())
             ids = ids.filter(pa.array(vectors.kept))
             extra = {name: values.filter(pa.array(vectors.kept)) for name, values in extra.items()}
         counts[SEARCHED] = len(ids)
@@ -114,9 +113,3 @@ class QuerySearch:
         block = Block(ids, vectors.matrix, extra)
         block = block if winning is None else block.take(np.flatnonzero(winning))
         return block.take(pc.sort_indices(block.ids).to_numpy()), {name: n for name, n in counts.items() if n}
-
-    def _decoded(self, column: pa.Array, dimension: int) -> pa.Array:
-        if self.decode is None:
-            return column
-        values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-        return pa.FixedSizeListArray.from_arrays(pa.array(self.decode(values).reshape(-1)), dimension)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from st_spark.join.tasks.blocks import Block, TaskInput, run_starts, self_index
 from st_spark.join.tasks.list_assignment import LIST, PROBES
 from st_spark.join.tasks.vector_column import read_vectors, score_column
+from st_spark.model.quantization import Form
 from st_spark.topk.coarse_quantizer import CoarseQuantizer
 from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
@@ -98,6 +99,7 @@ class GroundTruth:
     k: int
     threshold: float | None
     self_join: bool
+    form: Form | None = None  # How the right vectors are stored; None for floats
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield left_id (row number of the query), right_id, score, list: the k best pairs of each query, and more.
@@ -106,7 +108,7 @@ class GroundTruth:
         """
         for batch in batches:
             ids, column, keys = batch.columns
-            vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score)
+            vectors = read_vectors(column, self.queries.matrix.shape[1], self.quantizer.score, self.form)
             kept = pa.array(vectors.kept)
             right = Block(ids.filter(kept), vectors.matrix, {KEY_HASH: keys.filter(kept)})
             right = right.take(pc.sort_indices(right.ids).to_numpy())  # of equal scores the smaller id is better

@@ -1,4 +1,7 @@
-"""Turn Arrow columns of vectors into matrices, without the vectors that cannot be joined."""
+"""Turn Arrow columns of vectors into matrices of floats, without the vectors that cannot be joined.
+
+Here alone bytes and bits become floats: all jobs move the values that are stored.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from st_spark.model.quantization import Form
 from st_spark.topk.scores import Matrix, Scores
 
 
@@ -14,25 +18,43 @@ from st_spark.topk.scores import Matrix, Scores
 class Vectors:
     """The vectors of a column that can be joined."""
 
-    matrix: Matrix  # [kept, dimension] float32 or float64 as in the column, C-contiguous, all finite
+    matrix: Matrix  # [kept, dimension] float64 of a column of doubles, else float32; C-contiguous, all finite
     kept: npt.NDArray[np.bool_]  # [rows] whether the row is in the matrix
 
 
-def read_vectors(column: pa.Array, dimension: int, score: str) -> Vectors:
-    """Read a column of lists (of fixed size or not) of float or double.
+def read_vectors(column: pa.Array, dimension: int, score: str, form: Form | None = None) -> Vectors:
+    """Read a column of lists (of fixed size or not) of floats or doubles, or of stored values in a form.
 
     Vectors of another size than `dimension` are set aside. Vectors of length zero have no cosine; the other scores take
     them.
     """
-    sizes = pc.list_value_length(column).fill_null(-1)
-    kept = sizes.to_numpy(zero_copy_only=False) == dimension
-    fitting = column if kept.all() else column.filter(pa.array(kept))
-    matrix = fitting.flatten().to_numpy(zero_copy_only=False).reshape(-1, dimension)
-    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)  # NaN and infinities stay, nothing overflows
+    matrix, kept = to_floats(column, dimension, form)
+    squares = row_squares(matrix)
     good = np.isfinite(squares) & ((squares > 0) | (score != "cosine"))
     kept = kept.copy()
     kept[kept] = good
     return Vectors(np.ascontiguousarray(matrix if good.all() else matrix[good]), kept)
+
+
+def to_floats(column: pa.Array, dimension: int, form: Form | None = None) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    """Return the vectors with `dimension` values, [n, dimension], and which rows of the column they are.
+
+    A null within a vector of floats is NaN; a stored vector with a null is NaN as a whole.
+    """
+    sizes = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+    width = dimension if form is None else form.width
+    fits = sizes == width
+    fitting = column if fits.all() else column.filter(pa.array(fits))
+    values = fitting.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    if form is not None:
+        return form.floats(values), fits
+    assert not pa.types.is_integer(column.type.value_type), "stored values are read in their form"
+    return values, fits
+
+
+def row_squares(matrix: Matrix) -> Scores:
+    """Return the squared length of each row. NaN and infinities stay, and nothing overflows."""
+    return np.asarray(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
 
 
 def pack(matrix: Matrix) -> pa.Array:

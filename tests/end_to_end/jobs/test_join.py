@@ -143,7 +143,7 @@ def test_tables_of_two_models_are_not_joined(
         where: dict[str, Any] = {"input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / name)}
         runner.run(EmbedJob(**where, model=str(model), text_column="text"), spark)
     job = JoinJob(left=str(tmp_path / "left"), right=str(tmp_path / "right"), output=str(tmp_path / "out"))
-    with pytest.raises(InputError, match=r"left was embedded with .*right with .*use one model and one precision"):
+    with pytest.raises(InputError, match=r"left was embedded with .*right with .*use one model for both"):
         runner.run(job, spark)
 
 

@@ -1,5 +1,6 @@
 """Embed jobs with int8, uint8 and binary precision: the table has the ranges, appends use them, searches too."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from st_spark.cli import main
 from st_spark.cli.summaries import summary_of_embed
 from st_spark.errors import InputError, TableError
 from st_spark.jobs import runner
 from st_spark.model.encoder import SentenceTransformer
 from st_spark.model.quantization import Form, ranges_of
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
 from st_spark.specs.row_jobs import EmbedJob, SearchJob
 from st_spark.tables import io
 from st_spark.tables.metadata import ranges_from_metadata, vector_column
+from tests.support.report_page import sections
 from tests.support.word_checkpoints import write_router
 
 if TYPE_CHECKING:
@@ -76,6 +80,35 @@ def test_quantised_tables_are_read_and_searched_with_their_metadata(
         assert (np.abs(back - wanted) <= (ranges[1] - ranges[0]) / 255 / 2 + 1e-5).all()
     if precision != "ubinary":
         check_search(spark, tiny_model, tmp_path, precision)
+
+
+def test_jobs_read_tables_of_every_precision_also_of_two(
+    spark: "SparkSession", embed: Embed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = {name: str(tmp_path / name) for name in ("float32", "uint8", "binary")}
+    for precision, folder in where.items():
+        embed(TEXTS, precision=precision, mode="overwrite")
+        shutil.copytree(tmp_path / "out", folder)
+    for left, right in (("float32", "uint8"), ("uint8", "binary")):
+        job = JoinJob(left=where[left], right=where[right], k=1, output=str(tmp_path / "pairs"), mode="overwrite")
+        result = runner.run(job, spark)
+        about = {"rows": 17, "kept": 16, "set_aside": {"null": 1}, "dimension": 32}
+        assert [result[side] for side in ("left", "right")] == [
+            {"path": where[each], **about} for each in (left, right)
+        ]
+        pairs = io.read(spark, job.output).collect()
+        assert sum(row["left_id"] == row["right_id"] for row in pairs) >= 14  # bits do not tell all rows apart
+    groups = runner.run(DedupJob(input=where["binary"], threshold=0.9, output=str(tmp_path / "groups")), spark)
+    assert (groups["score"], groups["input"]["kept"]) == ("cosine", 16)
+    page = str(tmp_path / "clusters.html")
+    clusters = ClusterJob(input=where["binary"], k=3, output=str(tmp_path / "clusters"), report=page)
+    assert runner.run(clusters, spark)["clusters"]["all"] == 3
+    assert "16 sampled vectors, by their first two principal components" in " ".join(sections(page).values())
+    mined = MineJob(source=where["float32"], target=where["uint8"], output=str(tmp_path / "mined"), threshold=0.5)
+    assert runner.run(mined, spark)["pairs"] > 10
+    wrong = ["dedup", "--input", where["binary"], "--score", "dot", "--output", str(tmp_path / "no")]
+    assert main.main(wrong) == 2
+    assert "are binary, which dot cannot compare: bits are signs without lengths. Fix" in capsys.readouterr().err
 
 
 def check_search(spark: "SparkSession", tiny_model: Path, tmp_path: Path, precision: str) -> None:

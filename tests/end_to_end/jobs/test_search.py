@@ -140,7 +140,7 @@ def test_a_wrong_table_column_or_model_is_an_error(
         runner.run(SearchJob(query="rain", table=table, model=write_other()), spark)
     with pytest.raises(InputError, match="has no column 'vector'"):
         runner.run(SearchJob(query="rain", table=table, column="vector"), spark)
-    with pytest.raises(InputError, match="holds string, not vectors"):
+    with pytest.raises(InputError, match=r"The column 'text' of .* holds string. Fix: name a column of array<float>"):
         runner.run(SearchJob(query="rain", table=table, column="text"), spark)
     with pytest.raises(ModelError, match="nowhere"):
         runner.run(SearchJob(query="rain", table=table, model=str(tmp_path / "nowhere")), spark)

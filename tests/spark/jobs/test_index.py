@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as sf
 
 from st_spark import build_index, describe, search, similarity_join
 from st_spark.cli.summaries import SUMMARIES
@@ -359,3 +360,19 @@ def test_a_join_uses_the_lists_of_an_index(
     euclidean = similarity_join(left, spark.read.parquet(built.index), k=1, method="ivf", score="euclidean")
     assert caplog.messages == []  # its lists are others
     assert euclidean.count() == len(QUERIES)
+
+
+def test_vectors_of_pyspark_ml_have_an_index(spark: "SparkSession", tmp_path: Path) -> None:
+    """Built, searched and appended to as arrays of floats are."""
+    from pyspark.ml.functions import array_to_vector
+
+    table, index = str(tmp_path / "ml"), str(tmp_path / "ml_index")
+    rows = spark.read.parquet(write(tmp_path / "docs", VECTORS[:600]))
+    rows = rows.withColumn("embedding", array_to_vector(sf.col("embedding")))
+    rows.where("id < 500").write.parquet(table)
+    assert build_index(table, index, recall=0.9)["rows"]["indexed"] == 500
+    found = search(spark.sql(f"SELECT array_repeat(1f, {WIDTH}) AS v"), index, 3, nprobe="all").collect()
+    exact = search(spark.sql(f"SELECT array_repeat(1f, {WIDTH}) AS v"), table, 3).collect()
+    assert [row["id"] for row in found] == [row["id"] for row in exact]
+    rows.where("id >= 500").write.mode("append").parquet(table)
+    assert build_index(table, index, mode="append")["rows"]["indexed"] == 600

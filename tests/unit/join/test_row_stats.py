@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from st_spark.join.tasks.row_stats import IDS, READ, REASON, SCHEMA, SIZE, VALID, RowStats
+from st_spark.model.quantization import Form
 
 NAN, INFINITY = float("nan"), float("inf")
 REASONS: list[tuple[list[float | None] | None, str | None]] = [
@@ -30,6 +31,15 @@ def test_vectors_that_cannot_be_joined_have_a_reason(kind: pa.DataType) -> None:
     assert RowStats("cosine").reasons(vectors[3:7]).to_pylist() == expected[3:7]
     assert RowStats("cosine").reasons(vectors[:0]).to_pylist() == []
     assert RowStats("dot").reasons(vectors).to_pylist() == [None if each == "zero" else each for each in expected]
+
+
+def test_stored_vectors_that_cannot_be_joined_have_a_reason() -> None:
+    rows = [[1, 2], None, [1], [], [1, None], [-128, -128]]
+    form = Form("int8", 2, [[0.0, 0.0], [0.0, 0.0]])
+    found = RowStats("cosine", form).reasons(pa.array(rows, pa.list_(pa.int8()))).to_pylist()
+    assert found == ["zero", "null", "dimension", "dimension", "not finite", "zero"]
+    found = RowStats("cosine", Form("binary", 9)).reasons(pa.array(rows, pa.list_(pa.int8()))).to_pylist()
+    assert found == [None, "null", "dimension", "dimension", "not finite", None]
 
 
 def test_rows_keep_their_first_reason() -> None:

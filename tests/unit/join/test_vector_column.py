@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from st_spark.join.tasks.vector_column import pack, read_vectors, score_column, unpack
+from st_spark.model.quantization import Form, quantise
 from st_spark.topk.scores import Matrix
 
 ROWS = [[1.0, 2.0], None, [1.0], [math.nan, 1.0], [math.inf, 1.0], [0.0, 0.0], [3.0, None], [], [-0.0, 4.0]]
@@ -31,6 +32,25 @@ def test_lists_of_fixed_size_and_slices_are_read() -> None:
     column = pa.array([[1, 2], [3, 4], None, [5, 6]], pa.list_(pa.float32(), 2))
     assert read_vectors(column, 2, "dot").matrix.tolist() == [[1, 2], [3, 4], [5, 6]]
     assert read_vectors(column[1:], 2, "dot").matrix.tolist() == [[3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("int8", pa.int8()), ("int8", pa.float32()), ("ubinary", pa.int16())])
+def test_stored_vectors_become_floats(precision: str, kind: pa.DataType) -> None:
+    """Another number of stored values is another size, also if it is the number of dimensions."""
+    vectors = np.array([[1.0, -2.0, 3.0, -4.0, 5.0, -6.0, 7.0, -8.0, 9.0], [-1.0] * 9], np.float32)
+    ranges = [[-128.0] * 9, [127.0] * 9] if precision == "int8" else None
+    form = Form(precision, 9, ranges)
+    rows = quantise(vectors, precision, ranges).tolist()
+    bad = [None, [1] * (9 if precision == "ubinary" else 2), [None] * form.width]
+    found = read_vectors(pa.array([*rows, *bad], pa.list_(kind)), 9, "cosine", form)
+    assert found.kept.tolist() == [True, True, False, False, False]
+    assert found.matrix.dtype == np.float32
+    assert found.matrix.tolist() == (vectors + 0.5 if ranges else np.sign(vectors)).tolist()
+
+
+def test_stored_vectors_are_not_read_as_floats_by_mistake() -> None:
+    with pytest.raises(AssertionError, match="stored values are read in their form"):
+        read_vectors(pa.array([[1, 2]], pa.list_(pa.int8())), 2, "cosine")
 
 
 def test_an_empty_column_gives_an_empty_matrix() -> None:

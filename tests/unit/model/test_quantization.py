@@ -92,6 +92,16 @@ def test_bits_are_read_as_signs(precision: str) -> None:
     assert np.array_equal(dequantise(quantise(vectors, precision), precision, 13), np.sign(vectors))
 
 
+@pytest.mark.parametrize("precision", ["int8", "ubinary"])
+def test_a_row_with_a_missing_value_is_nan(precision: str) -> None:
+    form = Form(precision, 9, [[-1.0] * 9, [1.0] * 9] if precision in RANGED else None)
+    codes = np.array([[1.0] * form.width, [1.0] * (form.width - 1) + [np.nan]])
+    found = form.floats(codes)
+    assert found.dtype == np.float32
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
+
+
 def test_values_outside_the_ranges_are_clipped() -> None:
     ranges = [[-1.0, -1.0], [1.0, 1.0]]
     assert quantise(np.array([[-9.0, 9.0], [-np.inf, np.inf]]), "int8", ranges).tolist() == [[-128, 127]] * 2
