@@ -1,5 +1,6 @@
 """Embedder: run texts or images through a loaded model, in micro-batches."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Embedder:
         self.prompts = prompts.with_defaults(stored_prompts)
         self.default_prompt_name = default_prompt_name
         self.truncate_dim = truncate_dim
+        self._max_tokens: int | None = None  # of a micro-batch; known once a GPU had too little memory
 
     @property
     def dtype(self) -> str:
@@ -210,7 +213,7 @@ class Embedder:
 
         if batch_size is not None:
             check_count("batch_size", batch_size)
-        runs = pipeline.runs(inputs.lengths, self.device, batch_size)
+        runs = pipeline.runs(inputs.lengths, self.device, batch_size, self._max_tokens)
 
         def forward(rows: npt.NDArray[np.int64]) -> Result:
             batch = inputs.take(rows, self.device)
@@ -218,10 +221,28 @@ class Embedder:
                 batch = module(batch)
             return read(batch)
 
+        def parts(rows: npt.NDArray[np.int64]) -> list[tuple[npt.NDArray[np.int64], Result]]:
+            try:
+                return [(rows, forward(rows))]
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
+                    raise
+            self._halve(int(inputs.lengths[rows].sum()))  # now that the error is gone, and its tensors with it
+            half = len(rows) // 2
+            return [*parts(rows[:half]), *parts(rows[half:])]
+
         with tqdm(total=len(inputs.lengths), unit="texts", disable=not show_progress_bar) as bar:
-            for rows, result in zip(runs, parallel.run(forward, runs, self.device), strict=True):
-                yield rows, result
-                bar.update(len(rows))
+            for found in parallel.run(parts, runs, self.device):
+                yield from found
+                bar.update(sum(len(rows) for rows, _ in found))
+
+    def _halve(self, tokens: int) -> None:
+        """Give later micro-batches half as many tokens as the one for which the GPU had too little memory."""
+        torch.cuda.empty_cache()
+        half = max(tokens // 2, 1)
+        if self._max_tokens is None or half < self._max_tokens:
+            self._max_tokens = half
+            _log.warning("The GPU has no memory for %s tokens at once: going on with at most %s.", f"{tokens:,}", f"{half:,}")
 
 
 def is_one(sentences: object) -> bool:

@@ -66,20 +66,23 @@ class Pipeline:
     input: InputModule
     width: int
 
-    def runs(self, lengths: Lengths, device: torch.device, batch_size: int | None) -> list[npt.NDArray[np.int64]]:
+    def runs(
+        self, lengths: Lengths, device: torch.device, batch_size: int | None, max_tokens: int | None = None
+    ) -> list[npt.NDArray[np.int64]]:
         """Cut texts into micro-batches, the longest texts first, or in the given order if length does not matter.
 
         Args:
             lengths: [texts] tokens of each text.
             device: Where they will be computed.
             batch_size: Maximum number of texts in a micro-batch, or None.
+            max_tokens: Maximum number of tokens in a micro-batch, or None for as many as suit the device.
 
         Returns:
             The indices of the texts of each micro-batch.
         """
         order = np.arange(len(lengths)) if self._sums_rows else longest_first(lengths)
         work = np.maximum(lengths[order], 1)  # in word models a text can have no tokens
-        batches = micro_batches(work, self._budget(device), batch_size, self.input.pads)
+        batches = micro_batches(work, max_tokens or self._budget(device), batch_size, self.input.pads)
         return [order[first:stop] for first, stop in batches]
 
     def _budget(self, device: torch.device) -> int:

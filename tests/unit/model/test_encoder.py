@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError, StSparkError
+from st_spark.model.inputs.packed import Packed
 from st_spark.util import semantic_search
 from tests.support.nasty import NASTY
 from tests.support.oracle import assert_close, oracle
@@ -236,3 +238,30 @@ def test_errors_are_one_line_and_survive_pickling(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
     assert "\n" not in str(again)
+
+
+def test_texts_that_a_gpu_has_no_memory_for_are_halved(tiny_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Until they fit; later calls begin with what fitted. One text that does not fit is an error."""
+    model = SentenceTransformer(tiny_model, device="cpu", dtype="float32")
+    texts = ["the cat sat on the mat", "a dog", "rain"] * 20
+    expected, pooling, sizes = model.encode(texts), model.modules[1], []
+
+    class Small:
+        room = 60
+        dimension = pooling.dimension
+
+        def __call__(self, batch: Packed) -> Packed:
+            sizes.append(len(batch.ids))
+            if len(batch.ids) > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return pooling(batch)
+
+    model.modules[1] = Small()
+    assert_close(model.encode(texts), expected)
+    assert "The GPU has no memory for " in caplog.text
+    tried = len(sizes)
+    assert_close(model.encode(texts), expected)
+    assert max(sizes[tried:]) <= Small.room
+    Small.room = 4
+    with pytest.raises(torch.OutOfMemoryError):
+        model.encode(texts)
