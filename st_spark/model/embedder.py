@@ -242,7 +242,9 @@ class Embedder:
         half = max(tokens // 2, 1)
         if self._max_tokens is None or half < self._max_tokens:
             self._max_tokens = half
-            _log.warning("The GPU has no memory for %s tokens at once: going on with at most %s.", f"{tokens:,}", f"{half:,}")
+            _log.warning(
+                "The GPU has no memory for %s tokens at once: going on with at most %s.", f"{tokens:,}", f"{half:,}"
+            )
 
 
 def is_one(sentences: object) -> bool:
