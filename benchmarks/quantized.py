@@ -120,7 +120,7 @@ def theirs(queries: Vectors, rows: Vectors, true: Found) -> Iterator[list[str]]:
         ranges = ranges_of(rows[:_CALIBRATED]) if precision in RANGED else None
         codes = quantise(rows, precision, ranges)
         for multiplier in (1, *_MULTIPLIERS):
-            found = semantic_search_faiss(
+            hits = semantic_search_faiss(
                 queries,
                 codes,
                 corpus_precision=precision,
@@ -128,8 +128,8 @@ def theirs(queries: Vectors, rows: Vectors, true: Found) -> Iterator[list[str]]:
                 ranges=ranges,
                 rescore=multiplier > 1,
                 rescore_multiplier=multiplier,
-            )
-            ids = np.array([[hit["corpus_id"] for hit in each] for each in found[0]])
+            )[0]
+            ids = np.array([[hit["corpus_id"] for hit in each] for each in hits])
             asked = f"{precision}, rescored x {multiplier}" if multiplier > 1 else precision
             width = codes.nbytes // len(codes)
             yield [f"{precision} (faiss)", asked, f"{width:,}", "", f"{recall(ids, true):.4f}"]

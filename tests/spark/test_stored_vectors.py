@@ -93,7 +93,7 @@ def test_other_jobs_give_what_the_floats_give(spark: "SparkSession", kind: str, 
     assert mined.count()
 
 
-@pytest.mark.parametrize("kind", ["uint8", "ubinary", "pyspark.ml"])
+@pytest.mark.parametrize("kind", ["ubinary", "pyspark.ml"])
 def test_pairs_are_scored_and_negatives_found_as_with_floats(spark: "SparkSession", kind: str) -> None:
     tables = stored(spark, IDS, ROWS, kind), frame(spark, IDS, floats_of(ROWS, kind))
     pairs = []

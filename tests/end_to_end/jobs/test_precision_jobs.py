@@ -96,19 +96,35 @@ def test_jobs_read_tables_of_every_precision_also_of_two(
         assert [result[side] for side in ("left", "right")] == [
             {"path": where[each], **about} for each in (left, right)
         ]
+        ours, theirs = (unit_floats(spark, where[name]) for name in (left, right))
         pairs = io.read(spark, job.output).collect()
-        assert sum(row["left_id"] == row["right_id"] for row in pairs) >= 14  # bits do not tell all rows apart
+        assert sorted(row["left_id"] for row in pairs) == list(range(16))
+        for row in pairs:
+            cosines = ours[row["left_id"]] @ theirs.T
+            assert row["score"] == pytest.approx(cosines.max(), abs=1e-6)
+            assert row["score"] == pytest.approx(cosines[row["right_id"]], abs=1e-6)
     groups = runner.run(DedupJob(input=where["binary"], threshold=0.9, output=str(tmp_path / "groups")), spark)
     assert (groups["score"], groups["input"]["kept"]) == ("cosine", 16)
     page = str(tmp_path / "clusters.html")
     clusters = ClusterJob(input=where["binary"], k=3, output=str(tmp_path / "clusters"), report=page)
     assert runner.run(clusters, spark)["clusters"]["all"] == 3
-    assert "16 sampled vectors, by their first two principal components" in " ".join(sections(page).values())
+    shown = " ".join(" ".join(sections(page).values()).split())
+    assert "16 sampled vectors, by their first two principal components" in shown
     mined = MineJob(source=where["float32"], target=where["uint8"], output=str(tmp_path / "mined"), threshold=0.5)
     assert runner.run(mined, spark)["pairs"] > 10
     wrong = ["dedup", "--input", where["binary"], "--score", "dot", "--output", str(tmp_path / "no")]
     assert main.main(wrong) == 2
     assert "are binary, which dot cannot compare: bits are signs without lengths. Fix" in capsys.readouterr().err
+
+
+def unit_floats(spark: "SparkSession", where: str) -> Any:
+    """Return the vectors of a table as they are read, with length 1, in the order of the ids."""
+    table = io.read(spark, where)
+    metadata = vector_column(table.schema, where)[1]
+    form = Form(metadata.get("precision", "float32"), 32, ranges_from_metadata(metadata))
+    rows = table.where("embedding IS NOT NULL").orderBy("id").collect()
+    vectors = form.floats(np.array([row.embedding for row in rows])).astype(float)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def check_search(spark: "SparkSession", tiny_model: Path, tmp_path: Path, precision: str) -> None:
