@@ -45,5 +45,6 @@ def build_index(
             an append cannot follow.
         StSparkError: The table cannot be read, or the index cannot be written.
     """
-    fields = {"recall": recall, "lists": lists, "mode": mode, "id_column": id_column, "column": column, "score": score}
-    return runner.run(IndexJob(table=table, output=output, output_format=output_format, **fields))
+    options: dict[str, Any] = {"mode": mode, "id_column": id_column, "column": column, "score": score}
+    options |= {"recall": recall, "lists": lists, "output_format": output_format}
+    return runner.run(IndexJob(table=table, output=output, **options))

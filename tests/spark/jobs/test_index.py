@@ -214,7 +214,7 @@ def test_an_append_adds_new_rows_to_the_lists(
     assert (result["recall_asked"], result["rebuild"]) == (0.9, False)
     lists = spark.read.parquet(index).select("id", "list", "embedding").toPandas()
     assert sorted(lists["id"]) == list(range(ROWS))
-    assigned = opened(spark, index).quantizer.assign(np.stack(lists["embedding"].to_numpy()).astype(np.float32))
+    assigned = opened(spark, index).quantizer.assign(np.stack(list(lists["embedding"])).astype(np.float32))
     assert (assigned == lists["list"].to_numpy()).all()
     caplog.clear()
     with caplog.at_level(logging.WARNING, "st_spark"):
@@ -308,7 +308,7 @@ def test_what_cannot_work_is_an_error_with_a_fix(
         with pytest.raises(StSparkError, match=message):
             runner.run(IndexJob(**{"output": out, "mode": mode, **options}), spark)
     assert not Path(out).exists()
-    for message, options in [
+    cases = [
         ("nprobe is 3, and the table is no index. Fix: build one", {"table": spark.read.parquet(table), "nprobe": 3}),
         ("nprobe is 0. Fix: give a number of lists, 1 or more, or 'all'", {"nprobe": 0}),
         ("nprobe is 'most'", {"nprobe": "most"}),
@@ -316,7 +316,8 @@ def test_what_cannot_work_is_an_error_with_a_fix(
             f"have {WIDTH} values, but vectors of the queries have 2",
             {"queries": spark.sql("SELECT array(1f, 2f) AS v")},
         ),
-    ]:
+    ]
+    for message, options in cases:
         with pytest.raises(InputError, match=message):
             search(**{"queries": queries, "table": built.index, **options})
 
