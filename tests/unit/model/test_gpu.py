@@ -9,10 +9,9 @@ import torch
 from st_spark import SentenceTransformer
 from tests.support import community_checkpoints
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
-]
+if not torch.cuda.is_available():
+    pytest.skip("needs a GPU", allow_module_level=True)
+pytestmark = pytest.mark.slow
 # Of many lengths, and several of each.
 TEXTS = [
     "a cat",
