@@ -27,7 +27,7 @@ def run(work: Callable[[Task], Done], tasks: Sequence[Task], device: torch.devic
     gets two tasks at a time. Otherwise tasks run one after another, each with all threads.
     """
     before = torch.get_num_threads()
-    threads = before if device.type == "cpu" else _GPU_TASKS
+    threads = {"cpu": before, "cuda": _GPU_TASKS}.get(device.type, 1)
     if threads == 1 or len(tasks) < threads:
         yield from map(_inferring(work), tasks)
         return
