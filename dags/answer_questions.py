@@ -1,8 +1,7 @@
 """Find the passages that answer a table of questions, every morning.
 
-The texts are read in full: each is cut into chunks, and each chunk has a vector. An index of the chunks lets the search
-read only what lies near the questions. All of it is made anew each day, so a text that has changed leaves no old chunk
-behind: a chunk has no place in a merge, which knows one row for each id.
+The texts are read in full: each is cut into chunks, and each chunk has a vector. A merge embeds only what is new or has
+changed. An index of the chunks lets the search read only what lies near the questions.
 """
 
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, Param
@@ -35,7 +34,8 @@ with DAG(
         id_column="id",
         model="{{ params.model }}",
         chunk="{{ params.chunk }}",
-        fail_if={"null_id": "> 0", "duplicate_id": "> 0"},
+        mode="merge",
+        delete_missing=True,
     )
     index = IndexOperator(
         task_id="index",

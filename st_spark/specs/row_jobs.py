@@ -108,10 +108,10 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
             raise SpecError(f"overlap is {self.overlap}, and chunk is {self.chunk}.", "give a smaller --overlap.")
         if len(self.text_columns) > 1:
             raise SpecError("chunk is given, and two text columns: pairs are not cut.", "give one --text-column.")
-        if self.writes_chunks and self.mode == "merge":
+        if self.writes_chunks and self.mode == "merge" and self.on_error == "quarantine":
             raise SpecError(
-                "The mode merge needs one row for each ID, and chunk writes several.",
-                "add --pooling mean, or overwrite the table.",
+                "A merge of chunks cannot set bad rows aside: half of a text would stay as it was.",
+                "use --on-error null.",
             )
         if self.writes_chunks and self.output_column in (CHUNK_ID, *CHUNK_COLUMNS):
             raise SpecError(
@@ -122,6 +122,11 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
     def writes_chunks(self) -> bool:
         """Whether each chunk of a text is a row."""
         return self.chunk is not None and self.pooling == "none"
+
+    @property
+    def row_id(self) -> str | None:
+        """The column that identifies a row of the output."""
+        return CHUNK_ID if self.writes_chunks and self.id_column else self.id_column
 
     @property
     def encoding(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as sf
 from st_spark.choices import CHUNK_COLUMNS, CHUNK_ID
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.chunk import chunker
+from st_spark.tables.changes import DROPPED, ID, MISSING, STATUS
 from st_spark.tables.columns import RESERVED, check_columns, check_new_column, quoted_column, readable
 from st_spark.tables.decoding import NOT_UTF8, is_not_utf8
 from st_spark.tables.row_counts import RowCounts, count_rows
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from st_spark.specs.row_jobs import EmbedJob
 
-_CHUNKS = f"{RESERVED}chunks"
+_CHUNKS, _STORED = f"{RESERVED}chunks", f"{RESERVED}stored"
 
 
 def check(df: "DataFrame", job: "EmbedJob") -> None:
@@ -62,3 +63,19 @@ def cut(df: "DataFrame", job: "EmbedJob", size: RowCounts, stack: ExitStack) -> 
     rows = rows.persist(StorageLevel.DISK_ONLY)
     stack.callback(rows.unpersist)
     return rows, count_rows(rows)
+
+
+def mark_dropped(keys: "DataFrame", table: "DataFrame", df: "DataFrame", text_id: str) -> "DataFrame":
+    """Give chunks the status DROPPED in place of MISSING if the input has their text: it has become shorter.
+
+    Args:
+        keys: The columns of changes.compare().
+        table: The chunks that are stored.
+        df: The chunks of the input.
+        text_id: The column that identifies a text.
+    """
+    texts = df.select(quoted_column(text_id).alias(_STORED)).distinct()
+    stored = table.select(quoted_column(CHUNK_ID).alias(ID), quoted_column(text_id).alias(_STORED))
+    shorter = stored.join(texts, _STORED, "left_semi")
+    status = sf.when((sf.col(STATUS) == MISSING) & sf.col(_STORED).isNotNull(), DROPPED).otherwise(sf.col(STATUS))
+    return keys.join(shorter, ID, "left").withColumn(STATUS, status).drop(_STORED)

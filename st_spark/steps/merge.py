@@ -16,25 +16,27 @@ from st_spark.embedding import udf
 from st_spark.errors import InputError
 from st_spark.spark.progress import follow
 from st_spark.steps import bad_rows as bad_row_limit
+from st_spark.steps.chunks import mark_dropped
 from st_spark.steps.resume import RESULT, RESUMED
 from st_spark.tables import bad_rows
 from st_spark.tables.bad_rows import CORRUPT_ROW, PROBLEM, PROBLEM_TYPE
 from st_spark.tables.changes import (
     CHANGED,
     DELETED,
+    DROPPED,
     ID,
     MISSING,
     NEW,
     STATUS,
-    STATUSES,
     TEXT_HASH,
     UPDATED,
     check_unique,
     compare,
+    count_statuses,
     text_hash,
 )
 from st_spark.tables.columns import CORRUPT, RESERVED, quoted_column, readable
-from st_spark.tables.decoding import is_undecodable
+from st_spark.tables.decoding import NOT_UTF8, is_undecodable
 from st_spark.tables.row_counts import count_rows
 
 if TYPE_CHECKING:
@@ -75,12 +77,13 @@ class Merge:
     ) -> None:
         self._job, self._read, self._output, self._timings = job, rows, output, timings
         self._texts_of_file, self._df = CORRUPT in df.columns, df.where(readable(df)).drop(CORRUPT)
+        self._names = [name for name in self._df.columns if not name.startswith(RESERVED)]
         self._corrupt = df.where(~readable(df)).withColumn(PROBLEM, bad_rows.problem(CORRUPT_ROW, None))
-        self._table, self._id = output.writer.read_as(df.schema), str(job.id_column)
+        self._table, self._id, self._text_id = output.writer.read_as(df.schema), str(job.row_id), str(job.id_column)
         self._only_changes, self._part = deleted is not None, self._table
         if deleted is not None:
-            ids = self._df.select(quoted_column(self._id).alias(ID)).unionAll(deleted)
-            self._part = self._table.join(ids, quoted_column(self._id) == sf.col(ID), "left_semi")
+            ids = self._text_ids().unionAll(deleted)
+            self._part = self._table.join(ids, quoted_column(self._text_id) == sf.col(ID), "left_semi")
 
     def run(
         self,
@@ -99,8 +102,8 @@ class Merge:
 
         Returns:
             in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
-            null; a count for each condition; bad; tokens; resumed; duplicates: rows whose text was embedded for another
-            row. And what the result says of rejected rows.
+            of chunks dropped; null; a count for each condition; bad; tokens; resumed; duplicates: rows whose text was
+            embedded for another row. And what the result says of rejected rows.
 
         Raises:
             InputError: An id of the table is null or not unique; rows are to be deleted, and some cannot be read; or
@@ -111,12 +114,12 @@ class Merge:
         with ExitStack() as stack:
             with self._timings("compare", f"Comparing {job.input} with {job.output}"):
                 check_unique(self._part, job.output, self._id)
-                keys = _held(stack, compare(self._part, self._df, self._id, job.text_columns))
-                counts, nulls = _count(keys)
-                corrupt = self._read - (sum(counts.values()) - counts[MISSING])
+                keys = _held(stack, self._compare())
+                counts, nulls = count_statuses(keys)
+                corrupt = self._read - (sum(counts.values()) - counts[MISSING] - counts[DROPPED])
                 self._check_all_readable(corrupt)
             wanted = counts[NEW] + counts[CHANGED]
-            deleted = counts[MISSING] if job.delete_missing else 0
+            deleted = counts[DROPPED] + (counts[MISSING] if job.delete_missing else 0)
             with self._timings("encode_and_write", f"Embedding the texts of {wanted:,} new or changed rows"):
                 rows = self._rows(keys, NEW, CHANGED)
                 totals = dict.fromkeys(("texts", "tokens", "resumed", *conditions), 0)
@@ -133,6 +136,8 @@ class Merge:
                 parts += [self._updated(keys)] if counts[UPDATED] else []
                 kept = rejected.count() if quarantine else 0
                 counts["deleted" if job.delete_missing else MISSING] = counts.pop(MISSING)
+                if not job.writes_chunks:
+                    del counts[DROPPED]
                 totals["duplicates"] = wanted - nulls - totals.pop("texts")
                 totals |= {"bad": corrupt + sum(bad.values())} if job.finds_bad_rows else {}
                 totals = {"in": self._read, "out": out, **counts, "null": nulls, "corrupt": corrupt, **totals}
@@ -140,9 +145,19 @@ class Merge:
                     self._write(keys, parts, totals)
                 return totals, self._output.write_rejected(rejected, kept)
 
+    def _compare(self) -> DataFrame:
+        """Return the columns of compare(); chunks that their texts have no longer are DROPPED."""
+        job = self._job
+        keys = compare(self._part, self._df.select(*map(quoted_column, self._names)), self._id, job.text_columns)
+        return mark_dropped(keys, self._part, self._df, self._text_id) if job.writes_chunks else keys
+
+    def _text_ids(self) -> DataFrame:
+        """Return the ID of each row of the input; of chunks, the one of its text."""
+        return self._df.select(quoted_column(self._text_id).alias(ID))
+
     def _find_bad(self, rows: DataFrame | None, corrupt: int) -> tuple[dict[str, int], DataFrame]:
         """Return how many of the rows with a new vector are bad, by STATUS; and all bad rows of the input."""
-        job, names = self._job, self._df.columns
+        job, names = self._job, self._names
         bad, rejected = dict.fromkeys((NEW, CHANGED), 0), bad_rows.rejected(self._corrupt, names)
         if rows is not None and job.finds_bad_rows:
             found = rows.where(sf.col(PROBLEM).isNotNull())
@@ -167,7 +182,7 @@ class Merge:
         writer = self._output.rejected
         if writer is None or not writer.exists:
             return rejected
-        ids = self._df.select(quoted_column(self._id).alias(ID))
+        ids = self._text_ids()
         earlier = writer.read().where(sf.col(bad_rows.REASON) != CORRUPT_ROW)
         return _union(rejected, earlier.join(ids, quoted_column(self._id) == sf.col(ID), "left_anti"))
 
@@ -187,8 +202,7 @@ class Merge:
         """Check that a table that is made anew loses no rows; InputError if it would."""
         if self._job.delete_missing:
             return
-        ids = self._df.select(quoted_column(self._id).alias(ID))
-        lost = self._table.join(ids, quoted_column(self._id) == sf.col(ID), "left_anti").count()
+        lost = self._table.join(self._text_ids(), quoted_column(self._text_id) == sf.col(ID), "left_anti").count()
         if lost:
             raise InputError(
                 f"{lost:,} rows of {self._job.output} are not in {self._job.input}. A rebuild would delete them.",
@@ -198,7 +212,12 @@ class Merge:
     def _rows(self, keys: DataFrame, *statuses: str) -> DataFrame:
         """Return the rows of the input with one of the statuses, with TEXT_HASH and STATUS."""
         chosen = keys.where(sf.col(STATUS).isin(*statuses)).select(ID, TEXT_HASH, STATUS)
-        return self._df.join(chosen, quoted_column(self._id) == sf.col(ID)).drop(ID)
+        rows = self._df.join(chosen, quoted_column(self._id) == sf.col(ID)).drop(ID)
+        if NOT_UTF8 not in self._df.columns:
+            return rows
+        # A text that can be decoded can have the same chunk.
+        bad = sf.concat(TEXT_HASH, sf.lit(NOT_UTF8))
+        return rows.withColumn(TEXT_HASH, sf.when(sf.col(NOT_UTF8), bad).otherwise(sf.col(TEXT_HASH)))
 
     def _embed(
         self,
@@ -211,7 +230,7 @@ class Merge:
     ) -> tuple[DataFrame, dict[str, int]]:
         """Return the rows with their vectors and PROBLEM, and the counts. Each text is embedded once."""
         names = self._job.text_columns
-        firsts = [sf.first(quoted_column(name)).alias(name) for name in names]
+        firsts = [sf.first(quoted_column(name)).alias(name) for name in (*names, NOT_UTF8) if name in self._df.columns]
         by_text = rows.where(sf.col(TEXT_HASH).isNotNull()).groupBy(TEXT_HASH)
         texts = _held(stack, by_text.agg(*firsts, sf.count(sf.lit(1)).alias(_ROWS)))
         known = _held(stack, self._known(texts))
@@ -230,7 +249,7 @@ class Merge:
             totals = encoded.agg(sf.count(sf.lit(1)).alias("texts"), tokens, *counted).collect()[0].asDict()
         totals = {name: value or 0 for name, value in totals.items()}
         if self._texts_of_file:
-            totals["undecodable"] = rows.where(is_undecodable(rows, self._df.columns)).count()
+            totals["undecodable"] = rows.where(is_undecodable(rows, self._names)).count()
         made = encoded.select(TEXT_HASH, builder.value.alias(_VECTOR), PROBLEM)
         known = known.withColumn(PROBLEM, sf.lit(None).cast(PROBLEM_TYPE))
         return rows.join(made.unionAll(known), TEXT_HASH, "left"), totals
@@ -255,12 +274,13 @@ class Merge:
 
     def _write(self, keys: DataFrame, parts: Iterable[DataFrame], counts: Mapping[str, int]) -> None:
         """Write the new versions of rows, and take the old ones out."""
-        columns = [quoted_column(name) for name in self._df.columns]
+        columns = [quoted_column(name) for name in self._names]
         vector = sf.col(_VECTOR).alias(self._job.output_column)
         empty = self._table.where(sf.lit(False))
         added = reduce(DataFrame.unionByName, (part.select(*columns, vector) for part in parts), empty)
-        replaced = (CHANGED, UPDATED, *([MISSING] if self._job.delete_missing else []))
-        old = keys.where(sf.col(STATUS).isin(*replaced)).select(ID, (sf.col(STATUS) == MISSING).alias(DELETED))
+        gone = (DROPPED, *([MISSING] if self._job.delete_missing else []))
+        old = keys.where(sf.col(STATUS).isin(CHANGED, UPDATED, *gone))
+        old = old.select(ID, sf.col(STATUS).isin(*gone).alias(DELETED))
         self._output.merge(added, old, self._id, counts["out"], counts)
 
 
@@ -272,12 +292,3 @@ def _held(stack: ExitStack, df: DataFrame) -> DataFrame:
 
 def _union(one: DataFrame, other: DataFrame) -> DataFrame:
     return one.unionByName(other, allowMissingColumns=True)
-
-
-def _count(keys: DataFrame) -> tuple[dict[str, int], int]:
-    """Return how many rows have each status, and how many new or changed rows have no text."""
-    counts, nulls = dict.fromkeys(STATUSES, 0), 0
-    for row in keys.groupBy(STATUS, sf.col(TEXT_HASH).isNull().alias("null")).count().collect():
-        counts[row[STATUS]] += row["count"]
-        nulls += row["count"] if row["null"] and row[STATUS] in (NEW, CHANGED) else 0
-    return counts, nulls

@@ -8,7 +8,6 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 from pyspark.sql.types import BinaryType, StructType
 
-from st_spark.choices import CHUNK_ID
 from st_spark.embedding import udf
 from st_spark.specs.row_jobs import EmbedJob
 from st_spark.steps.resume import RESULT, RESUMED
@@ -76,8 +75,7 @@ class NewColumn:
         """What the table says of the column: the model, and the options that decide the values."""
         metadata = {name: self.model.get(name) for name in _MODEL_METADATA}
         metadata |= {**self.builder.metadata, "model": self.job.model}
-        chunks = getattr(self.job, "writes_chunks", False) and self.job.id_column is not None
-        id_column = CHUNK_ID if chunks else self.job.id_column
+        id_column = self.job.row_id if isinstance(self.job, EmbedJob) else self.job.id_column
         return metadata | {"text_columns": list(self.job.text_columns), "id_column": id_column}
 
     def texts(self, df: "DataFrame") -> "list[Column]":

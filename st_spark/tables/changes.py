@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 # The columns of compare().
 ID, STATUS, TEXT_HASH = f"{RESERVED}id", f"{RESERVED}status", f"{RESERVED}text_hash"
-# The text differs; or only other columns do.
+# CHANGED: the text differs. UPDATED: only other columns do. DROPPED: a chunk that its text has no longer.
 NEW, CHANGED, UPDATED, UNCHANGED, MISSING = "new", "changed", "updated", "unchanged", "missing"
-STATUSES = (NEW, CHANGED, UPDATED, UNCHANGED, MISSING)
+DROPPED = "dropped"
+STATUSES = (NEW, CHANGED, UPDATED, UNCHANGED, MISSING, DROPPED)
 # Of the rows to take out of a table: whether they have no new version.
 DELETED = f"{RESERVED}deleted"
 # Spark writes times in milliseconds by default.
@@ -47,6 +48,15 @@ def compare(table: "DataFrame", new: "DataFrame", id_column: str, texts: Sequenc
         .otherwise(UNCHANGED)
     )
     return both.select(ID, status.alias(STATUS), TEXT_HASH)
+
+
+def count_statuses(keys: "DataFrame") -> tuple[dict[str, int], int]:
+    """Return how many rows have each status, and how many new or changed rows have no text."""
+    counts, nulls = dict.fromkeys(STATUSES, 0), 0
+    for row in keys.groupBy(STATUS, sf.col(TEXT_HASH).isNull().alias("null")).count().collect():
+        counts[row[STATUS]] += row["count"]
+        nulls += row["count"] if row["null"] and row[STATUS] in (NEW, CHANGED) else 0
+    return counts, nulls
 
 
 def text_hash(texts: Sequence[str]) -> "Column":

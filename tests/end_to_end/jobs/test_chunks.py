@@ -1,10 +1,12 @@
 """embed --chunk: a row for each chunk, or one vector for a text."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as sf
 
 from st_spark import encode, search
 from st_spark.errors import InputError
@@ -116,3 +118,66 @@ def test_a_pooled_table_has_a_row_for_each_text_and_is_merged(
             np.testing.assert_allclose(table[row.id].embedding, row.embedding, atol=1e-5)
     again = runner.run(job, spark)["rows"]
     assert (again["unchanged"], again["new"]) == (len(TEXTS), 0)
+
+
+def test_merged_chunks_are_those_of_a_new_table(spark: "SparkSession", tiny_model: Path, tmp_path: Path) -> None:
+    job = EmbedJob(
+        input=str(tmp_path / "docs"),
+        text_column="text",
+        id_column="id",
+        output=str(tmp_path / "merged"),
+        mode="merge",
+        model=str(tiny_model),
+        dtype="float32",
+        chunk="40",
+        overlap=6,
+    )
+
+    def write(rows: list[tuple[int, str | None, str]]) -> None:
+        frame = spark.createDataFrame(rows, "id int, text string, title string")
+        frame.write.mode("overwrite").parquet(job.input)
+
+    def read(where: str) -> dict[str, Any]:
+        rows = (row.asDict() for row in io.read(spark, where).collect())
+        return {row["chunk_id"]: row | {"embedding": pytest.approx(row["embedding"], abs=1e-5)} for row in rows}
+
+    write([(1, LONG, "one"), (2, LONG + "The end.", "two"), (3, LONG, "three"), (4, None, "four"), (5, LONG, "five")])
+    assert runner.run(job, spark)["rows"]["in"] == 5
+    two, gone = ({name for name in read(job.output) if name.startswith(number)} for number in ("2:", "5:"))
+    # One grows, two shrinks, three has no text left, four gets one, five is gone, and six is new.
+    write([(1, LONG + LONG.upper(), "1"), (2, LONG, "2"), (3, None, "3"), (4, "the cat", "4"), (6, "A dog.", "6")])
+    runner.run(replace(job, mode="error", output=str(tmp_path / "new")), spark)
+    new, rows = read(str(tmp_path / "new")), runner.run(job, spark)["rows"]
+    assert {name: row for name, row in read(job.output).items() if name not in gone} == new
+    assert (rows["missing"], rows["out"]) == (len(gone), len(gone) + len(new))
+    # Text three has one row in place of its chunks, text two has one chunk less.
+    assert rows["dropped"] == len(gone) - 1 + len(two) - sum(name.startswith("2:") for name in new)
+    rows = runner.run(replace(job, delete_missing=True), spark)["rows"]
+    assert {rows[name] for name in ("new", "changed", "updated", "dropped", "tokens")} == {0}
+    assert (rows["deleted"], read(job.output)) == (len(gone), new)
+
+
+def test_chunks_of_a_text_that_cannot_be_decoded_have_no_vector_after_a_merge(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    texts = spark.createDataFrame([(1, LONG.encode() + b"\xff"), (2, LONG.encode())], "id int, text binary")
+    texts.selectExpr("id", "cast(text AS string) AS text").write.parquet(str(tmp_path / "docs"))
+    job = EmbedJob(
+        input=str(tmp_path / "docs"),
+        text_column="text",
+        id_column="id",
+        output=str(tmp_path / "merged"),
+        mode="merge",
+        on_error="null",
+        model=str(tiny_model),
+        chunk="40",
+    )
+    spark.createDataFrame([(3, "the cat")], "id int, text string").write.parquet(str(tmp_path / "first"))
+    runner.run(replace(job, input=str(tmp_path / "first")), spark)
+    rows = runner.run(job, spark)["rows"]
+    table = io.read(spark, job.output)
+    assert {row.id: row.vectors for row in table.groupBy("id").agg(sf.count("embedding").alias("vectors")).collect()}[
+        1
+    ] == 0
+    assert table.where("embedding IS NULL AND id <> 1").isEmpty()
+    assert rows["bad"] == table.where("id = 1").count()
