@@ -2,12 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from st_spark import SentenceTransformer
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "demo"
@@ -49,25 +46,3 @@ def test_the_note_beside_the_data_gives_licence_source_and_the_number_of_rows(ro
     assert "public domain" in note
     assert "Jargon File, version 4.4.7, 29 Dec 2003" in note
     assert f"{len(rows):,} entries" in note
-
-
-QUERIES = {
-    "two processes wait for each other forever": "deadlock",
-    "a fault that goes away when you try to debug it": "heisenbug",
-    "a feature that was announced but never shipped": "vaporware",
-}
-
-
-@pytest.mark.parametrize(("query", "term"), QUERIES.items())
-def test_the_note_promises_what_a_query_finds(query: str, term: str) -> None:
-    note = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
-    assert f'"{query}" finds *{term}*' in note
-
-
-@pytest.mark.slow
-def test_the_real_model_finds_first_what_the_note_promises(rows: list[dict[str, str]], minilm: Path) -> None:
-    model = SentenceTransformer(minilm)
-    texts = model.encode([row["text"] for row in rows], normalize_embeddings=True)
-    queries = model.encode(list(QUERIES), normalize_embeddings=True)
-    best = np.argmax(queries @ texts.T, axis=1)
-    assert [rows[i]["id"] for i in best] == list(QUERIES.values())

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from st_spark import SentenceTransformer
 from st_spark.errors import InputError, ModelError, StSparkError
+from st_spark.hardware import faster, gemm_rates
 from st_spark.model.inputs.packed import Packed
 from st_spark.util import semantic_search
 from tests.support.nasty import NASTY
@@ -62,13 +63,14 @@ def test_bfloat16_stays_close_to_float32(model: SentenceTransformer, tiny_model:
 
 
 @pytest.mark.slow
-def test_bfloat16_keeps_a_cosine_of_0_9999_on_2000_real_texts(minilm: Path) -> None:
-    """The lowest cosine, on the sentences of the STS tasks."""
+def test_bfloat16_keeps_a_cosine_of_0_9999_on_real_texts(minilm: Path) -> None:
+    """The lowest cosine, on the sentences of the STS tasks. A processor without bfloat16 takes minutes for 2,000."""
     parquet = pytest.importorskip("pyarrow.parquet")
     file = SHARED / "data" / "sts.parquet"
     if not file.exists():
         pytest.skip(f"the evaluation set {file.name} is not there")
-    texts = list(dict.fromkeys(parquet.read_table(file)["sentence1"].to_pylist()))[:2000]
+    texts = list(dict.fromkeys(parquet.read_table(file)["sentence1"].to_pylist()))
+    texts = texts[: 2000 if faster(gemm_rates(), "bfloat16") else 200]
     full, half = (SentenceTransformer(minilm, device="cpu", dtype=d).encode(texts) for d in ("float32", "bfloat16"))
     cosines = (full * half).sum(axis=1) / np.linalg.norm(full, axis=1) / np.linalg.norm(half, axis=1)
     assert cosines.min() >= 0.9999
