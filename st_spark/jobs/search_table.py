@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession, Window
@@ -37,6 +38,9 @@ _PREFIX = "query_"
 # do if a query probes more than this share of the lists that are read. (Measured: 10,000 queries with 40,000 rows take
 # 5 s, and with a hundredth of the lists each 1.2 s, with a quarter 4 s; 2,000 queries take 1 s in any way.)
 _FEW_QUERIES, _OWN_SHARE = 4096, 0.2
+# Rows of an index for each task, at most. To call Python takes a task 0.1 to 0.3 s, and most parts of the files of an
+# index have no row that is read.
+_TASK_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,10 @@ class PlannedSearch:
         form = self.vectors.form(self.queries.matrix.shape[1])
         probes = self._own_lists()
         search = QuerySearch(self.queries.matrix, self.k, self.queries.score, form=form, probes=probes)
-        return query_scan.scan(self.rows.select(ids, vector, *([LIST] if probes is not None else [])), search)
+        rows = self.rows.select(ids, vector, *([LIST] if probes is not None else []))
+        if self.probing is not None:
+            rows = rows.coalesce(max(ceil(self.probing.facts()["rows_read"] / _TASK_ROWS), 1))
+        return query_scan.scan(rows, search)
 
     def _own_lists(self) -> Any:  # noqa: ANN401  (as Probing.lists)
         """Return the lists of each query, if it is cheaper to compare it with these alone than with all that is read.

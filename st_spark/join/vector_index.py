@@ -150,7 +150,7 @@ def find_index(table: "DataFrame", where: str | None = None, table_format: str |
         raise TableError(
             f"{centroids} does not belong to {where}: the run that wrote them has stopped between the two.", fix
         )
-    read = to_arrow(df.select(LIST, CENTROID, ROWS).sort(LIST))
+    read = to_arrow(df.select(LIST, CENTROID, ROWS)).sort_by(LIST)
     vectors = read.column(CENTROID).combine_chunks()
     matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(read), -1)
     quantizer = CoarseQuantizer(np.ascontiguousarray(matrix), str(facts["score"]))
