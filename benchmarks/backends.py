@@ -18,7 +18,7 @@ Texts = Callable[[], list[str]]
 
 
 def documents(count: int) -> list[str]:
-    """Return texts of 256 tokens or more."""
+    """Return texts of about 250 tokens."""
     parts = passages(5 * count)
     return [" ".join(parts[5 * place : 5 * place + 5]) for place in range(count)]
 
@@ -27,7 +27,7 @@ def documents(count: int) -> list[str]:
 REGIMES: dict[str, tuple[Texts, int, int]] = {
     "queries, 10 tokens": (partial(phrases, 600), 0, 2),
     "passages, 50 tokens": (partial(passages, 300), 0, 2),
-    "documents, 256 tokens": (partial(documents, 60), 0, 2),
+    "documents, 250 tokens": (partial(documents, 60), 0, 2),
     "one query at a time": (partial(phrases, 100), 1, 2),
     "300 queries and a document": (lambda: phrases(300) + documents(1), 0, 2),
     "queries, 1 thread": (partial(phrases, 500), 0, 1),

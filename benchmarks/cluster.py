@@ -231,7 +231,8 @@ def main() -> None:
     options.add_argument("--k", type=int, default=256)
     options.add_argument("--data", type=Path, default=DATA, help="folder with sts.parquet and tatoeba.parquet")
     given = options.parse_args()
-    embed_sentences(given.data)
+    if given.what != "equal":
+        embed_sentences(given.data)
     if given.what == "equal":
         print(equal_communities(given.data))
     elif given.what == "kmeans":

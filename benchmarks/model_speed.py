@@ -79,7 +79,7 @@ def main() -> None:
             texts = passages(vocabulary() if name == "words" else WORDS)
             speeds = [measure(ours(folder, dtype), texts, given.seconds) for dtype in ("float32", "auto")]
             if given.peer:
-                speeds.append(measure(peer(folder), texts, given.seconds))
+                speeds.append(measure(peer(folder, name), texts, given.seconds))
                 speeds.append(speeds[1] / speeds[2])
         print(f"{name:18}", *(f"{speed:8.1f}" for speed in speeds), flush=True)
 
@@ -88,21 +88,24 @@ def ours(folder: str, dtype: str) -> Any:  # noqa: ANN401  (has encode, as the p
     """Load a model with one thread."""
     from st_spark import SentenceTransformer
 
-    return SentenceTransformer(folder, device="cpu", dtype=dtype, threads=1)
+    model = SentenceTransformer(folder, device="cpu", dtype=dtype, threads=1)
+    model.max_seq_length = min(TOKENS, model.max_seq_length or TOKENS)  # CLIP has 77 positions
+    return model
 
 
-def peer(folder: str) -> Any:  # noqa: ANN401
+def peer(folder: str, name: str) -> Any:  # noqa: ANN401
     """Load a model in sentence-transformers with one thread."""
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(1)
-    return SentenceTransformer(folder, device="cpu")
+    model = SentenceTransformer(folder, device="cpu")
+    if name not in ("static", "words"):
+        model.max_seq_length = 77 if name.startswith("clip") else TOKENS
+    return model
 
 
 def measure(model: Any, texts: list[str], seconds: float) -> float:  # noqa: ANN401
     """Return the passages per processor second of one thread, in the fastest of several calls."""
-    limit = getattr(model, "max_seq_length", None)
-    model.max_seq_length = min(TOKENS, limit or TOKENS)  # CLIP has 77 positions
     model.encode(texts)
     start, took = time.process_time(), list[float]()
     while sum(took) < seconds:

@@ -36,6 +36,7 @@ with DAG(
         chunk="{{ params.chunk }}",
         mode="merge",
         delete_missing=True,
+        on_new_recipe="rebuild",
     )
     index = IndexOperator(
         task_id="index",

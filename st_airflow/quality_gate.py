@@ -17,6 +17,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+_CHUNKS = "rows.chunks"
 _CONDITION = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*")
 
 
@@ -30,7 +31,8 @@ class Metric:
 
     Attributes:
         place: Where it is in the result: keys, joined by dots. If it is a table of numbers, they are added.
-        rows: Where the number of rows for percentages is; "" if a percentage makes no sense.
+        rows: Where the number of rows for percentages is; "" if a percentage makes no sense. A job that cuts no texts
+            has no number of chunks, and counts rows of the input in its place.
         needs: The field of the job that the metric needs; "" if it needs none.
         absent: The value if the result does not have it.
     """
@@ -56,6 +58,7 @@ class Condition:
         """Return the problem if the result meets the condition, else None."""
         value = _number(result, self.metric.place, self.metric.absent)
         rows = _number(result, self.metric.rows, 0.0) if self.metric.rows else 0.0
+        rows = rows or (_number(result, "rows.in", 0.0) if self.metric.rows == _CHUNKS else 0.0)
         share = 100 * value / rows if rows else 0.0
         if not _OPERATORS[self.sign](share if self.percent else value, self.limit):
             return None
@@ -124,13 +127,14 @@ def _counts(names: str, place: str, rows: str) -> dict[str, Metric]:
 
 _SECONDS = {"seconds": Metric("seconds.total")}
 _IDS = {name: Metric(f"rows.{name}", "rows.in", needs="id_column") for name in ("null_id", "duplicate_id")}
-_TABLE = _counts("in out null empty truncated corrupt undecodable unreadable bad", "rows", "rows.in") | _IDS | _SECONDS
-_TABLE |= {"duplicates": Metric("duplicates", "rows.in"), "rows_per_second": Metric("rows_per_second")}
+_TABLE = _counts("in", "rows", "rows.in") | _IDS | _SECONDS
+_TABLE |= _counts("out null empty truncated corrupt undecodable unreadable bad", "rows", _CHUNKS)
+_TABLE |= {"duplicates": Metric("duplicates", _CHUNKS), "rows_per_second": Metric("rows_per_second")}
 # Only "ivf" measures a recall; the exact method has 1.
 _RECALL = {"recall": Metric("recall", absent=1.0), "recall_low": Metric("recall_low", absent=1.0)}
 
 METRICS: Mapping[str, Mapping[str, Metric]] = {
-    "embed": _TABLE | _counts("zero nan new changed updated unchanged missing deleted", "rows", "rows.in"),
+    "embed": _TABLE | _counts("zero nan new changed updated unchanged missing deleted dropped", "rows", _CHUNKS),
     "classify": _TABLE | _counts("undecided", "rows", "rows.in"),
     "index": {
         **_counts("in out indexed", "rows", "rows.in"),

@@ -54,7 +54,8 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
             output.writer.check(answer.schema, "score")
             size = count_rows(planned.rows)
             text = f"Searching {size.rows:,} rows for {len(planned.queries.matrix):,} queries"
-            with timings("search", text), follow(spark, size.rows, len(size.partitions)):
+            tasks = min(len(size.partitions), planned.probing.tasks if planned.probing else len(size.partitions))
+            with timings("search", text), follow(spark, size.rows, tasks):
                 outcomes = query_scan.count_outcomes(found)
             rows = _check(job, planned, outcomes, unread)
             written = Observation("output")

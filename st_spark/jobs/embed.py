@@ -34,7 +34,7 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;
         chunk, overlap and pooling, if texts were cut: chunk is the most tokens of a chunk. With the pooling "none" `in`
-            counts rows of the input, and the other counts are of chunks;
+            counts rows of the input, and the other counts are of chunks; rows.chunks is how many the input has;
         precision: precision of the stored vectors. The ranges of int8 and uint8 come from a sample of the input (see
             calibrate()), or from the table that the job adds to. The column's metadata has both;
         input, output: path and format, and the version of a Delta table.

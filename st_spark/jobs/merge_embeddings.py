@@ -40,7 +40,8 @@ def merge_embeddings(
         options: Other options of `st-spark embed`, such as output_format, prompt or precision; not delete_missing.
 
     Returns:
-        The result of the job; see jobs.runner.run(). rows has new, changed, updated, unchanged and missing.
+        The result of the job; see jobs.runner.run(). rows has new, changed, updated, unchanged and
+            missing, and with chunks dropped.
 
     Raises:
         InputError: df is a stream and not one of its micro-batches, or delete_missing is given.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession, Window
@@ -38,9 +37,6 @@ _PREFIX = "query_"
 # do if a query probes more than this share of the lists that are read. (Measured: 10,000 queries with 40,000 rows take
 # 5 s, and with a hundredth of the lists each 1.2 s, with a quarter 4 s; 2,000 queries take 1 s in any way.)
 _FEW_QUERIES, _OWN_SHARE = 4096, 0.2
-# Rows of an index for each task, at most. To call Python takes a task 0.1 to 0.3 s, and most parts of the files of an
-# index have no row that is read.
-_TASK_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -80,9 +76,7 @@ class PlannedSearch:
         probes = self._own_lists()
         search = QuerySearch(self.queries.matrix, self.k, self.queries.score, form=form, probes=probes)
         rows = self.rows.select(ids, vector, *([LIST] if probes is not None else []))
-        if self.probing is not None:
-            rows = rows.coalesce(max(ceil(self.probing.facts()["rows_read"] / _TASK_ROWS), 1))
-        return query_scan.scan(rows, search)
+        return query_scan.scan(rows if self.probing is None else rows.coalesce(self.probing.tasks), search)
 
     def _own_lists(self) -> Any:  # noqa: ANN401  (as Probing.lists)
         """Return the lists of each query, if it is cheaper to compare it with these alone than with all that is read.

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 CENTROID, ROWS = "centroid", "rows"
 # The value of nprobe that reads all lists.
 ALL = "all"
+# About how many rows a task reads, and bytes of the files that it looks into. To call Python takes a task 0.1 to 0.3 s.
+_TASK_ROWS, _TASK_BYTES = 20_000, 1 << 31
 _log = logging.getLogger(__name__)
 
 
@@ -108,6 +111,12 @@ class Probing:
     def condition(self) -> "Column":
         """The condition for the rows that are read."""
         return in_ranges(self.ranges)
+
+    @property
+    def tasks(self) -> int:
+        """The most tasks that read the rows. Spark makes one for each part of the files, and most parts have none."""
+        size = int(self.index.rows.sum()) * self.index.quantizer.centroids.shape[1] * 4
+        return max(ceil(self.facts()["rows_read"] / _TASK_ROWS), ceil(size / _TASK_BYTES), 1)
 
     def facts(self) -> dict[str, Any]:
         """Return what the result says.

@@ -19,4 +19,5 @@ ROW_COUNTS = {
     "unchanged": "unchanged",
     "missing": "no longer in the input (kept)",
     "deleted": "no longer in the input (deleted)",
+    "dropped": "no longer part of their text (deleted)",
 }

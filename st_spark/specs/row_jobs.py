@@ -108,10 +108,10 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
             raise SpecError(f"overlap is {self.overlap}, and chunk is {self.chunk}.", "give a smaller --overlap.")
         if len(self.text_columns) > 1:
             raise SpecError("chunk is given, and two text columns: pairs are not cut.", "give one --text-column.")
-        if self.writes_chunks and self.mode == "merge" and self.on_error == "quarantine":
+        if self.writes_chunks and self.mode == "merge" and self.on_error in ("null", "quarantine"):
             raise SpecError(
-                "A merge of chunks cannot set bad rows aside: half of a text would stay as it was.",
-                "use --on-error null.",
+                f"on_error is {self.on_error} in a merge of chunks: a text would mix old chunks and new ones.",
+                "use --on-error fail, or leave it out.",
             )
         if self.writes_chunks and self.output_column in (CHUNK_ID, *CHUNK_COLUMNS):
             raise SpecError(

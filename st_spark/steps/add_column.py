@@ -106,8 +106,9 @@ def _describe(work: "_Work", totals: dict[str, int]) -> dict[str, Any]:
     encoded_rows = totals["new"] + totals["changed"] if "new" in totals else totals["out"]
     encoded_rows -= totals.get("resumed", 0)
     feed = source.feed.describe() if source.feed else {}
+    cut = {"chunks": source.size.rows} if isinstance(job, EmbedJob) and job.writes_chunks else {}
     return {
-        "rows": totals | {"in": source.read} | source.id_counts,
+        "rows": totals | {"in": source.read} | cut | source.id_counts,
         "rows_per_second": work.timings.rate(encoded_rows, "encode_and_write"),
         "duplicates": duplicates,
         "tokens": tokens,

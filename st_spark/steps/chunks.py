@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
 from pyspark.sql import functions as sf
+from pyspark.sql import types as st
 
 from st_spark.choices import CHUNK_COLUMNS, CHUNK_ID
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.chunk import chunker
+from st_spark.errors import InputError
 from st_spark.tables.changes import DROPPED, ID, MISSING, STATUS
 from st_spark.tables.columns import RESERVED, check_columns, check_new_column, quoted_column, readable
 from st_spark.tables.decoding import NOT_UTF8, is_not_utf8
@@ -23,9 +25,15 @@ _CHUNKS, _STORED = f"{RESERVED}chunks", f"{RESERVED}stored"
 
 
 def check(df: "DataFrame", job: "EmbedJob") -> None:
-    """Check that the texts of a job can be cut; InputError if not."""
+    """Check that the texts of a job can be cut, and that its ids can be a part of CHUNK_ID; InputError if not."""
     if job.chunk is not None:
         check_columns(df.schema, job.input, job.text_columns)
+    kind = df.schema[job.id_column].dataType if job.id_column else st.StringType()
+    if job.writes_chunks and not isinstance(kind, st.IntegralType | st.StringType):
+        raise InputError(
+            f"The id column {job.id_column!r} of {job.input} holds {kind.simpleString()}.",
+            "cast it to bigint or string: the ids of chunks are made of these.",
+        )
     if job.writes_chunks:
         for name in (*([CHUNK_ID] if job.id_column else []), *CHUNK_COLUMNS):
             check_new_column(df, job.input, name, "rename it: --chunk adds this column.")

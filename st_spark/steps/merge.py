@@ -102,8 +102,9 @@ class Merge:
 
         Returns:
             in, corrupt; out: rows of the table at the end; new, changed, updated, unchanged, and missing (or deleted);
-            of chunks dropped; null; a count for each condition; bad; tokens; resumed; duplicates: rows whose text was
-            embedded for another row. And what the result says of rejected rows.
+            in tables of chunks dropped (chunks that their texts no longer have); null; a count for each condition; bad;
+            tokens; resumed; duplicates: rows whose text was embedded for another row. And what the result says of
+            rejected rows.
 
         Raises:
             InputError: An id of the table is null or not unique; rows are to be deleted, and some cannot be read; or

@@ -27,6 +27,7 @@ from st_spark.specs.row_jobs import EmbedJob
 from st_spark.steps import report_clusters, report_pairs, result_file
 from st_spark.tables import io
 from st_spark.tables.bad_rows import COLUMN, RAW_TEXT, REASON
+from st_spark.tables.changes import CHANGED, NEW, UNCHANGED, UPDATED
 from st_spark.tables.columns import quoted_column
 
 if TYPE_CHECKING:
@@ -181,12 +182,15 @@ def _rows(result: Mapping[str, Any]) -> list[Html]:
     rows = result["rows"]
     others = {
         "repeated texts, encoded once": result["duplicates"],
-        "kept from the table": rows.get("unchanged", 0) + rows.get("updated", 0),
+        "kept from the table": rows.get(UNCHANGED, 0) + rows.get(UPDATED, 0),
         "kept from a killed run": rows.get("resumed", 0),
         "without a text": rows["null"],
         "corrupt": rows["corrupt"],
     }
-    origin = {"encoded by the model": max(rows["in"] - sum(others.values()), 0), **others}
+    merged = [rows[name] for name in (NEW, CHANGED, UPDATED, UNCHANGED) if name in rows]
+    total = sum(merged) if merged else rows["out"] if result.get("pooling") == "none" else rows["in"] - rows["corrupt"]
+    total += rows["bad"] - rows["corrupt"] if "rejected" in result and (merged or "pooling" in result) else 0
+    origin = {"encoded by the model": max(total + rows["corrupt"] - sum(others.values()), 0), **others}
     names = {"in": "read", "out": "in the table", **ROW_COUNTS}
     return [
         page.bars("vectors", "rows", {name: count for name, count in origin.items() if count}),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from pyspark.sql import functions as sf
 
 from st_spark import encode, search
 from st_spark.errors import InputError
@@ -157,7 +156,7 @@ def test_merged_chunks_are_those_of_a_new_table(spark: "SparkSession", tiny_mode
     assert (rows["deleted"], read(job.output)) == (len(gone), new)
 
 
-def test_chunks_of_a_text_that_cannot_be_decoded_have_no_vector_after_a_merge(
+def test_a_merge_of_chunks_stops_at_a_text_that_cannot_be_decoded(
     spark: "SparkSession", tiny_model: Path, tmp_path: Path
 ) -> None:
     texts = spark.createDataFrame([(1, LONG.encode() + b"\xff"), (2, LONG.encode())], "id int, text binary")
@@ -168,16 +167,30 @@ def test_chunks_of_a_text_that_cannot_be_decoded_have_no_vector_after_a_merge(
         id_column="id",
         output=str(tmp_path / "merged"),
         mode="merge",
-        on_error="null",
+        on_error="fail",
         model=str(tiny_model),
         chunk="40",
     )
     spark.createDataFrame([(3, "the cat")], "id int, text string").write.parquet(str(tmp_path / "first"))
     runner.run(replace(job, input=str(tmp_path / "first")), spark)
-    rows = runner.run(job, spark)["rows"]
-    table = io.read(spark, job.output)
-    assert {row.id: row.vectors for row in table.groupBy("id").agg(sf.count("embedding").alias("vectors")).collect()}[
-        1
-    ] == 0
-    assert table.where("embedding IS NULL AND id <> 1").isEmpty()
-    assert rows["bad"] == table.where("id = 1").count()
+    with pytest.raises(InputError, match=r"rows of .*docs are bad .*Nothing was written"):
+        runner.run(job, spark)
+    rows = runner.run(replace(job, on_error=None), spark)["rows"]
+    chunks = io.read(spark, job.output).where("id = 1").count()
+    assert (rows["undecodable"], rows["chunks"]) == (chunks, 2 * chunks)
+
+
+def test_ids_of_chunks_are_made_of_whole_numbers_or_strings(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    spark.createDataFrame([(1.5, "the cat")], "id double, text string").write.parquet(str(tmp_path / "docs"))
+    job = EmbedJob(
+        input=str(tmp_path / "docs"),
+        text_column="text",
+        id_column="id",
+        output=str(tmp_path / "out"),
+        model=str(tiny_model),
+        chunk="40",
+    )
+    with pytest.raises(InputError, match=r"The id column 'id' of .* holds double.* Fix: cast it to bigint or string"):
+        runner.run(job, spark)

@@ -225,8 +225,8 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (EmbedJob, {"chunk": "auto", "output_column": "chunk_end"}, "output_column 'chunk_end' is a column of chunks"),
         (
             EmbedJob,
-            {"chunk": "auto", "mode": "merge", "id_column": "id", "on_error": "quarantine"},
-            "A merge of chunks cannot set bad rows aside: half of a text would stay as it was. Fix: use --on-error",
+            {"chunk": "auto", "mode": "merge", "id_column": "id", "on_error": "null"},
+            "on_error is null in a merge of chunks: a text would mix old chunks and new ones. Fix: use --on-error fail",
         ),
         (EmbedJob, {"job": "search"}, "is a job of kind 'search'"),
         (ClassifyJob, {}, "No labels are given. Fix: give one of them: --labels a,b,c"),
