@@ -127,8 +127,8 @@ def _counts(names: str, place: str, rows: str) -> dict[str, Metric]:
 
 _SECONDS = {"seconds": Metric("seconds.total")}
 _IDS = {name: Metric(f"rows.{name}", "rows.in", needs="id_column") for name in ("null_id", "duplicate_id")}
-_TABLE = _counts("in", "rows", "rows.in") | _IDS | _SECONDS
-_TABLE |= _counts("out null empty truncated corrupt undecodable unreadable bad", "rows", _CHUNKS)
+_TABLE = _counts("in", "rows", "rows.in")
+_TABLE |= _counts("out null empty truncated corrupt undecodable unreadable bad", "rows", _CHUNKS) | _IDS | _SECONDS
 _TABLE |= {"duplicates": Metric("duplicates", _CHUNKS), "rows_per_second": Metric("rows_per_second")}
 # Only "ivf" measures a recall; the exact method has 1.
 _RECALL = {"recall": Metric("recall", absent=1.0), "recall_low": Metric("recall_low", absent=1.0)}

@@ -119,3 +119,10 @@ def test_each_operator_has_metrics() -> None:
 
 def _is_operator(each: object, base: type) -> bool:
     return isinstance(each, type) and issubclass(each, base) and each is not base
+
+
+def test_a_share_of_chunks_is_one_of_all_chunks() -> None:
+    conditions = quality_gate.parse({"truncated": "> 5%"}, EMBED)
+    quality_gate.check(conditions, {"rows": {"in": 1, "chunks": 100, "truncated": 4}})
+    with pytest.raises(GateError, match=r"truncated is 6 of 100 rows, 6%"):
+        quality_gate.check(conditions, {"rows": {"in": 1, "chunks": 100, "truncated": 6}})
