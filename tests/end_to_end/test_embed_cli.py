@@ -132,7 +132,8 @@ def test_a_killed_overwrite_leaves_the_old_table_and_a_second_run_finishes_it(mi
     assert embed(texts(tmp_path / "old.csv", 20), out).returncode == 0
     source = texts(tmp_path / "new.csv", 6_000)
     argv = ["embed", "--input", source, "--text-column", "text", "--model", MODEL, "--output", str(out)]
-    command = [sys.executable, "-m", "st_spark.cli", *argv, "--mode", "overwrite"]
+    # On a slow machine the job would keep finished rows for its own rerun, and they would stay.
+    command = [sys.executable, "-m", "st_spark.cli", *argv, "--mode", "overwrite", "--slice-seconds", "0"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as run:
         while run.poll() is None and not list(tmp_path.glob(".out.st-spark-new-*/**/*.parquet")):
             time.sleep(0.05)
