@@ -11,7 +11,8 @@ them with noise. cluster() and MLlib go from Parquet to Parquet. The others have
 Inertia is the sum of the squared distances of the rows to their centroids, all of length 1. MLlib and faiss make their
 default numbers of rounds: 20 and 25.
 
-equal compares the communities of five real sets with those of sentence-transformers, row by row, at two thresholds.
+equal takes five real sets and two thresholds. It says how many rows are in another community than in
+sentence-transformers.
 """
 
 from collections.abc import Callable

@@ -41,7 +41,7 @@ def merge_embeddings(
 
     Returns:
         The result of the job; see jobs.runner.run(). rows has new, changed, updated, unchanged and
-            missing, and with chunks dropped.
+        missing, and with chunks dropped.
 
     Raises:
         InputError: df is a stream and not one of its micro-batches, or delete_missing is given.
