@@ -2,12 +2,13 @@
 
     pip install faiss-cpu
     python -m benchmarks.join [--rows 100000] [--rounds 2] [--noise 0.7]
-    python -m benchmarks.join --real [--rows 60000] [--data ../shared/data]
+    python -m benchmarks.join --real [--rows 60000] [--threshold 0.8] [--data ../shared/data]
 
 Finds the ten nearest rows of the right table for each row of the left table, by the inner product of vectors of length
 1 with 384 values. The tables hold random vectors in 1,000 clusters: a center plus noise of 0.7 times its length. With
 --noise 100 there are no clusters, the worst case of an exact join. With --real they hold all-MiniLM-L6-v2 embeddings of
-distinct sentences of STS and Tatoeba, which are computed once and kept in build/.
+distinct sentences of STS and Tatoeba, which are computed once and kept in build/. With --threshold all pairs from this
+score on are found, in place of the ten nearest rows; faiss does so by IndexFlatIP.range_search.
 
 faiss.knn reads arrays in memory, with the fastest OpenBLAS kernels (see benchmarks.blas); the joins read and write
 files. GFLOP/s are 2 x rows x rows x 384 / seconds, whatever was computed. Before the timed rounds, each join has run
@@ -34,10 +35,11 @@ _FEW = 500
 
 @dataclass(frozen=True)
 class Faiss:
-    """faiss.knn of arrays in memory, with two threads."""
+    """faiss.knn, or a range search, of arrays in memory, with two threads."""
 
     tables: Tables
     coretype: str
+    threshold: float | None = None
 
     def __call__(self) -> Callable[[], object]:
         """Make the arrays; return the function that searches."""
@@ -46,6 +48,10 @@ class Faiss:
 
         faiss.omp_set_num_threads(2)
         left, right = self.tables(1), self.tables(2)
+        if self.threshold is not None:
+            index, threshold = faiss.IndexFlatIP(right.shape[1]), self.threshold
+            index.add(right)
+            return lambda: index.range_search(left, threshold)
         return lambda: faiss.knn(left, right, NEIGHBOURS, metric=faiss.METRIC_INNER_PRODUCT)
 
 
@@ -86,6 +92,19 @@ def ivf(left: "DataFrame", right: "DataFrame") -> "DataFrame":
     return similarity_join(left, right, k=NEIGHBOURS, method="ivf", recall=0.95)
 
 
+@dataclass(frozen=True)
+class Above:
+    """All pairs from a threshold on."""
+
+    threshold: float
+
+    def __call__(self, left: "DataFrame", right: "DataFrame") -> "DataFrame":
+        """Join exactly."""
+        from st_spark import similarity_join
+
+        return similarity_join(left, right, threshold=self.threshold)
+
+
 def real_tables(data: Path, rows: int | None) -> Real:
     """Return tables of real vectors, at most 60,000 rows each; embed the sentences first if needed."""
     most = SENTENCES // 2
@@ -99,6 +118,7 @@ def main() -> None:
     """Run the race and print its table."""
     options = parser(__doc__, rounds=2)
     options.add_argument("--rows", type=int, help="of each table; default 100,000, with --real 60,000")
+    options.add_argument("--threshold", type=float, help="find all pairs from this score on")
     options.add_argument("--noise", type=float, default=NOISE)
     options.add_argument("--real", action="store_true", help="embeddings of real sentences")
     options.add_argument("--data", type=Path, default=DATA, help="folder with sts.parquet and tatoeba.parquet")
@@ -111,6 +131,11 @@ def main() -> None:
         "similarity_join": OnSpark(tables, exact),
         "similarity_join, ivf at 0.95": OnSpark(tables, ivf),
     }
+    if given.threshold is not None:
+        makers = {
+            f"faiss range_search({given.threshold:g})": Faiss(tables, fastest_coretype(), given.threshold),
+            f"similarity_join(threshold={given.threshold:g})": OnSpark(tables, Above(given.threshold)),
+        }
     print(printed(race(makers, given.rounds), tables))
 
 

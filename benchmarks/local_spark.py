@@ -51,8 +51,15 @@ def wake_workers(spark: "SparkSession") -> None:
 
 
 def timed_write(make: Callable[[], "DataFrame"], folder: Path) -> float:
-    """Make a DataFrame and write it to a folder, which it replaces; return the seconds that this took."""
+    """Make a DataFrame and write it to a folder, which it replaces; return the seconds that this took.
+
+    What an earlier run has cached is forgotten: Spark would read it in place of computing the same again.
+    """
+    from pyspark.sql import SparkSession
+
     shutil.rmtree(folder, ignore_errors=True)
+    if (spark := SparkSession.getActiveSession()) is not None:
+        spark.catalog.clearCache()
     start = time.perf_counter()
     make().write.parquet(str(folder))
     return time.perf_counter() - start

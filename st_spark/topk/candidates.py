@@ -51,8 +51,11 @@ class TopKCollector:
         self._parts: list[Candidates] = []
         self._held = 0
 
-    def add(self, found: Candidates) -> None:
-        """Add candidates. No pair may be added twice."""
+    def add(self, found: Candidates, *, rescore: bool = False) -> None:
+        """Add candidates. No pair may be added twice. `rescore` computes their exact values at once."""
+        if rescore:
+            self._refine(found, np.ones(len(found.rows), np.bool_))
+            found = found.take(found.upper >= self.thresholds[found.rows])
         self._parts.append(found)
         self._held += len(found.rows)
         if self._held > self._limit:

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 
 from st_spark.topk.candidates import TopKCollector
+from st_spark.topk.centered import CenteredRows
 from st_spark.topk.kmeans import spread_centroids
 from st_spark.topk.quantized import QuantizedMatrix, quantize
 from st_spark.topk.scan import Query, Search, row_topk
-from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms, unit_factors
+from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms
 from st_spark.topk.settings import device
 from st_spark.topk.tiles import Tiles, list_tiles
 
@@ -106,12 +107,12 @@ class Clusters:
         self._bound = TwoDirectionBound(self._codes.float() * self._inverse[:, None])
         # What float32 rounds away of a product, as a share of the lengths.
         self._rounding = 2.0**-22 * (right.shape[1] + 16)
-        factors = unit_factors(right, score)
-        own = self._add_columns(columns := quantize(right, factors, dtype))
+        rows = CenteredRows.scaled(right, score)
+        own = self._add_columns(columns := quantize(rows, dtype))
         self._longest = float(columns.norms.max())
         order = np.argsort(own, kind="stable")
         self.starts = np.searchsorted(own[order], np.arange(len(self) + 1))
-        self.columns = quantize(right, factors, dtype, order=order, blocks=self.starts)
+        self.columns = quantize(rows, dtype, order=order, blocks=self.starts)
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -140,7 +141,7 @@ class Clusters:
 
     def _add_columns(self, columns: QuantizedMatrix) -> Places:
         """Return the cluster of each column, and tell the bound about the columns."""
-        own, norms = np.empty(len(columns), np.int64), row_norms(columns.source) * columns.factors
+        own, norms = np.empty(len(columns), np.int64), row_norms(columns.rows.source) * columns.rows.factors
         inverse = np.divide(1.0, norms, where=norms > 0, out=np.zeros(len(norms)))
         errors = columns.error_bound * inverse + self._rounding
         for part in chunks(len(columns), CHUNK):
@@ -199,7 +200,7 @@ class ClusterScan:
     def __init__(self, clusters: Clusters, query: Query, part: slice) -> None:
         rows = query.left[part]
         self.numbers = np.arange(part.start, part.start + len(rows))
-        self.rows = quantize(rows, unit_factors(rows, query.score), clusters.dtype)
+        self.rows = quantize(CenteredRows.scaled(rows, query.score), clusters.dtype)
         self.tiles = Tiles(self.rows, clusters.columns)
         self._clusters, self._shape = clusters, query.settings.list_tile
         count = -(-_FIRST_COLUMNS * (query.k or 0) * len(clusters) // len(query.right))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from st_spark.topk.candidates import TopKCollector
+from st_spark.topk.centered import center_both
 from st_spark.topk.quantized import quantize_both
 from st_spark.topk.scan import Query, Search
 from st_spark.topk.scores import Places
@@ -34,7 +35,8 @@ class ListScan:
         self._starts = np.searchsorted(lists[order], np.arange(count + 1))
         self._probes, self._shape = probes, settings.list_tile
         blocks, orders = (self.numbers, self._starts), (self.numbers, order)
-        self.tiles = Tiles(*quantize_both(query.left, query.right, query.score, settings.format(), blocks, orders))
+        sides = center_both(query.left, query.right, query.score)
+        self.tiles = Tiles(*quantize_both(*sides, settings.format(), blocks, orders))
 
     def searches(self, topk: TopKCollector) -> Iterator[Search]:
         """Yield the best list of each row, then its 2 next ones, the 4 next ones ...: each raises the thresholds."""

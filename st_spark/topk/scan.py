@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from st_spark.topk.candidates import RowMapping, TopKCollector
+from st_spark.topk.centered import center_both
+from st_spark.topk.leading import leading_directions
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.quantized import quantize_both
 from st_spark.topk.scores import Matrix, Places, Rescorer, Scores, chunks
@@ -115,6 +117,8 @@ def full_scans(query: Query) -> list[FullScan]:
     """Return the scans of all rows."""
     height, width = query.settings.tile_shape()
     blocks = [np.arange(0, len(side), size) for side, size in ((query.left, height), (query.right, width))]
-    ours, theirs = quantize_both(query.left, query.right, query.score, query.settings.format(), blocks)
+    sides = center_both(query.left, query.right, query.score)
+    directions = leading_directions(*sides, query.thresholds, query.settings)
+    ours, theirs = quantize_both(*sides, query.settings.format(), blocks, directions=directions)
     tiles = Tiles(ours, theirs, row_numbers=ours.order if query.both else None)
     return [FullScan(tiles, rows, width, rows.start if query.self_join else 0) for rows in chunks(len(ours), height)]

@@ -16,11 +16,13 @@ class Settings:
     # Rows and columns of a GEMM tile. None for (1024, 2048) on a CPU, where a tile stays in the last cache, and (2048,
     # 131072) on a GPU: a wide tile finds good thresholds at once (an H200 takes 2.4 s; with (8192, 16384) 3.8 s).
     tile: tuple[int, int] | None = None
+    # Leading directions of a full scan in float32, 0 for none. None for the number that a sample shows to be fastest.
+    directions: int | None = None
     list_tile: tuple[int, int] = (1024, 2048)  # The same for a tile of an inverted list or a cluster
     max_held: int = 1 << 22  # Candidates that are held before those that cannot win are dropped
     cluster_rows: int = 1 << 16  # Left rows that are searched by cluster at a time
-    # Fewer pairs are scanned without clusters: that takes less time than to find clusters. None for 2^28, and four
-    # times as many for int8.
+    # Fewer pairs are scanned without clusters and leading directions: that takes less time than to find these. None for
+    # 2^28 (directions 2^27), and four times as many for int8.
     min_pairs: int | None = None
     max_share: float = 0.1  # Largest share of the pairs left by clusters, in a sample, for clusters to be used
 

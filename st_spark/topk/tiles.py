@@ -1,7 +1,7 @@
 """GEMM tiles: products of some rows with some columns, and the candidates in them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ ROWS, COLUMNS = 1, 0
 _GROUP = 32
 # A tile in which more than this share of the pairs are candidates is recomputed in float32.
 _MAX_CANDIDATES = 1 / 8
+# The same where values are upper bounds: all candidates are rescored at once.
+_MAX_UPPER = 1 / 64
 # Offsets up to this size, in units of the products, are added to int32 products.
 _MAX_INTEGER_OFFSET = 2.0**29
 
@@ -31,7 +33,8 @@ class Tile:
     values: torch.Tensor  # [rows, columns] int32 or floats
     unit: Scores  # [rows] what 1 in the values of a row counts for; for candidates of columns the same in all rows
     errors: list[Scores]  # Bounds on the error of the values of each row and, for candidates of columns, of each column
-    float32: bool  # Whether the products are of float32 rows
+    float32: bool  # Whether the products are of whole rows in float32
+    upper: bool = False  # Whether the values may be too large by any amount: products of leading directions
 
     def candidates(self, topk: TopKCollector, places: Places, axis: int) -> Candidates:
         """Find the pairs that may be among the best, and raise the thresholds of rows that are fresh.
@@ -39,7 +42,7 @@ class Tile:
         `topk` collects for the rows (of axis ROWS) or the columns (of axis COLUMNS), and `places` are these in it.
         """
         thresholds = topk.thresholds[places]
-        if self.values.shape[axis] >= topk.k and topk.fresh[places].any():
+        if not self.upper and self.values.shape[axis] >= topk.k and topk.fresh[places].any():
             thresholds = np.maximum(thresholds, self._kth_best(topk.k, axis) - self.errors[1 - axis])
             topk.thresholds[places], topk.fresh[places] = thresholds, False
         return self.reaching(thresholds, axis)
@@ -61,7 +64,8 @@ class Tile:
     def too_many(self, found: Candidates, k: int) -> bool:
         """Return whether the quantised values do not tell the pairs apart."""
         usual = 4 * k * max(map(len, self.errors))
-        return not self.float32 and len(found.rows) > max(_MAX_CANDIDATES * self.values.numel(), usual)
+        most = (_MAX_UPPER if self.upper else _MAX_CANDIDATES) * self.values.numel()
+        return not self.float32 and len(found.rows) > max(most, usual)
 
     def _unit(self, axis: int) -> Scores:
         return self.unit if axis == ROWS else self.unit[:1]
@@ -95,6 +99,7 @@ class Tiles:
         self.left, self.right, self._row_numbers = left, right, row_numbers
         self._both = row_numbers is not None
         self._codes = [side.codes.to(device()) for side in (left, right)]
+        self._upper = left.directions is not None
         self._integer = left.codes.dtype == torch.int8
         self._offsets = bool(left.offset.any() or right.offset.any())
         self._buffer = torch.empty(0)
@@ -115,7 +120,7 @@ class Tiles:
                 topk.fresh[own] = True
             found = [tile.candidates(topk, own, axis) for topk, own, _, axis in searches]
         for (topk, own, others, _), each in zip(searches, found, strict=True):
-            topk.add(Candidates(own[each.rows], others[each.columns], each.lower, each.upper))
+            topk.add(Candidates(own[each.rows], others[each.columns], each.lower, each.upper), rescore=tile.upper)
 
     def reaching(self, rows: Part, columns: slice, thresholds: Scores) -> Candidates:
         """Find the pairs of a tile whose value may reach the threshold of their row, counted from the first ones."""
@@ -141,7 +146,8 @@ class Tiles:
         if self._integer and (self._both or self._offsets) and ours.min() < ours.max():
             products = products.float() * torch.from_numpy(unit).to(products.device, torch.float32)[:, None]
             unit = np.ones(len(ours))
-        return self._tile(products, rows, columns, unit, relative, float32=x.dtype == torch.float32)
+        tile = self._tile(products, rows, columns, unit, relative, float32=x.dtype == torch.float32)
+        return replace(tile, float32=False, upper=True) if self._upper else tile
 
     def float32(self, rows: Part, columns: slice) -> Tile:
         """Multiply in float32: for pairs so similar that quantised values do not tell them apart."""
@@ -191,10 +197,10 @@ def _errors(one: Rows, other: Rows, relative: float, *, floats: bool, float32: b
     errors = (ours.float32_error if float32 else ours.error_bound)[some]
     worst = (theirs.float32_error if float32 else theirs.error_bound)[others].max()
     norms, longest = ours.norms[some], theirs.norms[others].max()
-    whole = norms + longest + ours.mean_norm + theirs.mean_norm
+    whole = norms + longest + ours.rows.mean_norm + theirs.rows.mean_norm
     bound = errors * (longest + worst) + norms * worst + ROUNDING * np.square(whole)
     if floats:
-        relative += (ours.source.shape[1] + 16) * 2.0**-23
+        relative += (ours.width + 16) * 2.0**-23
         offsets = np.abs(ours.offset[some]) + np.abs(theirs.offset[others]).max()
         bound += norms * longest * relative + offsets * 2.0**-21
     return np.asarray(bound * (1 + 1e-9) + np.finfo(np.float64).tiny)

@@ -8,11 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from st_spark.topk.centered import CenteredRows
 from st_spark.topk.clusters import Clusters, find_clusters, sampled_share
 from st_spark.topk.kmeans import spread_centroids
 from st_spark.topk.quantized import quantize
 from st_spark.topk.scan import Query
-from st_spark.topk.scores import Matrix, rescaled, unit_factors
+from st_spark.topk.scores import Matrix, rescaled
 from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
 from tests.unit.topk.oracle import KINDS, best, best_of, scores, triples, vectors
@@ -105,7 +106,7 @@ def test_a_skipped_cluster_has_nothing_that_a_row_wants(
     clusters = Clusters(right, score, spread_centroids(right, 70), dtype)
     true = scores(left, right, score)[:, clusters.columns.order]
     wanted = np.quantile(true, share, axis=1)
-    rows = quantize(left, unit_factors(left, score), dtype)
+    rows = quantize(CenteredRows.scaled(left, score), dtype)
     own = np.random.default_rng(seed).integers(0, len(clusters), 20)
     reached = clusters.can_reach(rows, slice(0, 20), own, wanted)
     for cluster, (start, stop) in enumerate(zip(clusters.starts, clusters.starts[1:], strict=False)):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from st_spark.choices import SCORES
+from st_spark.topk.centered import CenteredRows, center_both
 from st_spark.topk.quantized import quantize, quantize_both
 from st_spark.topk.scores import Places, Rescorer, Scores, chunks, rescaled, to_scores, to_values
 from st_spark.topk.tiles import Tile, Tiles
@@ -22,7 +23,9 @@ def test_codes_leave_out_no_more_than_the_bound(kind: str) -> None:
             for mean in (None, rows.mean(axis=0, dtype=np.float64)):
                 true = rows[order].astype(float) - (0.0 if mean is None else mean)
                 blocks = None if size == 1 else np.arange(0, 400, size)
-                found = quantize(rows, np.ones(400), dtype, mean=mean, order=order, blocks=blocks)
+                found = quantize(
+                    CenteredRows(rows, np.ones(400), mean, np.zeros(400)), dtype, order=order, blocks=blocks
+                )
                 stored = found.codes.double().numpy() * found.scales[:, None]
                 assert (np.linalg.norm(true - stored, axis=1) <= found.error_bound).all()
                 assert (np.linalg.norm(true - true.astype(np.float32), axis=1) <= found.float32_error).all()
@@ -48,13 +51,13 @@ def every_tile(
 ) -> Iterator[tuple[Tiles, slice | Places, slice]]:
     """Yield all tiles of a full scan, of inverted lists."""
     blocks = np.arange(0, 70, 64), np.arange(0, 300, 128)
-    scan = Tiles(*quantize_both(left, right, score, dtype, blocks), row_numbers=np.arange(70))
+    scan = Tiles(*quantize_both(*center_both(left, right, score), dtype, blocks), row_numbers=np.arange(70))
     for rows in chunks(70, 64):
         yield from ((scan, rows, columns) for columns in chunks(300, 128))
     starts = np.array([0, 7, 130, 131, 290])
     orders = np.arange(70), np.random.default_rng(0).permutation(300)
     for both in (False, True):
-        sides = quantize_both(left, right, score, dtype, (None, starts), orders)
+        sides = quantize_both(*center_both(left, right, score), dtype, (None, starts), orders)
         lists = Tiles(*sides, row_numbers=np.arange(70) if both else None)
         for some in np.split(np.random.default_rng(1).permutation(70), [1, 40]):
             for start, stop in zip(starts, [*starts[1:], 300], strict=True):

@@ -1,5 +1,7 @@
 """Exact search, against a float64 comparison of all pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,28 @@ def test_above_finds_all_pairs_from_the_threshold_on(
     threshold = float(np.sort(values.ravel())[int(share * (values.size - 1))]) if values.size else 0.5
     assert triples(above(left, right, threshold, score)) == best_of(values, None, threshold)
     assert triples(top_k(left, right, 3, score, threshold=threshold)) == best_of(values, 3, threshold)
+
+
+@settings(max_examples=60)
+@given(
+    shape=SHAPES,
+    share=st.floats(0, 1),
+    kind=st.sampled_from(KINDS),
+    score=st.sampled_from(SCORES),
+    directions=st.integers(1, 40),
+)
+def test_leading_directions_do_not_change_the_result(
+    shape: tuple[int, int, int], share: float, kind: str, score: str, directions: int
+) -> None:
+    n, m, width = shape
+    left, right = vectors(kind, n, width, 6), vectors(kind, m, width, 7)
+    values = scores(left, right, score)
+    threshold = float(np.sort(values.ravel())[int(share * (values.size - 1))]) if values.size else 0.5
+    sizes = replace(SMALL, dtype=torch.float32, directions=directions)
+    assert triples(above(left, right, threshold, score, settings=sizes)) == best_of(values, None, threshold)
+    assert triples(top_k(left, right, 3, score, threshold=threshold, settings=sizes)) == best_of(values, 3, threshold)
+    forward, backward = top_k_both(left, right, 3, score, settings=sizes)
+    assert (triples(forward), triples(backward)) == (best_of(values, 3), best_of(values.T.copy(), 3))
 
 
 @settings(max_examples=60)
