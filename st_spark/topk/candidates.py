@@ -52,7 +52,10 @@ class TopKCollector:
         self._held = 0
 
     def add(self, found: Candidates, *, rescore: bool = False) -> None:
-        """Add candidates. No pair may be added twice. `rescore` computes their exact values at once."""
+        """Add candidates. No pair may be added twice.
+
+        `rescore` computes their exact values first, and drops those below the threshold.
+        """
         if rescore:
             self._refine(found, np.ones(len(found.rows), np.bool_))
             found = found.take(found.upper >= self.thresholds[found.rows])

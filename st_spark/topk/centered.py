@@ -51,6 +51,10 @@ class CenteredRows:
         parts = [self.float32(part).abs().amax(dim=1).numpy() for part in chunks(len(self), CHUNK)]
         return np.concatenate(parts).astype(np.float64)
 
+    def order(self) -> Places:
+        """Return the rows with the largest values first."""
+        return np.argsort(-self.peaks(), kind="stable")
+
 
 def center_both(left: Matrix, right: Matrix, score: str) -> tuple[CenteredRows, CenteredRows]:
     """Subtract the mean of the right side from both sides, if it is large. No side is empty."""

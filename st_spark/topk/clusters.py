@@ -22,7 +22,7 @@ from st_spark.topk.kmeans import spread_centroids
 from st_spark.topk.quantized import QuantizedMatrix, quantize
 from st_spark.topk.scan import Query, Search, row_topk
 from st_spark.topk.scores import Matrix, Places, Scores, chunks, row_norms
-from st_spark.topk.settings import device
+from st_spark.topk.settings import device, float32_rounding
 from st_spark.topk.tiles import Tiles, list_tiles
 
 Flags = npt.NDArray[np.bool_]
@@ -106,7 +106,7 @@ class Clusters:
         self._inverse = 1 / self._codes.float().norm(dim=1)
         self._bound = TwoDirectionBound(self._codes.float() * self._inverse[:, None])
         # What float32 rounds away of a product, as a share of the lengths.
-        self._rounding = 2.0**-22 * (right.shape[1] + 16)
+        self._rounding = 2 * float32_rounding(right.shape[1])
         rows = CenteredRows.scaled(right, score)
         own = self._add_columns(columns := quantize(rows, dtype))
         self._longest = float(columns.norms.max())

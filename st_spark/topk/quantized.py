@@ -27,13 +27,14 @@ _ZERO_SCALE = 1e-30
 
 @dataclass(frozen=True)
 class QuantizedMatrix:
-    """A matrix in few bits, and how far off that is."""
+    """A matrix as it is multiplied, and how far off that is."""
 
     rows: CenteredRows  # The matrix itself
     order: Places  # [n] the row of the matrix that each quantised row stores
     codes: torch.Tensor  # [n, d] int8, bfloat16 or float32; with leading directions [n, directions + 1] float32
     scales: Scores  # [n] what 1 in the codes of a row counts for
-    error_bound: Scores  # [n] bound on the length of what the codes leave out of a row
+    # [n] bound on the length of what the codes leave out of a row; with leading directions of what float32 leaves out
+    error_bound: Scores
     float32_error: Scores  # [n] the same bound for the row in float32
     norms: Scores  # [n] bound on the length of a row
     offset: Scores  # [n] what is added to all products of a row
@@ -44,7 +45,7 @@ class QuantizedMatrix:
 
     @property
     def width(self) -> int:
-        """The numbers of a row of the matrix."""
+        """How many numbers a row of the matrix has, whatever the codes store."""
         return int(self.rows.source.shape[1])
 
     def float32(self, part: slice | Places) -> torch.Tensor:
@@ -117,7 +118,7 @@ def quantize_both(
     come first: then the rows of a block are alike, and large products raise the thresholds early.
     """
     if orders is None:
-        orders = [np.argsort(-side.peaks(), kind="stable") for side in (left, right)]
+        orders = [left.order(), right.order()]
     ours, theirs = (
         quantize(side, dtype, order=order, blocks=starts, directions=directions)
         for side, order, starts in zip((left, right), orders, blocks, strict=True)

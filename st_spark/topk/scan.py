@@ -119,6 +119,8 @@ def full_scans(query: Query) -> list[FullScan]:
     blocks = [np.arange(0, len(side), size) for side, size in ((query.left, height), (query.right, width))]
     sides = center_both(query.left, query.right, query.score)
     directions = leading_directions(*sides, query.thresholds, query.settings)
-    ours, theirs = quantize_both(*sides, query.settings.format(), blocks, directions=directions)
+    # A self join skips earlier columns, so both sides have the same order, however their means were rounded.
+    orders = [sides[1].order()] * 2 if query.self_join else None
+    ours, theirs = quantize_both(*sides, query.settings.format(), blocks, orders, directions)
     tiles = Tiles(ours, theirs, row_numbers=ours.order if query.both else None)
     return [FullScan(tiles, rows, width, rows.start if query.self_join else 0) for rows in chunks(len(ours), height)]

@@ -1,7 +1,7 @@
 """GEMM tiles: products of some rows with some columns, and the candidates in them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ import torch
 from st_spark.topk.candidates import Candidates, TopKCollector
 from st_spark.topk.quantized import QuantizedMatrix
 from st_spark.topk.scores import ROUNDING, Places, Scores, chunks
-from st_spark.topk.settings import device
+from st_spark.topk.settings import device, float32_rounding
 
 Part = slice | Places  # some rows of a quantised matrix
 Rows = tuple[QuantizedMatrix, Part]
@@ -20,8 +20,8 @@ ROWS, COLUMNS = 1, 0
 _GROUP = 32
 # A tile in which more than this share of the pairs are candidates is recomputed in float32.
 _MAX_CANDIDATES = 1 / 8
-# The same where values are upper bounds: all candidates are rescored at once.
-_MAX_UPPER = 1 / 64
+# The same where values are upper bounds. More would take longer to rescore than the products; see leading._RESCORED.
+_MAX_UPPER = 1 / 100
 # Offsets up to this size, in units of the products, are added to int32 products.
 _MAX_INTEGER_OFFSET = 2.0**29
 
@@ -32,7 +32,9 @@ class Tile:
 
     values: torch.Tensor  # [rows, columns] int32 or floats
     unit: Scores  # [rows] what 1 in the values of a row counts for; for candidates of columns the same in all rows
-    errors: list[Scores]  # Bounds on the error of the values of each row and, for candidates of columns, of each column
+    # Bounds on how far the values of each row are off and, for candidates of columns, of each column; with `upper` only
+    # on how far they are too low
+    errors: list[Scores]
     float32: bool  # Whether the products are of whole rows in float32
     upper: bool = False  # Whether the values may be too large by any amount: products of leading directions
 
@@ -42,6 +44,7 @@ class Tile:
         `topk` collects for the rows (of axis ROWS) or the columns (of axis COLUMNS), and `places` are these in it.
         """
         thresholds = topk.thresholds[places]
+        # Upper bounds prove no value, so they raise no threshold.
         if not self.upper and self.values.shape[axis] >= topk.k and topk.fresh[places].any():
             thresholds = np.maximum(thresholds, self._kth_best(topk.k, axis) - self.errors[1 - axis])
             topk.thresholds[places], topk.fresh[places] = thresholds, False
@@ -59,13 +62,15 @@ class Tile:
         products = self.values.view(-1)[torch.from_numpy(flat).to(self.values.device)]
         value = products.double().cpu().numpy() * self.unit[rows]
         own, other = (rows, columns) if axis == ROWS else (columns, rows)
-        return Candidates(own, other, value - error[own], value + error[own])
+        # Products of leading directions say nothing about how low a value may be.
+        lower = np.full(len(value), -np.inf) if self.upper else value - error[own]
+        return Candidates(own, other, lower, value + error[own])
 
     def too_many(self, found: Candidates, k: int) -> bool:
-        """Return whether the quantised values do not tell the pairs apart."""
+        """Return whether so many pairs are candidates that products of whole rows in float32 take less time."""
         usual = 4 * k * max(map(len, self.errors))
-        most = (_MAX_UPPER if self.upper else _MAX_CANDIDATES) * self.values.numel()
-        return not self.float32 and len(found.rows) > max(most, usual)
+        most = _MAX_UPPER * self.values.numel() if self.upper else max(_MAX_CANDIDATES * self.values.numel(), usual)
+        return not self.float32 and len(found.rows) > most
 
     def _unit(self, axis: int) -> Scores:
         return self.unit if axis == ROWS else self.unit[:1]
@@ -146,8 +151,8 @@ class Tiles:
         if self._integer and (self._both or self._offsets) and ours.min() < ours.max():
             products = products.float() * torch.from_numpy(unit).to(products.device, torch.float32)[:, None]
             unit = np.ones(len(ours))
-        tile = self._tile(products, rows, columns, unit, relative, float32=x.dtype == torch.float32)
-        return replace(tile, float32=False, upper=True) if self._upper else tile
+        whole = x.dtype == torch.float32 and not self._upper
+        return self._tile(products, rows, columns, unit, relative, float32=whole)
 
     def float32(self, rows: Part, columns: slice) -> Tile:
         """Multiply in float32: for pairs so similar that quantised values do not tell them apart."""
@@ -170,7 +175,7 @@ class Tiles:
             _errors(one, other, relative, floats=not integer, float32=float32) + rounded
             for one, other in ((sides, sides[::-1]) if self._both else (sides,))
         ]
-        return Tile(values, unit, errors, float32)
+        return Tile(values, unit, errors, float32, upper=self._upper and not float32)
 
 
 def list_tiles(lists: Places, rows: Places, starts: Places, shape: tuple[int, int]) -> Iterator[tuple[Places, slice]]:
@@ -200,7 +205,7 @@ def _errors(one: Rows, other: Rows, relative: float, *, floats: bool, float32: b
     whole = norms + longest + ours.rows.mean_norm + theirs.rows.mean_norm
     bound = errors * (longest + worst) + norms * worst + ROUNDING * np.square(whole)
     if floats:
-        relative += (ours.width + 16) * 2.0**-23
+        relative += float32_rounding(ours.width)
         offsets = np.abs(ours.offset[some]) + np.abs(theirs.offset[others]).max()
         bound += norms * longest * relative + offsets * 2.0**-21
     return np.asarray(bound * (1 + 1e-9) + np.finfo(np.float64).tiny)

@@ -1,6 +1,7 @@
 """Exact search, against a float64 comparison of all pairs."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.choices import SCORES
+from st_spark.topk import tiles
 from st_spark.topk.scores import Places, Rescorer, Scores, exact_scores
 from st_spark.topk.search import above, top_k, top_k_both
 from st_spark.topk.settings import Settings
@@ -85,24 +87,41 @@ def test_above_finds_all_pairs_from_the_threshold_on(
 
 @settings(max_examples=60)
 @given(
-    shape=SHAPES,
+    shape=st.tuples(st.integers(0, 60), st.integers(0, 150)),
     share=st.floats(0, 1),
     kind=st.sampled_from(KINDS),
     score=st.sampled_from(SCORES),
-    directions=st.integers(1, 40),
+    directions=st.integers(1, 32),
+    most=st.sampled_from([1 / 64, 1.0]),
 )
 def test_leading_directions_do_not_change_the_result(
-    shape: tuple[int, int, int], share: float, kind: str, score: str, directions: int
+    shape: tuple[int, int], share: float, kind: str, score: str, directions: int, most: float
 ) -> None:
-    n, m, width = shape
-    left, right = vectors(kind, n, width, 6), vectors(kind, m, width, 7)
-    values = scores(left, right, score)
-    threshold = float(np.sort(values.ravel())[int(share * (values.size - 1))]) if values.size else 0.5
+    """If any share of a tile may be candidates, none is computed again in float32."""
+    left, right = vectors(kind, shape[0], 33, 6), vectors(kind, shape[1], 33, 7)
+    values, own = scores(left, right, score), scores(left, left, score)
+    threshold, lowest = (float(np.quantile(each, share)) if each.size else 0.5 for each in (values, own))
     sizes = replace(SMALL, dtype=torch.float32, directions=directions)
-    assert triples(above(left, right, threshold, score, settings=sizes)) == best_of(values, None, threshold)
-    assert triples(top_k(left, right, 3, score, threshold=threshold, settings=sizes)) == best_of(values, 3, threshold)
-    forward, backward = top_k_both(left, right, 3, score, settings=sizes)
-    assert (triples(forward), triples(backward)) == (best_of(values, 3), best_of(values.T.copy(), 3))
+    with patch.object(tiles, "_MAX_UPPER", most):
+        assert triples(above(left, right, threshold, score, settings=sizes)) == best_of(values, None, threshold)
+        found = top_k(left, right, 3, score, threshold=threshold, settings=sizes)
+        assert triples(found) == best_of(values, 3, threshold)
+        once = [(i, j, value) for i, j, value in best_of(own, None, lowest) if i < j]
+        assert triples(above(left, left, lowest, score, self_join=True, settings=sizes)) == once
+        forward, backward = top_k_both(left, right, 3, score, settings=sizes)
+        assert (triples(forward), triples(backward)) == (best_of(values, 3), best_of(values.T.copy(), 3))
+
+
+def test_a_program_may_let_torch_multiply_float32_in_fewer_bits() -> None:
+    left, right = vectors("normal", 200, 33, 1), vectors("normal", 500, 33, 2)
+    expected = best(left, right, 5, "cosine")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        for sizes in (Settings(dtype=torch.float32), replace(SMALL, dtype=torch.float32, min_pairs=1, max_share=1.0)):
+            assert triples(top_k(left, right, 5, "cosine", settings=sizes)) == expected
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @settings(max_examples=60)
