@@ -34,14 +34,8 @@ _SLOW = 6.0
 _LIBRARIES = {"airflow", "pyspark", "sentence_transformers", "torch", "transformers"}
 
 
-# Folders and files that take long, in the order in which they start. Two processes that start them last end far apart.
-_LONG = (
-    *("spark/bitext", "spark/join", "spark", "unit/topk", "unit/model"),
-    *(
-        f"end_to_end/test_{name}.py"
-        for name in ("delta", "docs", "airflow", "kill_points", "embed_cli", "two_environments", "stored_vectors")
-    ),
-)
+# Folders whose files take long, in the order in which they start. Two processes that start them last end far apart.
+_LONG = ("spark/bitext", "spark/join", "spark", "unit/topk", "unit/model")
 
 
 def _place(item: pytest.Item) -> int:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 # A process has one Spark session at a time, so the cluster comes first.
 # Those after it take minutes: begun last, they would keep one of two processes waiting for the other.
-FIRST = ("test_cluster.py", "test_airflow.py", "test_two_environments.py")
+LONG = ("airflow", "two_environments", "delta", "docs", "kill_points", "embed_cli", "stored_vectors")
+FIRST = ["test_cluster.py", *(f"test_{name}.py" for name in LONG)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
