@@ -126,15 +126,17 @@ def main() -> None:
     tables: Tables = (
         real_tables(given.data, given.rows) if given.real else Clustered(given.rows or 100_000, given.noise)
     )
-    makers: dict[str, Maker] = {
-        "faiss.knn, 2 threads": Faiss(tables, fastest_coretype()),
-        "similarity_join": OnSpark(tables, exact),
-        "similarity_join, ivf at 0.95": OnSpark(tables, ivf),
-    }
+    makers: dict[str, Maker]
     if given.threshold is not None:
         makers = {
             f"faiss range_search({given.threshold:g})": Faiss(tables, fastest_coretype(), given.threshold),
             f"similarity_join(threshold={given.threshold:g})": OnSpark(tables, Above(given.threshold)),
+        }
+    else:
+        makers = {
+            "faiss.knn, 2 threads": Faiss(tables, fastest_coretype()),
+            "similarity_join": OnSpark(tables, exact),
+            "similarity_join, ivf at 0.95": OnSpark(tables, ivf),
         }
     print(printed(race(makers, given.rounds), tables))
 

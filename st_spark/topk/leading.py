@@ -18,13 +18,13 @@ from st_spark.topk.settings import Settings, device
 
 Directions = npt.NDArray[np.float64]  # [d, directions], orthonormal columns
 
-# Rows of each side in the sample, and left rows of which products are computed: few of those that choose directions,
-# or the rest of a row would look shorter than that of other rows.
+# Rows of each side that choose the directions, and how many of the left ones are multiplied to count candidates. The
+# directions fit the rows that chose them too well: of many rows, each has little weight.
 _SAMPLED, _MEASURED = 4096, 256
 # Numbers of directions that are tried: steps of one sixteenth of the dimension.
 _STEPS = 16
 # To compare one pair in float64 takes as long as this many products.
-_RESCORED = 100
+RESCORED = 100
 # Directions are used if they save this share of the work.
 _WORTH = 0.15
 # With fewer pairs, finding directions takes longer than it saves. Short rows gain little; long ones take too long.
@@ -85,7 +85,7 @@ def _best_count(directions: Directions, x: torch.Tensor, y: torch.Tensor, lowest
     for count in np.unique(np.arange(1, _STEPS) * width // _STEPS).tolist():
         products += ours[:, start:count] @ theirs[:, start:count].t()
         rest = ours[:, count:].norm(dim=1)[:, None] * theirs[:, count:].norm(dim=1)
-        time = (count + 1) / width + _RESCORED * float((products + rest >= lowest).float().mean())
+        time = (count + 1) / width + RESCORED * float((products + rest >= lowest).float().mean())
         best, least = (count, time) if time < least else (best, least)
         start = count
     return best

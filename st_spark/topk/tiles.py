@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from st_spark.topk.candidates import Candidates, TopKCollector
+from st_spark.topk.leading import RESCORED
 from st_spark.topk.quantized import QuantizedMatrix
 from st_spark.topk.scores import ROUNDING, Places, Scores, chunks
 from st_spark.topk.settings import device, float32_rounding
@@ -20,8 +21,8 @@ ROWS, COLUMNS = 1, 0
 _GROUP = 32
 # A tile in which more than this share of the pairs are candidates is recomputed in float32.
 _MAX_CANDIDATES = 1 / 8
-# The same where values are upper bounds. More would take longer to rescore than the products; see leading._RESCORED.
-_MAX_UPPER = 1 / 100
+# The same where values are upper bounds: to rescore more would take longer than the products.
+_MAX_UPPER = 1 / RESCORED
 # Offsets up to this size, in units of the products, are added to int32 products.
 _MAX_INTEGER_OFFSET = 2.0**29
 
