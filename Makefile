@@ -10,6 +10,7 @@ INSTALLED := .venv/.installed
 MPNET := .cache/all-mpnet-base-v2/model.safetensors
 # Tests of one file share what they set up, so they stay in one process; the files keep the order of tests/conftest.py.
 TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+CLASSES := build/spark-classes.jsa
 QUERY ?= a fault that goes away when you try to debug it
 
 # uv trusts the certificates of the system, as pip's settings do: behind a company's proxy, its own are not enough.
@@ -47,7 +48,7 @@ test: install java $(MPNET) ## Runs the tests: units, and a local Spark
 test-fast: install ## Runs the tests that need no Spark and little time
 	$(BIN)/python -m pytest $(TWO) -m "not slow" tests/unit
 
-test-e2e: install java $(MPNET) ## Runs the tests of whole jobs and systems: a cluster, Airflow, Connect, the command line
+test-e2e: install java $(MPNET) $(CLASSES) ## Runs the tests of whole jobs and systems: a cluster, Airflow, Connect, the command line
 	$(BIN)/python -m pytest $(TWO) tests/end_to_end
 
 docs: install ## Builds the documentation into build/docs; a broken link or reference is an error
@@ -70,6 +71,11 @@ bench: install java ## Runs every benchmark and prints its table
 
 $(MPNET): | $(INSTALLED)
 	$(BIN)/python tests/support/fetch_mpnet.py
+
+# These tests start Spark some hundred times.
+$(CLASSES): tests/support/spark_classes.py $(INSTALLED) | java
+	@mkdir -p $(@D) && rm -f $@
+	$(BIN)/python -m tests.support.spark_classes $(CURDIR)/$@
 
 java:
 	@version=$$({ "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 || true; } | sed -nE 's/.* version "([0-9]+).*/\1/p'); \

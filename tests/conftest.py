@@ -20,7 +20,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
 # That compiler's default of 48 MB for compiled code is too little: code is dropped, and compiled again.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
+# An archive of Spark's classes saves a fifth of the time of a small job. Java goes on without one that does not fit,
+# and says nothing: the launcher of Spark reads Java's output.
+_CLASSES = ROOT / "build" / "spark-classes.jsa"
+_ARCHIVE = f" -XX:SharedArchiveFile={_CLASSES} -Xlog:disable" if _CLASSES.is_file() else ""
+os.environ.setdefault("JAVA_TOOL_OPTIONS", JAVA + _ARCHIVE)
 
 
 # A deadline for each example would fail tests on a busy machine.

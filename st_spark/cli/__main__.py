@@ -2,6 +2,6 @@
 
 import sys
 
-from st_spark.cli.main import main
+from st_spark.cli.main import program
 
-sys.exit(main())
+sys.exit(program())

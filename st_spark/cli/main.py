@@ -1,10 +1,12 @@
 """The command line: st-spark embed | classify | search | join | dedup | cluster | mine | describe | clean | ..."""
 
+import atexit
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,22 @@ from st_spark.steps import result_file
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
 _OTHERS: Mapping[str, Any] = {"clean": clean, "models": models, "doctor": doctor}
+
+
+def program() -> int:
+    """Run main() as a whole process, which ends without freeing each object: with torch loaded, that takes seconds."""
+    code = _FAILED
+
+    def end() -> None:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # closed by the other end of a pipe, or by us
+                stream.flush()
+        os._exit(code)
+
+    atexit.register(end)  # the first to be registered runs last
+    code = main()
+    return code
 
 
 def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], None] | None = None) -> int:

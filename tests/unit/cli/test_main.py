@@ -34,6 +34,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert f"st-spark {__version__}" in done.stdout
 
 
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["embed", "--nonsense"], 2)])
+def test_the_program_ends_with_the_exit_code_after_all_exit_handlers_and_output(words: list[str], code: int) -> None:
+    program = (
+        "import atexit, sys; from st_spark.cli import main; run = main.main; "
+        "main.main = lambda: (atexit.register(print, 'handler'), run())[1]; sys.exit(main.program())"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "handler" in done.stdout
+    assert ("--nonsense" in done.stderr) == (code == 2)
+
+
 def test_help_lists_every_command_and_option(capsys: Capture) -> None:
     main.main([])
     shown = capsys.readouterr().out
