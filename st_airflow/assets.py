@@ -32,7 +32,7 @@ def table(where: str) -> Asset:
 
 
 def of_output(job: Mapping[str, object]) -> list[Asset]:
-    """Return the asset of the output of a job's arguments, or nothing if it is not known when Airflow reads the DAG."""
+    """Return the asset of a job's output; nothing for a template or a relative path, which name no certain table."""
     where = job.get("output")
     if not isinstance(where, str) or is_template(where):
         return []

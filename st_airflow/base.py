@@ -38,8 +38,8 @@ class JobOperator(SparkSubmitOperator):
         result_path: The file for the result; the driver and this worker must both reach it. By default a file below
             the option `results` of the section st_spark.
         result_conn_id: The connection to read the result with, if it is in an object store that needs one.
-        outlets: Assets to update, with the result as their extra. By default the output table, if its path is absolute
-            and not a template. An AssetAlias becomes the asset of the output table.
+        outlets: Assets to update, with the result as their extra. By default the output table, if it is an absolute
+            path, a URI or a catalog name, and no template. An AssetAlias becomes the asset of the output table.
         kwargs: The fields of the job, and all arguments of SparkSubmitOperator except application and
             application_args.
     """

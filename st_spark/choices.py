@@ -3,7 +3,7 @@
 FORMATS_IN = ("csv", "json", "parquet", "delta", "table", "binaryFile")
 FORMATS_OUT = ("parquet", "delta", "table")
 MODES = ("error", "overwrite", "append")
-# An embed job can also bring a table up to date: see jobs.merge.
+# An embed job can also bring a table up to date: see steps.merge.
 EMBED_MODES = (*MODES, "merge")
 # What a merge does with a table whose vectors another model, or other options, made.
 ON_NEW_RECIPE = ("error", "rebuild")

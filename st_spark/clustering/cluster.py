@@ -114,9 +114,11 @@ def cluster(  # noqa: PLR0913  (a table with the names of its columns, and the o
             as community_detection of sentence-transformers does; rows in no dense place are in none.
         k: For kmeans: the number of clusters. Without it, the number with the highest silhouette of a sample.
         min_k: For kmeans without k: the smallest number of clusters to try, by default 2.
-        max_k: For kmeans without k: the largest one, by default 50 (fewer in a table of fewer rows).
+        max_k: For kmeans without k: the largest one, by default 50, or min_k if that is larger (fewer in a
+            table of fewer rows).
         seed: For kmeans: it chooses the first centroids, by default 0.
-        threshold: For communities: the lowest score of a row with the central one. By default 0.75.
+        threshold: For communities: the lowest score of a row with the central one. By default 0.75 for cosine.
+            Euclidean has no default.
         min_community_size: For communities: smaller ones are left out. By default 10.
         max_pairs: For communities: the most pairs of rows that reach the threshold. One Spark task reads all of them,
             and needs 20 bytes for each. By default 100 million.

@@ -66,12 +66,12 @@ class Labels:
             InputError: Two labels have the same name, or a label has the name of another field.
         """
         columns = tuple(_UNSAFE.sub("_", name.strip()) for name in self.names)
-        seen = {each.name: "the field" for each in _FIELDS}
+        seen = {each.name: f"the field {each.name!r} of the result" for each in _FIELDS}
         for name, column in zip(self.names, columns, strict=True):
             if other := seen.get(column.lower()):
                 raise InputError(
                     f"Label {name!r} needs the column {column!r}, which {other} has already.",
-                    "rename it.",
+                    "rename the label.",
                 )
             seen[column.lower()] = f"the label {name!r}"
         return columns

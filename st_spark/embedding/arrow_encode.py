@@ -37,8 +37,9 @@ class EncodeOptions:
         counts: Like details, with one more field `duplicate`: whether the window has the same text in an earlier row.
         images: The model reads images, so a column may be binary. Details get one more field `problem`: why an image
             could not be read, else null.
-        precision: Precision of the vectors; see quantization.quantise. If it is not float32, a vector with a NaN
-            becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros or had a NaN.
+        precision: Precision of the vectors; see quantization.quantise. If it is not float32, a vector with a NaN or an
+            infinity becomes null, and counts get two more fields `zero` and `nan`: whether the vector was zeros, or had
+            a NaN or an infinity.
         ranges: The lowest and the highest value of each dimension, needed for int8 and uint8.
         max_image_pixels: See encode().
         chunk, overlap, pooling: See encode(); the pooling "none" does not cut.

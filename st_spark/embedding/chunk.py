@@ -42,7 +42,7 @@ def chunk(  # noqa: PLR0913  (with the names of encode's)
         column: A string column.
         model: A folder, "package:IMPORT_NAME", or a name on the hub. Its tokenizer counts; its weights are not used.
         max_tokens: The most tokens of a chunk, without special tokens and the prompt's; by default as many as the model
-            reads. A single character can have more, if it is only a few.
+            reads. A chunk of one character can have more, if max_tokens is very small.
         overlap: How many tokens at most the end of a chunk and the start of the next one share. A chunk begins at a
             word or a sentence, so they can be fewer.
         revision: Branch, tag or commit on the hub.

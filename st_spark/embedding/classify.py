@@ -51,7 +51,7 @@ def classify(  # noqa: PLR0913  (the options of encode, and labels)
         label_model: Another model that encodes the labels, with the same vector space: clip-ViT-B-32-multilingual-v1
             reads labels in 50 languages for images that clip-ViT-B-32 encodes.
         revision: Branch, tag or commit of the model on the hub.
-        dtype: "auto", "float32", "bfloat16" or "float16"; see SentenceTransformer.
+        dtype: "auto", "float32", "bfloat16", "float16" or "int8"; see SentenceTransformer.
         prompt: Text to put before each text of the column, not before labels.
         max_seq_length: Maximum number of tokens of a text of the column; see encode().
         batch_size: See encode().

@@ -71,7 +71,7 @@ def encode(  # noqa: PLR0913  (as many as SentenceTransformer.encode has)
             vectors do not depend on it.
         precision: "float32", or as in SentenceTransformer.encode "int8", "uint8", "binary" or "ubinary". int8 and
             binary give array<tinyint>; uint8 and ubinary give array<smallint>, because Spark has no unsigned bytes.
-            They cannot hold NaN: a vector with a NaN becomes null.
+            They cannot hold NaN or infinity: a vector with one of them becomes null.
         ranges: The lowest and the highest value of each dimension, [2, d]. int8 and uint8 need them, the same for
             every row; calibrate() finds them. A value outside the range becomes the nearest end of it.
         max_image_pixels: An image with more pixels counts as one that cannot be read; a large JPEG is decoded smaller.

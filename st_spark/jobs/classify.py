@@ -28,9 +28,9 @@ def run(spark: "SparkSession", job: "ClassifyJob", timings: "Timings") -> dict[s
     """Run a classify job.
 
     Returns:
-        The same as embed.run(), except: rows has undecided (vectors of zeros or with NaN, which get no label) instead
-        of zero and nan; labels are the labels in the order of the scores; label_rows, if the labels come from a table,
-        are its rows: in, null and duplicate.
+        The same as embed.run(), but without resumed, chunk, overlap, pooling and precision. rows has undecided (vectors
+        of zeros, or with NaN or infinities, which get no label) instead of zero and nan; labels are the labels in the
+        order of the scores; label_rows, if the labels come from a table, are its rows: in, null and duplicate.
     """
     names, label_rows = job.label_names, dict[str, int]()
     if job.labels_table is not None:

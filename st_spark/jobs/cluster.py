@@ -41,7 +41,9 @@ def run(spark: "SparkSession", job: "ClusterJob", timings: "Timings") -> dict[st
             as another one);
         model: the model that made the vectors, if known;
         output: path and format, and the version of a Delta table;
-        summary: path, format, rows and version of the table of clusters, if the job writes one.
+        summary: path, format, rows and version of the table of clusters, if the job writes one;
+        rejected: path, format, rows and version of the table of rejected rows, if the job writes one;
+        report: the sample that runner.run() writes to the page, if there is a report.
     """
     with ExitStack() as stack:
         output = stack.enter_context(output_table.opened(spark, job))

@@ -27,9 +27,10 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
 
     Returns:
         rows: counts of rows: in; out; null (no text, so no vector); empty (only spaces); truncated; corrupt (not
-            readable, so not written); zero and nan (vectors of zeros or with NaN); of CSV and JSON lines undecodable
-            (with U+FFFD for bytes that are not in the encoding); with a model of images unreadable (no image, so no
-            vector); with an id column null_id and duplicate_id; resumed (with the vector of an earlier run);
+            readable, so not written); zero and nan (vectors of zeros, or with NaN or infinities); of CSV and JSON lines
+            undecodable (with U+FFFD for bytes that are not in the encoding); with a model of images unreadable (no
+            image, so no vector); with an id column null_id and duplicate_id; resumed (with the vector of an earlier
+            run); bad, if the job does more with bad rows than count them. For the counts of a merge see Merge.run();
         rows_per_second;
         duplicates: texts that were not encoded again; tokens: tokens that the model read;
         model: see model_info.describe(); its dim is the size of the float32 vectors;
@@ -37,7 +38,8 @@ def run(spark: "SparkSession", job: "EmbedJob", timings: "Timings") -> dict[str,
             counts rows of the input, and the other counts are of chunks; rows.chunks is how many the input has;
         precision: precision of the stored vectors. The ranges of int8 and uint8 come from a sample of the input (see
             calibrate()), or from the table that the job adds to. The column's metadata has both;
-        input, output: path and format, and the version of a Delta table.
+        input, output: path and format, and the version of a Delta table;
+        rejected: path, format, rows and version of the table of rejected rows, if the job writes one.
     """
     chunking = _chunking(job)
     result = add_column.run(

@@ -158,7 +158,8 @@ def search(  # noqa: PLR0913  (two tables with the names of their columns, and t
         where: An SQL condition for the rows of the table, such as "lang = 'de' AND year > 2020". Spark applies it
             before it reads vectors.
         columns: Columns of the table in the answer; by default all except the vectors.
-        query_columns: Columns of the queries in the answer; by default all except vectors and images.
+        query_columns: Columns of the queries in the answer; by default all except the column of vectors or images that
+            is searched with.
         text_column: The column of `queries` with texts, or with images for a CLIP model. By default the queries'
             vectors are used if they have some, else the column "text".
         query_column: The vector column of `queries`; by default the only one.

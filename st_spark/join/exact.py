@@ -48,12 +48,13 @@ def above(
     reducer: PairReducer | None = None,
     schema: StructType | str | None = None,
 ) -> "tuple[DataFrame, dict[str, Any]]":
-    """Return all pairs above the threshold (left_id, right_id, score), and facts about how they are found.
+    """Return all pairs with at least the threshold (left_id, right_id, score), and facts about how they are found.
 
-    With a reducer, return its rows instead, with its schema. Then there may be any number of pairs.
+    If more than max_pairs are expected, and overflow is "best", return only the best pairs of each left row. With a
+    reducer, return its rows instead, with its schema. Then there may be any number of pairs.
 
     Raises:
-        InputError: More pairs than max_pairs are expected.
+        InputError: More pairs than max_pairs are expected, and overflow is "error".
     """
     assert request.threshold is not None
     plan, comparisons = plan_blocks(tables, stats, None, request.settings)

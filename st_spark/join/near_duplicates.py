@@ -114,7 +114,7 @@ def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, a
 def drop_near_duplicates(df: "DataFrame", threshold: float = 0.9, *, id: str = "id", **options: Any) -> "DataFrame":  # noqa: ANN401
     """Return a table without its near-duplicates: one row of each group, with all columns.
 
-    Rows that cannot be compared stay, such as rows without a vector.
+    Rows that cannot be compared stay, such as rows without a vector. Rows that do not meet `where` are left out.
 
     Args:
         df: The table.

@@ -36,10 +36,12 @@ class SentenceTransformer(Embedder):
 
     Args:
         model_name_or_path: A folder, "package:NAME" for a Python package that contains a model, or a name on the
-            Hugging Face Hub (a name without "/" belongs to sentence-transformers).
+            Hugging Face Hub. A name without "/" belongs to sentence-transformers, or is a plain transformers model such
+            as bert-base-uncased.
         device: A torch device, such as "cuda:1"; default the first CUDA device, else the CPU.
-        dtype: "float32", "bfloat16", "float16", "int8" (CPUs with VNNI or AMX, models like BERT), or "auto": the
-            fastest on this device with a cosine to float32 of at least 0.9999. It is never int8.
+        dtype: "float32", "bfloat16", "float16", "int8" (CPUs with VNNI or AMX, models like BERT), or "auto": of the
+            first three the fastest on this device with a cosine to float32 of at least 0.9999. The environment variable
+            ST_SPARK_DTYPE replaces "auto".
         revision: Branch, tag or commit on the hub.
         threads: Number of torch threads in this process; default torch's own choice.
         name: The model's name on the hub, if the folder is a copy: INSTRUCTOR models are recognised by it.

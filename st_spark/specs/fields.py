@@ -42,7 +42,7 @@ def column_names(option: str, given: str | tuple[str, ...] | None) -> tuple[str,
     several = (given,) if isinstance(given, str) else given or ()
     names = tuple(name.strip() for each in several for name in each.split(","))
     if "" in names or len(set(names)) < len(names):
-        raise SpecError(f"{option} is {','.join(names)!r}.", "name each column once.")
+        raise SpecError(f"{option} is {','.join(names)!r}.", "name each column once, without an empty name.")
     return names
 
 

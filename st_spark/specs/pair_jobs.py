@@ -68,7 +68,7 @@ class JoinJob(OutputTable, PairOptions, Report):
 
     @property
     def vector_columns(self) -> tuple[str | None, ...]:
-        """See VectorOptions."""
+        """See VectorInput."""
         return (self.column,) if self.right is None else (self.column, self.right_column)
 
     @property
@@ -100,7 +100,8 @@ class DedupJob(InputTable, OutputTable, PairOptions, Report):
         "row to keep of each group: the first in an order such as 'date DESC' (default: the smallest id)", None
     )
     output_kept: str | None = option(
-        "also write the input without its duplicates to this table, with all columns, by --mode and --output-format",
+        "also write the input without its duplicates to this table, with all columns, by --mode and --output-format; "
+        "with --where only the rows that meet it",
         None,
         table=True,
     )
@@ -132,7 +133,9 @@ class ClusterJob(InputTable, OutputTable, VectorInput, Report):
     min_k: int | None = option("kmeans without --k: smallest number to try (default: 2)", None, least=2)
     max_k: int | None = option("kmeans without --k: largest number to try (default: 50)", None, least=2)
     seed: int | None = option("kmeans: chooses the first centroids (default: 0)", None, least=0)
-    threshold: float | None = option("communities: lowest score with the central row (default: 0.75)", None)
+    threshold: float | None = option(
+        "communities: lowest score with the central row (default: 0.75 for cosine; euclidean has none)", None
+    )
     min_community_size: int | None = option("communities: rows of the smallest one (default: 10)", None, least=1)
     max_pairs: int | None = option("communities: limit on similar pairs (default: 100000000)", None, least=1)
     score: str | None = option("similarity function (default: the model's, else cosine)", None, choices=SCORES)
@@ -180,7 +183,11 @@ class MineJob(OutputTable, VectorOptions, Report):
         "hub name, folder, or package:NAME (default: LaBSE if there are no vectors)", None, path=True
     )
     k: int = option("neighbours per row for the margin", 4, short="-k", least=1)
-    margin: str = option("score: cosine, cosine minus the neighbours' mean, or ratio to it", "ratio", choices=MARGINS)
+    margin: str = option(
+        "absolute: the cosine; distance: the cosine minus the neighbours' mean; ratio: the cosine divided by it",
+        "ratio",
+        choices=MARGINS,
+    )
     retrieval: str = option("pairs to keep; max is one to one, the best scores first", "max", choices=RETRIEVALS)
     candidates: str = option("pairs of a row to choose from: the best one, or all k", "best", choices=CANDIDATES)
     threshold: float = option("keep pairs with a score above this", 1.06)
@@ -213,5 +220,5 @@ class MineJob(OutputTable, VectorOptions, Report):
 
     @property
     def vector_columns(self) -> tuple[str | None, ...]:
-        """See VectorOptions."""
+        """See VectorInput."""
         return (self.column, self.target_column)

@@ -56,7 +56,7 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
         choices=POOLINGS,
     )
     mode: str = option(
-        "what to do if the output table exists; merge embeds only what is new", "error", choices=EMBED_MODES
+        "what to do if the output table exists; merge embeds only new and changed texts", "error", choices=EMBED_MODES
     )
     delete_missing: bool = option("with --mode merge: delete rows whose id has left the input", False)
     since_version: str | None = option(
@@ -89,7 +89,8 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
             if is_given and self.mode != "merge":
                 raise SpecError(f"{name} is given, and the mode is {self.mode}.", "add --mode merge.")
         if self.since_version is not None and self.on_new_recipe == "rebuild":
-            raise SpecError("since_version and on_new_recipe rebuild are given.", "to embed all rows, read all rows.")
+            problem = "since_version is given, and on_new_recipe is rebuild, which embeds all rows."
+            raise SpecError(problem, "leave out --since-version, so that the job reads all rows.")
         if self.prompt is not None and self.prompt_name is not None:
             raise SpecError(f"Both prompt and prompt_name ({self.prompt_name!r}) are given.", "remove one of them.")
 
@@ -186,7 +187,8 @@ class SearchJob(OutputTable, TextFiles, BadRows):
         "columns of the table in the answer, separated by commas (default: all but the vectors)", None, most=99
     )
     query_columns: str | tuple[str, ...] | None = option(
-        "columns of --queries in the answer; NAME becomes query_NAME (default: all but vectors and images)",
+        "columns of --queries in the answer; NAME becomes query_NAME (default: all but the column of vectors or images "
+        "that is searched with)",
         None,
         most=99,
     )

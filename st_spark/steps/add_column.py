@@ -52,7 +52,7 @@ class _Input:
         size: Number of rows and partitions.
         id_counts: null_id and duplicate_id, if there is an id column.
         read: Rows of the input; `df` has more if it has a row for each chunk.
-        lossy: Whether Spark could not decode some bytes, and put U+FFFD into the texts in their place.
+        lossy: Whether U+FFFD stands for bytes that Spark could not decode. False if the job only counts bad rows.
     """
 
     df: "DataFrame"

@@ -190,7 +190,8 @@ def opened(
 ) -> Iterator[OutputTable]:
     """Open the output of a job, and the table of its rejected rows. Clean up if the job fails; see open_output().
 
-    An append adds to the rejected rows. Other modes replace them.
+    An append adds to the rejected rows. A merge keeps the earlier ones whose ids are not in the input. An overwrite of
+    partitions keeps those of the other partitions. Both drop the earlier corrupt rows. Other runs replace all of them.
     """
     inputs = job.tables()
     assert job.output is not None

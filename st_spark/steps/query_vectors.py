@@ -217,7 +217,7 @@ def _choose(schema: st.StructType, where: str, text: str | None, vector: str | N
 
 
 def _named(queries: "DataFrame", columns: Sequence[str] | None, left_out: str | None, where: str) -> list[str]:
-    """Return the columns of the queries that the answer has; all but vectors and images by default."""
+    """Return the columns of the queries that the answer has; by default all but `left_out`."""
     if columns is None:
         return [name for name in queries.columns if name != left_out]
     check_columns(queries.schema, where, (), columns)

@@ -1,4 +1,4 @@
-"""The input of the join, dedup and mining jobs: a table of vectors, or a table of texts to encode first."""
+"""The input of the join, dedup, cluster and mining jobs: a table of vectors, or a table of texts to encode first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,7 +49,7 @@ class VectorTable:
         vector: Name of the vector column.
         source: Name of the column of the vectors, or of the texts that were encoded.
         metadata: How the vectors were made: model, content, similarity and others; {} if unknown.
-        unread: Number of rows without bad ones, by reason: "corrupt", and "undecodable" if the job finds bad rows.
+        unread: Number of rows that `df` leaves out, by reason: "corrupt", and "undecodable" if the job finds bad rows.
         undecodable: Number of rows of `df` with a character that could not be decoded.
         bad: The rows that `unread` counts, with PROBLEM; None if there are none.
         origin: "embedded" if the job made the vectors; "reused" if it has a model, and the table had vectors; else "".

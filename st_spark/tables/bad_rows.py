@@ -56,7 +56,7 @@ def rejected(df: "DataFrame", names: Iterable[str]) -> "DataFrame":
 
 
 def name_some(bad: "DataFrame", id_column: str | None) -> str:
-    """Return the first rows of rejected() as text: id 7 (undecodable, text); ..."""
+    """Return the first rows of rejected() as text: id 7 (undecodable, column 'text'); ..."""
     found = bad.limit(_SHOWN + 1).collect()
     shown = [_named(row, id_column or _first_text(bad.schema)) for row in found[:_SHOWN]]
     return "; ".join(shown) + ("; ..." if len(found) > _SHOWN else "")

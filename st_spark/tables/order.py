@@ -20,7 +20,7 @@ _KEY = re.compile(
 
 @dataclass(frozen=True)
 class SortKey:
-    """A column to sort by. As in Spark, nulls come first in ascending order and last in descending order."""
+    """A column to sort by. Nulls come first, unless nulls_first is False: parse_order() chooses it as Spark does."""
 
     name: str
     descending: bool = False

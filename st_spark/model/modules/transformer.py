@@ -130,7 +130,9 @@ def load_tokenizer(spec: ModuleSpec, config: Any) -> Tokenizer:  # noqa: ANN401 
     text = (settings.get("processing_kwargs") or {}).get("text") or {}
     stored = text.get("max_length", options.get("model_max_length", settings.get("max_seq_length")))
     if stored is not None and (type(stored) is not int or stored < 1):
-        raise invalid(spec.path, "'max_seq_length'", stored, "a whole number of tokens, 1 or more")
+        places = (("max_length", text), ("model_max_length", options), ("max_seq_length", settings))
+        key = next(name for name, given in places if name in given)
+        raise invalid(spec.path, repr(key), stored, "a whole number of tokens, 1 or more")
     tokenizer = Tokenizer(spec.path, stored, bool(settings.get("do_lower_case")), options)
     most = getattr(config.get_text_config(), "max_position_embeddings", None) if config is not None else None
     if stored is None and isinstance(most, int) and most > 0:

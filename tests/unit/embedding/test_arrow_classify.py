@@ -137,7 +137,7 @@ def test_rows_keep_their_order_with_any_nulls(texts: list[str | None], labels: i
     [
         (("a b", "a,b"), "Label 'a,b' needs the column 'a_b', which the label 'a b' has already"),
         (("Sport", "sport"), "Label 'sport' needs the column 'sport', which the label 'Sport' has already"),
-        (("Score",), "Label 'Score' needs the column 'Score', which the field has already"),
+        (("Score",), "Label 'Score' needs the column 'Score', which the field 'score' of the result has already"),
     ],
 )
 def test_labels_whose_columns_have_one_name_are_an_error(names: tuple[str, ...], says: str) -> None:
