@@ -30,9 +30,9 @@ def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
     if output is None:  # a search for one query
         return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)])
     tables.remove(output)  # once: a job may read and write one table
-    kept = getattr(job, "output_kept", None)
-    if kept is not None:
-        tables.remove(kept)
+    others = [each for name in ("output_kept", "summary") if (each := getattr(job, name, None)) is not None]
+    for other in others:
+        tables.remove(other)
     fields = {
         name: Fields(inputFields=[InputField(*address(where), field=column) for where, column in origins])
         for name, origins in columns(job).items()
@@ -44,7 +44,7 @@ def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
         {} if rows is None else {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)}
     )
     written = OutputDataset(*address(output), facets=facets, outputFacets=counted)
-    outputs = [written, *([OutputDataset(*address(kept))] if kept is not None else [])]
+    outputs = [written, *(OutputDataset(*address(other)) for other in others)]
     return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)], outputs=outputs)
 
 
@@ -77,11 +77,12 @@ def _origins(job: Job) -> dict[str, Origins]:
             return {"list": [(job.table, job.column)]} if isinstance(job, IndexJob) else _origins_of_search(job)
         case JoinJob():
             right = job.right or job.left
-            left_column = job.text_column or job.column
-            right_column = job.right_text_column or job.right_column or left_column
+            left_column = job.column or job.text_column
+            own = job.right_column or job.right_text_column or job.text_column
+            right_column = own if job.right else left_column
             return {
                 "left_id": [(job.left, job.id_column)],
-                "right_id": [(right, job.right_id_column or job.id_column)],
+                "right_id": [(right, job.right_id)],
                 "score": [(job.left, left_column), (right, right_column)],
                 **{f"left_{name}": [(job.left, name)] for name in job.added_columns[0]},
                 **{f"right_{name}": [(right, name)] for name in job.added_columns[1]},
@@ -97,7 +98,7 @@ def _origins(job: Job) -> dict[str, Origins]:
             texts = (job.text_column, job.target_text_column or job.text_column) if job.model else (None, None)
             pair: Origins = [
                 (job.source, job.column or texts[0]),
-                (job.target, job.target_column or job.column or texts[1]),
+                (job.target, job.target_column or texts[1]),
             ]
             return {
                 "source_id": [(job.source, job.id_column)],

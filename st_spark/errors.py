@@ -48,6 +48,10 @@ class TableError(StSparkError):
     """A table that cannot be read or written."""
 
 
+class RecipeError(TableError):
+    """A table was made by another model, or with other options."""
+
+
 class BusyError(StSparkError):
     """A table that another job writes at this moment. To run the job again later can succeed."""
 

@@ -61,7 +61,8 @@ def table_pair(source: Corpus, target: Corpus, document: str | None) -> TablePai
             raise InputError("Languages and a language column are needed together.", "give both, or none of them.")
         if each.language_column is not None and each.text is None:
             raise InputError(
-                "A language filter needs text columns.", "name source_text and target_text, or filter first."
+                "A language filter needs text columns.",
+                "name them: --text-column, or source_text and target_text; or filter first.",
             )
     keys = () if document is None else (key_name(0),)
     one, other = source.select("the source table", document), target.select("the target table", document)

@@ -108,11 +108,12 @@ def mine_bitext(  # noqa: PLR0913  (two tables with the names of their columns, 
         recall: With "ivf", the share of the true neighbours to find.
 
     Returns:
-        source_id, target_id (types of the inputs), score (double), cosine (double), direction ("forward" for the best
-        pair of the source row, "backward" for the best pair of the target row, or "both"), forward_rank (int: rank of
-        the target row among the k nearest of the source row, from 1; null if it is not among them) and backward_rank
+        source_id, target_id (types of the inputs), score (double), cosine (double), direction ("forward" if the pair is
+        a candidate of its source row, "backward" of its target row, or "both"; see candidates), forward_rank (int: rank
+        of the target row among the k nearest of the source row, from 1; null if it is not among them) and backward_rank
         (the other way round); with `texts` also source_text and target_text. A score is never NaN: a ratio of 0 to 0
-        is no pair. With millions of rows, pairs stay persisted on the executors' disks until the session ends.
+        is no pair. With text columns, or with millions of rows, pairs stay persisted on the executors' disks until the
+        session ends.
 
     Raises:
         InputError: An argument or a column is not valid; duplicate ids in a table; vectors of different dimensions.

@@ -114,7 +114,7 @@ def pyspark() -> str:
 def worker_python() -> str:
     """Ask the Python of Spark's workers for its version and its packages."""
     python = os.environ.get("PYSPARK_PYTHON", sys.executable)
-    fix = f"install st-spark in it, or set PYSPARK_PYTHON={sys.executable}."
+    fix = f"set PYSPARK_PYTHON={sys.executable}."
     try:
         done = subprocess.run([python, "-c", _WORKER], capture_output=True, text=True, check=False, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -125,7 +125,7 @@ def worker_python() -> str:
     answer = json.loads(done.stdout)
     if answer["missing"]:
         missing = "; ".join(f"{name} ({reason})" for name, reason in answer["missing"].items())
-        raise PlatformError(f"{python} lacks {missing}", fix)
+        raise PlatformError(f"{python} lacks {missing}", f"install st-spark in it, or {fix}")
     if tuple(answer["python"]) != sys.version_info[:2]:
         ours, theirs = (".".join(map(str, each)) for each in (sys.version_info[:2], answer["python"]))
         raise PlatformError(f"{python} is Python {theirs}, this one is {ours}", fix)

@@ -39,7 +39,9 @@ def program() -> int:
 
 
 def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], None] | None = None) -> int:
-    """Run a command and return the exit code: 0, 2 for an error that the user can fix, 1 for any other failure.
+    """Run a command and return the exit code.
+
+    It is 0, 2 for an error that the user can fix, 130 if the user stops it, and 1 for any other failure.
 
     Args:
         argv: The arguments after `st-spark`; by default sys.argv[1:].
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], Non
     except SystemExit as end:  # --help and --version
         return int(end.code or 0)
     except KeyboardInterrupt:
-        _print_error("stopped; an existing output table is unchanged.")
+        _print_error("stopped; each output table is as it was, or complete.")
         return _INTERRUPTED
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

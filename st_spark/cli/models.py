@@ -13,6 +13,7 @@ from st_spark.model.catalog_table import MEASURED_ON
 from st_spark.specs.base import Parser
 
 SUMMARY = "list the known models: task, dimension, longest text, languages, size, licence, speed, published results"
+_NO_LIMIT = 1_000_000  # what the catalog says of word models
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,7 +76,7 @@ def row(model: CatalogModel) -> list[str]:
     length = model.max_length
     speed = "" if model.passages_per_second is None else _rate(model.passages_per_second[1])
     results = ", ".join(f"{name} {value:.2f}" for name, value in model.measures)
-    tokens = "any" if length in (None, 1_000_000) else f"{length:,}"
+    tokens = "any" if length in (None, _NO_LIMIT) else f"{length:,}"
     numbers = (str(model.dim), tokens, model.score, model.languages, f"{model.size_mb:,}")
     return [model.name, model.task, *numbers, model.licence, speed, results]
 
@@ -92,7 +93,7 @@ def _facts(model: CatalogModel) -> str:
         "made for": TASKS[model.task],
         "kind": model.kind,
         "dimensions": model.dim,
-        "longest text": f"{model.max_length:,} tokens" if model.max_length else "any",
+        "longest text": "any" if model.max_length in (None, _NO_LIMIT) else f"{model.max_length:,} tokens",
         "trained for": model.score,
         "vectors": {True: "of length 1", False: "of any length", None: None}[model.unit_length],
         "languages": model.languages + (f": {' '.join(model.language_names)}" if many else ""),

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = words[-1].removeprefix(_FLAG) if words and words[-1].startswith(_FLAG) else None
 
     def write_error(error: StSparkError) -> None:
-        if path is not None:
+        if path is not None and path != "-":
             with suppress(Exception):  # the error is printed anyway
                 result_file.write(path, result_file.failure(words[0], error))
 

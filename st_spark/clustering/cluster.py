@@ -168,7 +168,6 @@ def _counts(request: ClusterRequest, rows: int, where: str) -> list[int]:
     low, high = request.bounds
     if low > rows:
         name = "k" if request.k else "min_k"
-        raise InputError(
-            f"{name} is {low}, and {where} has {rows:,} rows with a vector.", f"give {name} of at most {rows}."
-        )
+        fix = f"give {name} of at most {rows}." if rows >= (1 if request.k else 2) else "cluster a table of more rows."
+        raise InputError(f"{name} is {low}, and {where} has {rows:,} rows with a vector.", fix)
     return counts_to_try(low, min(high, rows))

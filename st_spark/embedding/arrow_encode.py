@@ -109,9 +109,11 @@ def encode_arrays(
         vector; with details it gives a struct with the problem.
 
     Raises:
-        InputError: A column does not hold strings (or images).
+        InputError: A column does not hold strings (or images), or pairs are to be cut into chunks.
     """
     for columns in read_windows(batches, images=options.images and not options.pools):
+        if options.pools and len(columns) > 1:  # an SQL function learns only now how many columns it has
+            raise InputError("chunk is given, and two columns: pairs are not cut.", "give one column.")
         yield encode_window(model, columns, options)
 
 

@@ -39,7 +39,7 @@ def calibrate(
     """Find the lowest and the highest value of each dimension, for precision="int8" and "uint8".
 
     The sample does not depend on partitions or on the order of rows: it is the different texts with the lowest hashes
-    (xxhash64). Sampling reads the column twice. Only hashes move between executors.
+    (xxhash64). Sampling reads the column twice. Only hashes, and the texts of the sample, move between executors.
 
     Args:
         df: The table.

@@ -16,10 +16,10 @@ from st_spark.model.checkpoint import checkpoint, hub
 def receive(bundle: ModelBundle) -> Path:
     """Return the folder with the model's files on this node; ModelError if it is missing or its files differ."""
     if bundle.transport == "path":
-        folder = Path(bundle.name)
+        folder = Path(str(bundle.folder))
         if not folder.is_dir():
             raise ModelError(
-                f"This node has no model folder {bundle.name!r}.",
+                f"This node has no model folder {bundle.folder!r}.",
                 "put the model there on every node, or leave shipping='auto', which sends it",
             )
         return folder

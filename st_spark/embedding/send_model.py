@@ -33,10 +33,11 @@ class ModelBundle:
     Attributes:
         transport: "path", "hub", "broadcast" or "artifact".
         fingerprint: The content key of the model.
-        name: The folder for "path", the hub name for "hub", else a name for messages.
+        name: The model's name on the hub, else the name as given. INSTRUCTOR models are recognised by it.
         revision: The commit on the hub, for "hub".
         pieces: The files: relative name, and a broadcast variable or the name of an artifact. A large file has several
             pieces, one after another.
+        folder: The folder, for "path".
     """
 
     transport: str
@@ -44,6 +45,7 @@ class ModelBundle:
     name: str
     revision: str | None = None
     pieces: Pieces = ()
+    folder: str | None = None
 
 
 def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto") -> ModelBundle:
@@ -68,7 +70,7 @@ def send(session: "SparkSession", snapshot: hub.Snapshot, transport: str = "auto
     transport = _resolved(transport, session, connect)
     fingerprint = checkpoint.fingerprint(snapshot.folder)
     if transport == "path":
-        return ModelBundle("path", fingerprint, os.fspath(snapshot.folder.absolute()))
+        return ModelBundle("path", fingerprint, snapshot.name, folder=os.fspath(snapshot.folder.absolute()))
     if transport == "hub":
         if snapshot.revision is None:
             raise InputError(

@@ -34,7 +34,8 @@ def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str
     Returns:
         queries: path, rows, set_aside (queries without a usable vector, by reason), answered, and without_hits: queries
             with a vector that no row of the table was found for; undecodable if there are such texts;
-        rows: of the table that meet the condition: in, searched, and the others by the reason they were left out for;
+        rows: of the table that meet the condition (of an index only those in the lists that are read): in, searched,
+            and the others by the reason they were left out for;
         pairs: rows of the output; k, score, where;
         index: of an index what was read; see vector_index.Probing.facts();
         model: name, dim, similarity, and precision of the table's vectors;

@@ -119,7 +119,8 @@ def _open_summary(
 ) -> "Writer | None":
     if job.summary is None:
         return None
-    writer, others = output.writer, [*job.tables(), (job.output, output.writer.format)]
+    writer = output.writer
+    others = [(job.input, job.input_format), (job.output, writer.format)]
     return stack.enter_context(
         open_output(spark, job.summary, writer.format, job.mode, others, provider=writer.provider)
     )

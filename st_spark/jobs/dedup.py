@@ -32,9 +32,11 @@ def run(spark: "SparkSession", job: "DedupJob", timings: "Timings") -> dict[str,
 
     Returns:
         input: path, rows, kept (rows in the output), set_aside (other rows, by reason) and dimension;
-        groups: all, of_several (groups with several rows), and largest (rows of the largest group);
+        groups: all, of_several (groups with several rows), and largest (rows of the largest group). A group whose
+            representative is an earlier row counts for largest alone;
         duplicates: rows that are not the representative of their group;
-        copies: duplicates whose vector equals the vector of another row exactly;
+        copies: duplicates whose vector equals the vector of another row of the input exactly; duplicates of earlier
+            rows are not among them;
         with a table of earlier rows also against, as input, and known: duplicates of earlier rows;
         method, score, threshold, linkage, with keys null_keys (rows that are alone because a key is null), and more
             about the method, such as the recall of "ivf";

@@ -8,10 +8,10 @@ from st_spark.choices import RANGED
 from st_spark.embedding.arrow_encode import EncodeOptions
 from st_spark.embedding.calibrate import SAMPLE, calibrate
 from st_spark.embedding.encode import encoder, prepare
+from st_spark.errors import RecipeError
 from st_spark.steps import add_column
 from st_spark.steps.new_column import ColumnBuilder
 from st_spark.steps.resume import RESULT
-from st_spark.tables.append_check import RecipeError
 from st_spark.tables.metadata import ranges_from_metadata, ranges_to_metadata, vector_column
 
 if TYPE_CHECKING:

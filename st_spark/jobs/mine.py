@@ -133,7 +133,8 @@ def _open(
         sources.append(Source(where, table_format, names, column, encoded, types))
     if unused:
         raise InputError(
-            f"{unused[0]} is given, but both tables have vectors already.", "give --model, or leave the option out."
+            f"{unused[0]} is given, and no text is embedded: both tables have vectors, or no text column is named.",
+            "give --model, or leave the option out.",
         )
     with_model = replace(job, model=job.model or MODEL) if any(source.text for source in sources) else job
     source, target = open_tables(spark, with_model, timings, sources, stack)

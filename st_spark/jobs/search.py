@@ -44,8 +44,8 @@ _SORTED = (st.StringType, st.NumericType, st.BooleanType, st.DateType, st.Timest
 def run(spark: "SparkSession", job: "SearchJob", timings: "Timings") -> dict[str, Any]:
     """Run a search for one query, or for a table of queries: see batch_search.run() for the result of these.
 
-    The query is always float32. int8 and uint8 vectors are compared as the middle of each step, by the model's
-    similarity. binary and ubinary vectors are compared as vectors of 1 and -1, by cosine.
+    The query is always float32. int8 and uint8 vectors are compared as the middle of each step, by --score, else by the
+    model's similarity. binary and ubinary vectors are compared as vectors of 1 and -1, by cosine.
 
     Returns:
         hits: best first, each with rank (from 1), score, and the other columns as row;

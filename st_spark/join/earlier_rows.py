@@ -64,7 +64,9 @@ def find_new_groups(
     groups = found.groups.unionByName(_groups(known)) if count else found.groups
     facts = found.facts | {"known": count}
     groups = groups.withColumn("score", described(sf.col("score"), found.facts))
-    return DuplicateGroups(groups, joined.stats.left, found.copies, facts, joined.stats.right)
+    # A row without a key is in no pair, but is a group, so the counts of the join are too low.
+    stats = replace(found.stats, rows=found.stats.rows + count, dimension=joined.stats.left.dimension)
+    return DuplicateGroups(groups, stats, found.copies, facts, joined.stats.right)
 
 
 def _without_new(tables: TablePair, names: tuple[str, str]) -> TablePair:

@@ -108,7 +108,8 @@ def _best_per_row(count: int, stats: "InputStats", request: "Request") -> int:
         raise InputError(
             f"About {count:,} pairs have a {request.score} score of {request.threshold:g} or more; max_pairs is "
             f"{request.max_pairs:,}.",
-            "raise the threshold or max_pairs, ask for the k best of each row, or let overflow='best' keep the best.",
+            "raise the threshold or max_pairs. A join can also ask for the k best of each row, or for overflow='best'; "
+            "near-duplicates for linkage='components', which has no limit.",
         )
     return max(1, request.max_pairs // max(stats.left.kept, 1))
 

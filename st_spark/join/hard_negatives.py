@@ -155,7 +155,8 @@ def mine_hard_negatives(  # noqa: PLR0913  (three tables with the names of their
     last = rules.last_rank(most)
     names = {"left": ("id", "vector"), "right": ("id", "vector")}
     request = Request(last + most, None, score)
-    joined = plan_join(table_pair(asked, texts.rows, names), request)
+    tables = ("the table of queries", "the corpus")
+    joined = plan_join(table_pair(asked, texts.rows, names, where=tables), request, names=tables)
     scored = _with_scores(pairs, questions, texts, joined.stats.dimension, score)
     candidates = joined.pairs.select(sf.col("left_id").alias("query"), sf.col("right_id").alias("text"), "score")
     chosen = _choose(candidates.join(pairs, ["query", "text"], "left_anti"), scored, rules, last)

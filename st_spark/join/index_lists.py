@@ -114,7 +114,7 @@ def extend(source: IndexSource, old: "VectorIndex", mark: Mapping[str, Any], new
     rebuild = nprobe > probed and nprobe > _REBUILD_SHARE * len(old.quantizer)
     if nprobe > probed:
         _log.warning(
-            "The rows of %s have changed so much that a query probes %d of %d lists, not %d.%s",
+            "To find the wanted share of the neighbours, a query of %s now probes %d of %d lists, not %d.%s",
             *(old.where, nprobe, len(old.quantizer), probed),
             " Fix: build the index anew: --mode overwrite." if rebuild else "",
         )

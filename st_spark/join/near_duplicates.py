@@ -75,7 +75,8 @@ def near_duplicates(  # noqa: PLR0913  (a table with the names of its columns, a
         recall: The share of these pairs that "ivf" should find.
         linkage: "components": rows that are connected by a chain of pairs are one group. "leader": in the order of ids,
             each row joins the most similar leader within the threshold, or becomes a leader if there is none. So every
-            row is within the threshold of its representative, and there are no long chains.
+            row is within the threshold of its leader, and there are no long chains. Without keep, the leader is the
+            representative of its group.
         on: Columns in which the rows of a group must be equal. A null is equal to nothing.
         max_pairs: The most pairs that leaders may be chosen from. Components have no such limit.
         keep: Which row represents its group: the first in an order such as "date DESC". Of equal rows, and by default,

@@ -64,8 +64,8 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
         left: A table with a column of unique ids (whole numbers or strings) and one of vectors: array<float>,
             array<double>, vectors of pyspark.ml, or the bytes and bits of an embed job with a precision. These are read
             as floats: bytes by the ranges in the metadata of the column, bits as 1 and -1.
-        right: Another table. None, or the same DataFrame, joins the left table with itself by its own columns: no row
-            is its own neighbour.
+        right: Another table. None joins the left table with itself: no row is its own neighbour. So does the same
+            DataFrame, if the names of its columns and the conditions are the same on both sides.
         k: How many neighbours each left row gets, the best first. None for all pairs above the threshold.
         threshold: The lowest score of a pair.
         score: "cosine" (-1 to 1), "dot", or "euclidean": minus the distance. More is more similar; of equal scores the
@@ -78,8 +78,8 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
         method: "exact", or "ivf": approximate, by inverted lists. If the right table is an index of build_index(), its
             lists are used, and none are made; the recall is measured as always.
         recall: With "ivf", the share of the true neighbours to find.
-        max_pairs: With a threshold and no k, a sample estimates the number of pairs. This is the most that may be
-            returned.
+        max_pairs: With a threshold and no k: the most pairs that may be expected. A sample estimates their number, so
+            somewhat more can be returned.
         overflow: What to do with more pairs: "error", or "best": keep the best max_pairs / rows of each left row.
         left_columns: Columns of the left table to add to the pairs. Each gets the prefix left_.
         right_columns: Columns of the right table to add. Each gets the prefix right_.

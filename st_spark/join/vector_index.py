@@ -57,13 +57,14 @@ class VectorIndex:
         ours = self.quantizer.centroids.shape[1]
         if dimension != ours:
             raise InputError(
-                f"The vectors in {self.where} have {ours} values, but vectors of the queries have {dimension}.",
-                "search with the model that made the table, or leave out --model if the table names its model.",
+                f"The vectors in {self.where} have {ours} values, and those to compare with them have {dimension}.",
+                "use the model that made the table; a search can leave out --model if the table names its model.",
             )
         if score != self.quantizer.score:
             raise InputError(
-                f"The lists of {self.where} were made for {self.quantizer.score}, and the search compares by {score}.",
-                f"build an index with --score {score}, or read all lists: --nprobe all, nprobe='all'.",
+                f"The lists of {self.where} were made for {self.quantizer.score}, and the score asked for is {score}.",
+                f"to append, give --score {self.quantizer.score}; to search, read all lists: --nprobe all, "
+                f"nprobe='all'; or build an index with --score {score}.",
             )
 
     def probe(self, spark: "SparkSession", queries: "Matrix", score: str, nprobe: int | None) -> "Probing":
@@ -193,7 +194,7 @@ def check_nprobe(nprobe: int | str | None, index: VectorIndex | None, where: str
     if nprobe is None or nprobe == ALL:
         return nprobe if index is not None else ALL
     count = int(nprobe) if isinstance(nprobe, str) and nprobe.isdecimal() else nprobe
-    if isinstance(count, str | bool) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InputError(f"nprobe is {nprobe!r}.", "give a number of lists, 1 or more, or 'all'.")
     if index is None:
         fix = "build one: st-spark index, build_index(); or leave it out."

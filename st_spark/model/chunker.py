@@ -140,7 +140,7 @@ class _TokenStarts:
         return int(np.searchsorted(self._starts, place))
 
     def _more(self) -> None:
-        """Read a block, and forget the tokens of the block before the last one."""
+        """Read a block, and forget the tokens that start more than two blocks before it."""
         first, stop = self._read, min(self._read + self._block, len(self._text))
         stop = last_cut(self._text, first, first + (stop - first) // 2, stop)
         kept = self._starts[self._at(first - 2 * self._block) :]
@@ -150,7 +150,7 @@ class _TokenStarts:
 
 @dataclass(frozen=True)
 class ChunkOptions:
-    """How to cut texts. Options have the names that encode() gives them.
+    """How to cut texts. Options have the names that chunk() gives them.
 
     Args:
         max_tokens: See Chunker; None for as many as the model reads.

@@ -66,14 +66,15 @@ def check_java() -> str:
     """Return the version and path of the Java that Spark will run; PlatformError if it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     program = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    fix = f"{_install_line()}{', and unset JAVA_HOME or set it to that Java' if home else ''}."
     if program is None or not Path(program).exists():
         where = f"JAVA_HOME is {home}, which has no bin/java" if home else "There is no java on the PATH"
-        raise PlatformError(f"{where}; Spark needs Java 17 or 21.", f"{_install_line()}.")
+        raise PlatformError(f"{where}; Spark needs Java 17 or 21.", fix)
     output = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', output)
     if found is None or int(found.group(1)) < OLDEST_JAVA:
         version = found.group(0) if found else output.strip()[:100]
-        raise PlatformError(f"{program} is {version}; Spark needs Java 17 or 21.", f"{_install_line()}.")
+        raise PlatformError(f"{program} is {version}; Spark needs Java 17 or 21.", fix)
     return f"{found.group(0)} ({program})"
 
 

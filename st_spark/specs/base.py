@@ -38,7 +38,7 @@ def option(  # noqa: PLR0913  (all that a flag can have)
         path: Whether the value is a path.
         table: Whether the value is a table: a path or a catalog name. The field NAME_format has its format.
         bare: The value of a flag that is given without one.
-        metavar: What the help calls the value; by default the last word of the name.
+        metavar: What the help calls the value; by default the choices, N for an integer, or the name's last word.
         integer: Whether an integer can be given for a string: its digits.
     """
     about = {"help": text, "choices": choices, "least": least, "most": most, "short": short}

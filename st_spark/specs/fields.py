@@ -109,7 +109,8 @@ class BadRows(Job):
 
     on_error: str | None = option(
         "rows that cannot be read, or that get no valid vector: stop the job, write them with a null, or write them to "
-        "OUTPUT__rejected (default: write them, counted; unreadable images with a null)",
+        "OUTPUT__rejected (default: write them, counted; unreadable images with a null). Corrupt rows of CSV and JSON "
+        "lines are never written to the output: by default and with null they are only counted",
         None,
         choices=ON_ERROR,
     )

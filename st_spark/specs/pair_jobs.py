@@ -131,7 +131,9 @@ class ClusterJob(InputTable, OutputTable, VectorInput, Report):
     method: str = option("all rows in k clusters, or dense groups only", "kmeans", choices=CLUSTER_METHODS)
     k: int | None = option("kmeans: number of clusters (default: the best of several)", None, short="-k", least=1)
     min_k: int | None = option("kmeans without --k: smallest number to try (default: 2)", None, least=2)
-    max_k: int | None = option("kmeans without --k: largest number to try (default: 50)", None, least=2)
+    max_k: int | None = option(
+        "kmeans without --k: largest number to try (default: 50, or --min-k if larger)", None, least=2
+    )
     seed: int | None = option("kmeans: chooses the first centroids (default: 0)", None, least=0)
     threshold: float | None = option(
         "communities: lowest score with the central row (default: 0.75 for cosine; euclidean has none)", None
@@ -143,7 +145,7 @@ class ClusterJob(InputTable, OutputTable, VectorInput, Report):
         "text or image column: embedded with --model, else shown for each cluster (default: the embedded column)", None
     )
     summary: str | None = option(
-        "path or catalog name of a second table: size, representative, text and words of each cluster", None, path=True
+        "path or catalog name of a second table: size, representative, text and words of each cluster", None, table=True
     )
     mode: str = option("what to do if an output table exists", "error", choices=MODES[:2])
 

@@ -184,7 +184,10 @@ class SearchJob(OutputTable, TextFiles, BadRows):
         "search only these rows of the table: SQL, such as \"lang = 'de' AND year > 2020\"", None
     )
     columns: str | tuple[str, ...] | None = option(
-        "columns of the table in the answer, separated by commas (default: all but the vectors)", None, most=99
+        "columns of the table in the answer, separated by commas (default: all but the vectors; for one query also "
+        "without arrays, maps, structs and binary columns)",
+        None,
+        most=99,
     )
     query_columns: str | tuple[str, ...] | None = option(
         "columns of --queries in the answer; NAME becomes query_NAME (default: all but the column of vectors or images "

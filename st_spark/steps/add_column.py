@@ -10,6 +10,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as sf
 
 from st_spark.embedding import model_info
+from st_spark.errors import RecipeError
 from st_spark.spark.hold import held
 from st_spark.spark.progress import follow
 from st_spark.specs.row_jobs import EmbedJob
@@ -21,7 +22,6 @@ from st_spark.steps.new_column import ColumnBuilder, NewColumn, input_columns
 from st_spark.steps.resume import Resume
 from st_spark.steps.timings import Timings
 from st_spark.tables import bad_rows, io
-from st_spark.tables.append_check import RecipeError
 from st_spark.tables.bad_rows import PROBLEM
 from st_spark.tables.changes import TEXT_HASH, check_unique, text_hash
 from st_spark.tables.columns import CORRUPT, check_columns, check_new_column, readable

@@ -26,5 +26,5 @@ def check(job: "BadRows", where: str, rows: int, bad: Mapping[str, int], first: 
     limit = "--on-error fail allows none" if job.on_error == "fail" else f"--max-bad allows {job.max_bad}"
     raise InputError(
         f"{count:,} of {rows:,} rows of {where} are bad ({reasons}), and {limit}: {first()}. Nothing was written.",
-        "mend these rows, or allow them: --max-bad, or another --on-error.",
+        "mend these rows, or allow them: --max-bad in place of --on-error fail, or a larger --max-bad.",
     )

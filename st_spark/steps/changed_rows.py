@@ -69,7 +69,7 @@ def read_changes(spark: "SparkSession", job: "EmbedJob", table_format: str, writ
         return ChangedRows(source, source.read(), kept=bool(asked) or last is not None)
     if not writer.exists:
         raise InputError(
-            f"There is no table {job.output} yet, and version {since} is not the first one.",
+            f"There is no table {job.output} yet, and what has changed after version {since} is not all rows.",
             "use --since-version last: the first run then reads all rows.",
         )
     rows, deleted = source.changes(since, str(job.id_column))

@@ -196,8 +196,9 @@ def opened(
     inputs = job.tables()
     assert job.output is not None
     inputs.remove((job.output, job.output_format))
-    if isinstance(job, DedupJob) and job.output_kept is not None:
-        inputs.remove((job.output_kept, None))
+    for other in (getattr(job, name, None) for name in ("output_kept", "summary")):
+        if other is not None:
+            inputs.remove((other, None))
     partition_by = job.partition_columns if isinstance(job, Partitions) else ()
     with ExitStack() as stack:
         writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs, partition_by))

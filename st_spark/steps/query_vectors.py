@@ -70,8 +70,9 @@ class TableVectors:
         score = model or str(self.metadata.get("similarity", "cosine"))
         if score not in SCORES:
             raise InputError(
-                f"The model of {self.where} uses {score} similarity, which a search of many queries does not support.",
-                f"choose a score: {', '.join(SCORES)}; or search for one query at a time with `st-spark search`.",
+                f"The model of {self.where} uses {score} similarity, which no index and no search of a table of "
+                "queries supports.",
+                f"choose a score: {', '.join(SCORES)}; or search the table itself for one query: `st-spark search`.",
             )
         return score
 

@@ -1,6 +1,7 @@
 """Write the HTML report of a job: what ran, counts, plots and examples. docs/operations/report.md shows a page.
 
-All but the scores of a mining job is read from the tables that the job has written. They are published then, so nothing
+A page is made of the result, of the tables that the job has written, and of the texts of its inputs. The job collects
+the scores of mining and the sample of clusters itself. The tables are published before the page is written, so nothing
 here may fail the job: a retry would append the rows again.
 """
 
@@ -117,7 +118,8 @@ def _lead(result: Mapping[str, Any]) -> str:
     if "rows" in result:
         return f"{result['rows']['out']:,} rows {seconds}; {result['rows_per_second']:,.0f} rows per second at work."
     if "duplicates" in result:
-        about = f"{result['duplicates']:,} duplicates in {result['groups']['of_several']:,} groups"
+        known = f", {result['known']:,} of them of earlier rows" if result.get("known") else ""
+        about = f"{result['duplicates']:,} duplicates{known}; {result['groups']['of_several']:,} groups of several rows"
         return f"{about}, of {result['input']['kept']:,} rows, {seconds}."
     if "clusters" in result:
         counts = result["clusters"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from st_spark.errors import TableError
+from st_spark.errors import RecipeError, TableError
 from st_spark.tables.metadata import vector_column
 
 if TYPE_CHECKING:
@@ -16,10 +16,6 @@ _INFORMATIVE = {
     *("recall", "cells", "nprobe", "expected_pairs", "best_per_row", "null_keys"),
 }
 _MEASURED = ("recall_", "cells_", "nprobe_")
-
-
-class RecipeError(TableError):
-    """A table was made by another model, or with other options."""
 
 
 def check_append(

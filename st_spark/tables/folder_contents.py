@@ -66,7 +66,10 @@ def is_delta(files: "Files", path: str) -> bool:
 
 
 def walk(files: "Files", path: str, below: str = "") -> Iterator[tuple[str, bool]]:
-    """Yield each file below a folder, and whether it is a Parquet file. Only folders key=value are entered."""
+    """Yield each name below a folder, but for _NO_DATA, and whether it is a Parquet file.
+
+    Only folders key=value are entered. Other folders are yielded by their names.
+    """
     for name, is_folder in files.entries(f"{path}/{below}" if below else path).items():
         if is_folder and "=" in name and name[0] != ".":
             yield from walk(files, path, f"{below}{name}/")

@@ -141,7 +141,7 @@ def table_error(error: Exception, where: str, table_format: str) -> StSparkError
         )
     if "DATA_SOURCE_NOT_FOUND" in text and "delta" in text:
         return TableError(
-            f"{where} is a Delta table, and this Spark session has no Delta.",
+            f"{where} is to be read or written as Delta, and this Spark session has no Delta.",
             "start Spark with `--packages io.delta:delta-spark_...` and Delta's extensions (docs.delta.io).",
         )
     if found := re.search(r"\[COLUMN_ALREADY_EXISTS\]\D*?`(.+?)`", text):

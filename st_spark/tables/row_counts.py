@@ -70,7 +70,7 @@ def count_rows(df: "DataFrame") -> RowCounts:
 
 
 def count_ids(df: "DataFrame", column: str | None) -> dict[str, int]:
-    """Count the rows without an id, and the rows whose id another row has too; {} without an id column.
+    """Count the rows without an id, and of each id the rows beyond the first; {} without an id column.
 
     Such rows are no error: their vectors are correct. A job that needs unique ids checks them itself.
     """

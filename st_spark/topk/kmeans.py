@@ -122,4 +122,6 @@ def _shares(sizes: Places, count: int) -> Places:
     missing = count - int(shares.sum())
     if missing > 0:
         shares[np.argsort(shares - exact, kind="stable")[:missing]] += 1
+    for _ in range(-missing):  # groups smaller than a share were raised to one centroid
+        shares[np.argmax(shares)] -= 1
     return np.minimum(shares, sizes)

@@ -53,7 +53,7 @@ def to_floats(column: pa.Array, dimension: int, form: Form | None = None) -> tup
 
 
 def row_squares(matrix: Matrix) -> Scores:
-    """Return the squared length of each row. NaN and infinities stay, and nothing overflows."""
+    """Return the squared length of each row. NaN and infinities stay. Doubles above 1e154 overflow to infinity."""
     return np.asarray(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
 
 

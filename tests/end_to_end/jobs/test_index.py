@@ -276,7 +276,7 @@ def test_other_scores_have_lists_of_their_own(
     assert result["lists"] == 40
     found = found_ids(search(queries, index, 10, columns=["id"], score=score))
     assert share(found, true_neighbours(score)) >= result["recall_low"] - 0.03
-    with pytest.raises(InputError, match=rf"were made for {score}, and the search compares by cosine.*nprobe all"):
+    with pytest.raises(InputError, match=rf"were made for {score}, and the score asked for is cosine.*nprobe all"):
         search(queries, index, 10)
     assert search(queries, index, 1, nprobe="all").count() == len(QUERIES)
 
@@ -320,7 +320,7 @@ def test_what_cannot_work_is_an_error_with_a_fix(
         ("nprobe is 0. Fix: give a number of lists, 1 or more, or 'all'", {"nprobe": 0}),
         ("nprobe is 'most'", {"nprobe": "most"}),
         (
-            f"have {WIDTH} values, but vectors of the queries have 2",
+            f"have {WIDTH} values, and those to compare with them have 2",
             {"queries": spark.sql("SELECT array(1f, 2f) AS v")},
         ),
     ]

@@ -135,7 +135,7 @@ def test_an_option_of_the_model_is_rejected_for_tables_of_vectors(
 ) -> None:
     source, target = embedded
     job = MineJob(source=source, target=target, output=str(tmp_path / "out"), max_seq_length=8)
-    with pytest.raises(InputError, match="max_seq_length is given, but both tables have vectors already"):
+    with pytest.raises(InputError, match="max_seq_length is given, and no text is embedded: both tables have vectors"):
         runner.run(job, spark)
 
 

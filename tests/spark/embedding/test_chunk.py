@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as sf
 
-from st_spark import chunk, encode
+from st_spark import chunk, encode, register
 from st_spark.embedding import udf
 from st_spark.errors import InputError
 from st_spark.model.encoder import SentenceTransformer
@@ -82,3 +82,11 @@ def test_wrong_options_are_refused_before_any_job(spark: "SparkSession", tiny_mo
     assert "pairs are not cut. Fix: give one column." in refusal(["title", "text"], chunk=20, pooling="mean")
     assert "pooling='sum' is unknown. Fix: choose one of none, mean, max." in refusal(chunk=20, pooling="sum")
     assert "The overlap of 20 tokens is not shorter than a chunk of 20." in refusal(chunk=20, overlap=20, pooling="max")
+
+
+def test_an_sql_function_that_cuts_texts_refuses_pairs(spark: "SparkSession", tiny_model: Path) -> None:
+    """Also short ones, which need no cut."""
+    register(spark, "embed_long", model=tiny_model, chunk=20, pooling="mean")
+    assert spark.sql("SELECT embed_long('the cat')").count() == 1
+    with pytest.raises(Exception, match="pairs are not cut"):
+        spark.sql("SELECT embed_long('the cat', 'sat')").collect()

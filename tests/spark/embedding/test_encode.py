@@ -11,9 +11,11 @@ import pytest
 
 from st_spark import encode, register
 from st_spark.embedding import encode as functions
-from st_spark.embedding import udf
+from st_spark.embedding import model_cache, send_model, udf
 from st_spark.embedding.arrow_encode import EncodeOptions
+from st_spark.embedding.receive_model import receive
 from st_spark.errors import InputError, ModelError
+from st_spark.model.checkpoint.hub import Snapshot
 from st_spark.model.encoder import SentenceTransformer
 from tests.support.checkpoints import write_bert
 
@@ -252,3 +254,18 @@ def test_a_worker_without_st_spark_is_an_error_with_a_fix(
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert "has no module 'st_spark'. Fix: install st-spark" in done.stderr
+
+
+def test_instructor_models_are_recognised_by_their_name(spark: "SparkSession", tmp_path: Path) -> None:
+    """Their prompt is not pooled. On a local master the workers read the folder, which has another name."""
+    name, prompt = "hkunlp/instructor-base", "the river: "
+    folder = write_bert(tmp_path / "model", seed=77)
+    bundle = send_model.send(spark, Snapshot(folder, name, None))
+    assert (bundle.transport, receive(bundle)) == ("path", folder)
+    found = model_cache.open_model(bundle, "float32").encode(["the cat"], prompt=prompt)
+    expected, other = (
+        SentenceTransformer(folder, dtype="float32", name=each).encode(["the cat"], prompt=prompt)
+        for each in (name, "m")
+    )
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    assert np.abs(found - other).max() > 100 * TOLERANCE

@@ -7,6 +7,8 @@ import pytest
 
 from st_spark import drop_near_duplicates, near_duplicates
 from st_spark.errors import InputError
+from st_spark.join.earlier_rows import find_new_groups
+from st_spark.join.options import Request
 from tests.spark.join.test_near_duplicates import all_scores, clustered, expected_groups
 
 if TYPE_CHECKING:
@@ -80,3 +82,13 @@ def test_orders_and_conditions_that_cannot_work_are_rejected(
 ) -> None:
     with pytest.raises(InputError, match=message):
         near_duplicates(spark.createDataFrame([], SCHEMA), **options)
+
+
+def test_new_rows_without_a_key_are_counted_as_rows_of_the_output(spark: "SparkSession") -> None:
+    schema = "id bigint, lang string, embedding array<float>"
+    new = spark.createDataFrame([(1, None, [1.0, 0.0]), (2, "de", [0.0, 1.0]), (3, "de", None)], schema)
+    earlier = spark.createDataFrame([(9, "de", [0.0, 1.0])], schema)
+    columns = ("id", "embedding")
+    found = find_new_groups(new, earlier, Request(None, 0.9), "components", columns=(columns, columns), on=["lang"])
+    assert {row["id"]: row["group"] for row in found.groups.collect()} == {1: 1, 2: 9}
+    assert (found.stats.rows, found.stats.kept, found.stats.set_aside) == (3, 2, {"null": 1})

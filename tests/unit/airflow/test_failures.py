@@ -6,7 +6,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from st_airflow import failures
 from st_airflow.connection import ConnectionMissingError
 from st_airflow.quality_gate import GateError
-from st_spark.errors import BusyError, InputError, ModelError, PlatformError, StSparkError, TableError
+from st_spark.errors import BusyError, InputError, ModelError, PlatformError, RecipeError, StSparkError, TableError
 from st_spark.steps import result_file
 
 SUBMIT = (
@@ -51,6 +51,7 @@ def test_killed_spark_submit_suggests_more_memory() -> None:
     [
         (InputError("a", "b"), True),
         (TableError("a", "b"), True),
+        (failures.from_result(result_file.failure("embed", RecipeError("a", "b"))), True),
         (GateError("a", "b"), True),
         (ConnectionMissingError("a", "b"), True),
         (BusyError("a", "b"), False),  # the other job ends

@@ -4,7 +4,7 @@ import pytest
 
 from st_airflow import lineage
 from st_spark.specs.base import Job
-from st_spark.specs.pair_jobs import DedupJob, JoinJob, MineJob
+from st_spark.specs.pair_jobs import ClusterJob, DedupJob, JoinJob, MineJob
 from st_spark.specs.row_jobs import ClassifyJob, EmbedJob, IndexJob, SearchJob
 
 
@@ -68,8 +68,13 @@ def test_table_may_be_input_and_output() -> None:
             {
                 "left_id": [("/left", "id")],
                 "right_id": [("/right", "key")],
-                "score": [("/left", "v"), ("/right", "v")],
+                "score": [("/left", "v")],  # the right one is the only vector column of its table
             },
+        ),
+        (
+            JoinJob(left="/in", output="/out", right_id_column="key", column="v"),
+            ["/in"],
+            {"left_id": [("/in", "id")], "right_id": [("/in", "id")], "score": [("/in", "v")]},
         ),
         (
             SearchJob(
@@ -101,6 +106,15 @@ def test_columns_have_the_origins_that_the_job_names(
 ) -> None:
     assert [each.name for each in lineage.of(job, None).inputs] == inputs
     assert lineage.columns(job) == columns
+
+
+def test_second_tables_are_outputs() -> None:
+    """They are no inputs."""
+    found = lineage.of(ClusterJob(input="/in", output="/out", summary="/summary", column="v"), None)
+    assert [[each.name for each in tables] for tables in (found.inputs, found.outputs)] == [
+        ["/in"],
+        ["/out", "/summary"],
+    ]
 
 
 def test_unnamed_vector_column_has_no_lineage() -> None:

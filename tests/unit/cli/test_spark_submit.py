@@ -26,6 +26,12 @@ def test_unwritable_result_does_not_hide_the_error(capsys: pytest.CaptureFixture
     assert "st-spark: error: embed needs" in capsys.readouterr().err
 
 
+def test_standard_output_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert spark_submit.main(["embed", "--result=-"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_failure_of_spark_is_in_the_result(
     spark: "SparkSession", tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

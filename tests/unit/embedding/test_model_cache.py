@@ -24,7 +24,7 @@ from tests.support.clip_checkpoints import file_of, pictures
 
 def local(folder: Path) -> ModelBundle:
     """A model in a folder that the worker can read."""
-    return ModelBundle("path", checkpoint.fingerprint(folder), str(folder))
+    return ModelBundle("path", checkpoint.fingerprint(folder), "m", folder=str(folder))
 
 
 def test_a_model_is_loaded_once_for_each_precision(tiny_model: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_missing_piece_leaves_no_model_and_is_an_error(tiny_model: Path, tmp_p
 
 def test_a_missing_folder_on_a_node_is_an_error_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model folder '/nowhere'.*shipping='auto'"):
-        receive(ModelBundle("path", "0", "/nowhere"))
+        receive(ModelBundle("path", "0", "m", folder="/nowhere"))
 
 
 def test_executors_of_one_node_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,12 @@ def test_models_command_filters(
     assert not others & names
 
 
+def test_a_model_without_a_limit_reads_any_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["models", "average_word_embeddings_komninos"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "longest text" in line)
+    assert line.split()[-1] == "any"
+
+
 @pytest.mark.parametrize(
     ("filters", "message"),
     [

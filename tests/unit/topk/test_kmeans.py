@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from st_spark.choices import SCORES
-from st_spark.topk.kmeans import list_centroids
+from st_spark.topk.kmeans import _shares, list_centroids
 from st_spark.topk.scores import Matrix
 
 
@@ -27,6 +29,19 @@ def test_the_same_sample_has_the_same_centroids(score: str) -> None:
     assert first.shape == (50, 24)
     assert first.dtype == np.float32
     assert not np.array_equal(first, list_centroids(rows, 50, score, seed=1))
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1, max_size=30).filter(any), st.integers(1, 60))
+def test_groups_share_all_centroids(sizes: list[int], count: int) -> None:
+    """A group with rows has one at least, and none has more than rows."""
+    rows = np.array(sizes)
+    count = max(count, int((rows > 0).sum()))
+    shares = _shares(rows, count)
+    assert (shares >= (rows > 0)).all()
+    assert (shares <= rows).all()
+    assert shares.sum() <= count
+    if (rows >= count).all():
+        assert shares.sum() == count
 
 
 def test_spherical_centroids_have_length_one() -> None:
