@@ -246,7 +246,7 @@ def test_an_append_of_other_rows_raises_nprobe_and_says_rebuild(
     assert after["nprobe"] > before["nprobe"]
     assert after["recall"] >= 0.93
     assert after["rebuild"] is (after["nprobe"] > after["lists"] / 4) is True
-    assert f"a query probes {after['nprobe']} of {after['lists']} lists, not {before['nprobe']}" in caplog.text
+    assert f"now probes {after['nprobe']} of {after['lists']} lists, not {before['nprobe']}" in caplog.text
     assert "Fix: build the index anew: --mode overwrite" in caplog.text
     assert "build the index anew" in SUMMARIES["index"](after | {"seconds": {"total": 1.0}})
 
