@@ -30,7 +30,7 @@ def of(job: Job, result: Mapping[str, Any] | None) -> OperatorLineage[Any, Any]:
     if output is None:  # a search for one query
         return OperatorLineage(inputs=[Dataset(*address(where)) for where in dict.fromkeys(tables)])
     tables.remove(output)  # once: a job may read and write one table
-    others = [each for name in ("output_kept", "summary") if (each := getattr(job, name, None)) is not None]
+    others = job.other_outputs()
     for other in others:
         tables.remove(other)
     fields = {

@@ -121,6 +121,11 @@ class Job:
         ]
         return [(getattr(self, name), getattr(self, f"{name}_format", None)) for name in names]
 
+    def other_outputs(self) -> list[str]:
+        """Return the tables that the job writes beside `output`: the rows that dedup keeps, the summary of clusters."""
+        found = (getattr(self, name, None) for name in ("output_kept", "summary"))
+        return [where for where in found if where is not None]
+
     def to_json(self) -> str:
         """Return all fields as a JSON object; the key "job" holds the kind."""
         values = {each.name: getattr(self, each.name) for each in self.options()}

@@ -52,7 +52,8 @@ class _Input:
         size: Number of rows and partitions.
         id_counts: null_id and duplicate_id, if there is an id column.
         read: Rows of the input; `df` has more if it has a row for each chunk.
-        lossy: Whether U+FFFD stands for bytes that Spark could not decode. False if the job only counts bad rows.
+        lossy: Whether Spark put U+FFFD in place of bytes that it could not decode. A job that only counts bad rows does
+            not look, and says False.
     """
 
     df: "DataFrame"

@@ -196,9 +196,8 @@ def opened(
     inputs = job.tables()
     assert job.output is not None
     inputs.remove((job.output, job.output_format))
-    for other in (getattr(job, name, None) for name in ("output_kept", "summary")):
-        if other is not None:
-            inputs.remove((other, None))
+    for other in job.other_outputs():
+        inputs.remove((other, None))
     partition_by = job.partition_columns if isinstance(job, Partitions) else ()
     with ExitStack() as stack:
         writer = stack.enter_context(open_output(spark, job.output, job.output_format, job.mode, inputs, partition_by))
