@@ -34,6 +34,10 @@ _FILE_BYTES = 1 << 28
 _ROW_GROUP_BYTES, _PAGE_ROWS = 1 << 24, 256
 FINE_FILES = {"parquet.block.size": str(_ROW_GROUP_BYTES), "parquet.page.row.count.limit": str(_PAGE_ROWS)}
 
+# Java compiles no method of more than 8,000 bytes of code, and Spark puts all steps of a stage into one method, also
+# the copy of the vectors. A condition of more ranges than this could leave that copy without compilation.
+_SHORT = 8
+
 
 def file_of_lists(rows: Weights, dimension: int) -> "np.ndarray":
     """Return the file of each list, [lists], from about how many rows the lists have."""
@@ -67,6 +71,8 @@ def in_ranges(ranges: list[tuple[int, int]]) -> "Column":
     for place, (first, last) in enumerate(ranges):
         inside = sf.col(LIST) == first if first == last else (sf.col(LIST) >= first) & (sf.col(LIST) <= last)
         condition = condition | inside if place else inside
+    if len(ranges) > _SHORT:  # Spark cannot compile exists(), so it keeps this condition out of the method
+        condition &= sf.exists(sf.array(LIST), lambda number: number >= 0)
     return condition
 
 

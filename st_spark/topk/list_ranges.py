@@ -5,7 +5,7 @@ import numpy as np
 from st_spark.topk.scores import Places
 
 # Ranges of one condition. Each costs time in every file, and near lists are next to each other anyway.
-_MOST = 64
+_MOST = 256
 
 
 def list_ranges(lists: Places, most: int = _MOST) -> list[tuple[int, int]]:
