@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -128,6 +129,11 @@ def _explain(error: Exception, failed: Callable[[StSparkError], None] | None) ->
     if failed is not None:
         failed(known)
     log = None if known is error else session.keep_log()
+    if log:
+        with log.open("a", encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+    elif isinstance(known, failures.JobError):  # the driver's standard error is the log then
+        traceback.print_exception(error)
     _print_error(f"{known}{f' Log: {log}' if log else ''}")
     return _FAILED if isinstance(known, failures.JobError) else _WRONG
 

@@ -153,6 +153,24 @@ def test_a_wrong_option_of_the_model_is_an_error_before_spark_starts(
     assert "max_seq_length=1024 is more than the 512 positions of the model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("own_log", [True, False])
+def test_the_log_has_the_traceback_of_an_unknown_error(
+    csv: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, own_log: bool
+) -> None:
+    def start(**_: object) -> None:
+        raise LookupError("a fault of ours")
+
+    log = tmp_path / "spark.log"
+    monkeypatch.setattr(session, "start", start)
+    monkeypatch.setattr(session, "keep_log", lambda: log if own_log else None)
+    assert main.main(["dedup", "--input", csv, "--output", str(tmp_path / "o")]) == 1
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("st-spark: error: LookupError: a fault of ours Fix: see the log.")
+    found = log.read_text(encoding="utf-8") if own_log else "\n".join(before)
+    assert "Traceback (most recent call last)" in found
+    assert "in start" in found
+
+
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(max_size=80)), max_size=5), st.integers(30, 120))
 def test_no_line_of_a_text_table_is_wider_than_the_terminal(rows: list[tuple[str, str]], width: int) -> None:
     printable = [tuple("".join(c for c in cell if c.isprintable()) for cell in row) for row in rows]
