@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from benchmarks.race import parser, scratch
 from tests.support.checkpoints import WORDS
 from tests.support.processes import end
+from tests.support.short_spark import JAVA
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,8 +40,6 @@ CASES = [
     *(("parquet", "overwrite"), ("delta", "merge"), ("parquet", "append")),
     *(("delta", "overwrite"), ("parquet", "merge"), ("delta", "append")),
 ]
-# Spark's best compiler does not pay in processes that live for seconds.
-_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 _SLICES = ".*resume*/*/part-*.parquet"
 _DAEMON = "st_spark.steps.model_daemon"
 Row = tuple[int, str, bytes]
@@ -66,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     options = given.parse_args(argv)
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--conf spark.python.daemon.module={_DAEMON} pyspark-shell"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("JAVA_TOOL_OPTIONS", _JAVA)
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", JAVA)
     if options.victim:
         _run_as_victim()
         return 0
@@ -176,6 +175,7 @@ def _kill(
 
 def _await_slice(victim: "subprocess.Popen[bytes]", folder: Path) -> None:
     """Wait until the job of a victim has kept a slice, or is done: on a busy machine either takes its time."""
+    assert victim.stdout
     while not any(folder.glob(_SLICES)) and not select.select([victim.stdout], [], [], 0.02)[0]:
         pass
 

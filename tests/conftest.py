@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.paths import ROOT
+from tests.support.short_spark import INTERPRETED, JAVA
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 # Tiny models gain nothing from threads, and threads that wait for a busy core lose much; set before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A Spark that lives for seconds ends before the best compiler and a collector with threads pay: a third of its time.
-# That compiler's default of 48 MB for compiled code is too little: code is dropped, and compiled again.
-JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 # An archive of Spark's classes saves a fifth of the time of a small job. Java goes on without one that does not fit,
 # and says nothing: the launcher of Spark reads Java's output.
 _CLASSES = ROOT / "build" / "spark-classes.jsa"
@@ -118,7 +116,7 @@ def spark() -> "Iterator[SparkSession]":
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = (
+    builder = (
         SparkSession.builder.master("local[2]")
         .appName("st-spark tests")
         .config("spark.ui.enabled", "false")
@@ -126,11 +124,10 @@ def spark() -> "Iterator[SparkSession]":
         .config("spark.driver.memory", "2g")
         .config("spark.python.daemon.module", "st_spark.steps.model_daemon")
         .config("spark.sql.shuffle.partitions", "2")
-        # To compile a query takes longer than to run it on a few rows.
-        .config("spark.sql.codegen.wholeStage", "false")
-        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        .getOrCreate()
     )
+    for key, value in INTERPRETED.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
-from tests.conftest import JAVA
+from tests.support.short_spark import JAVA
 
 
 def main(archive: str) -> None:
