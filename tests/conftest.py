@@ -116,7 +116,7 @@ def spark() -> "Iterator[SparkSession]":
     from pyspark.sql import SparkSession
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    builder = (
+    session = (
         SparkSession.builder.master("local[2]")
         .appName("st-spark tests")
         .config("spark.ui.enabled", "false")
@@ -124,10 +124,9 @@ def spark() -> "Iterator[SparkSession]":
         .config("spark.driver.memory", "2g")
         .config("spark.python.daemon.module", "st_spark.steps.model_daemon")
         .config("spark.sql.shuffle.partitions", "2")
+        .config(map=INTERPRETED)
+        .getOrCreate()
     )
-    for key, value in INTERPRETED.items():
-        builder = builder.config(key, value)
-    session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()

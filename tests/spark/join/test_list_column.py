@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from st_spark.join.list_column import in_ranges
+from st_spark.spark.settings import changed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,16 +20,10 @@ def test_a_condition_of_many_ranges_is_given_to_the_readers_and_kept_out_of_the_
     rows = spark.range(2_000).selectExpr("cast(id as int) AS list", "array(cast(id as float)) AS embedding")
     rows.write.parquet(str(tmp_path / "index"))
     compiles = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-    before = {key: spark.conf.get(key) for key in compiles}
-    for key, value in compiles.items():
-        spark.conf.set(key, value)
-    try:
+    with changed(spark, compiles):
         ranges = [(10 * place, 10 * place + place % 2) for place in range(count)]
         found = spark.read.parquet(str(tmp_path / "index")).where(in_ranges(ranges))
         plan = found._jdf.queryExecution().executedPlan().toString()
         assert sorted(row["list"] for row in found.collect()) == [n for a, b in ranges for n in range(a, b + 1)]
-    finally:
-        for key, earlier in before.items():
-            spark.conf.set(key, str(earlier))
     assert bool(re.search(r"\*\(\d+\) Filter", plan)) == compiled, plan
     assert "PushedFilters: [Or(Or(" in plan
