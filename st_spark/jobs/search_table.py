@@ -90,8 +90,9 @@ class PlannedSearch:
 
     def answer(self, found: "DataFrame") -> "DataFrame":
         """Return the best rows of each query, from scan(), with the columns of the queries and of the table."""
-        pairs = query_scan.best_pairs(found, self.k)
         few = len(self.queries.matrix) * self.k
+        one_task = few <= _SORTED and self.probing is not None and self.probing.tasks == 1
+        pairs = query_scan.best_pairs(found, self.k, one_task=one_task)
         score = sf.col("score")
         if self.columns != [self.id_column]:
             others = {name: quoted_column(name).alias(f"_{place}") for place, name in enumerate(self.columns)}

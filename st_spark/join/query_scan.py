@@ -47,13 +47,17 @@ def scan(rows: "DataFrame", search: QuerySearch) -> "DataFrame":
     )
 
 
-def best_pairs(found: "DataFrame", k: int) -> "DataFrame":
-    """Return the k best rows of each query from scan(): left_id (its number), right_id, score, rank (from 1)."""
+def best_pairs(found: "DataFrame", k: int, *, one_task: bool = False) -> "DataFrame":
+    """Return the k best rows of each query from scan(): left_id (its number), right_id, score, rank (from 1).
+
+    With `one_task` the task that scans also finds them: without a shuffle, if so few rows are read.
+    """
     kind = found.schema["right_id"].dataType
     assert isinstance(kind, ArrayType)
     pairs = {"left_id": IntegerType(), "right_id": kind.elementType, "score": DoubleType(), "rank": IntegerType()}
     lists = found.where(sf.col("left_id").isNotNull()).select("left_id", "right_id", "score")
-    lists = lists.repartition("left_id").sortWithinPartitions("left_id")
+    together = lists.coalesce(1) if one_task else lists.repartition("left_id")
+    lists = together.sortWithinPartitions("left_id")
     return map_batches(lists, partial(merge_lists, k=k), _schema(pairs))
 
 

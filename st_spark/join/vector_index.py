@@ -4,6 +4,7 @@ The metadata of the column LIST marks the table. The metadata of the column CENT
 each append, and the files of a Parquet table keep the metadata that they were written with.
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -134,6 +135,10 @@ class Probing:
         return {"lists": len(self.index.quantizer), **read, "nprobe": nprobe, "recall": recall}
 
 
+# The last index that was found, by its place and its facts, which each append changes: a notebook asks again and again.
+_last: dict[tuple[str, str | None, str], VectorIndex] = {}
+
+
 def find_index(table: "DataFrame", where: str | None = None, table_format: str | None = None) -> VectorIndex | None:
     """Return the index that a table is; None if it is none.
 
@@ -160,6 +165,15 @@ def find_index(table: "DataFrame", where: str | None = None, table_format: str |
         raise TableError(
             f"{centroids} does not belong to {where}: the run that wrote them has stopped between the two.", fix
         )
+    key = (where, table_format, json.dumps(facts, sort_keys=True))
+    index = _last.get(key) or _collect(df, where, facts)
+    _last.clear()
+    _last[key] = index
+    return index
+
+
+def _collect(df: "DataFrame", where: str, facts: Mapping[str, Any]) -> VectorIndex:
+    """Return an index from its table of centroids."""
     read = to_arrow(df.select(LIST, CENTROID, ROWS)).sort_by(LIST)
     vectors = read.column(CENTROID).combine_chunks()
     matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(read), -1)

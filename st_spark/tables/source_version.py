@@ -13,6 +13,9 @@ from st_spark.tables.names import parse_name
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# The format in which Spark reads of each file what it is called, how long it is, and when it was changed.
+_LISTING = "binaryFile"
+
 
 def absolute_name(spark: "SparkSession", where: str, table_format: str) -> str:
     """Return a path that means the same in another folder; the name of a catalog table as it is."""
@@ -29,21 +32,21 @@ def source_version(spark: "SparkSession", where: str, table_format: str) -> str:
     """
     name = parse_name(where) if table_format == "table" else None
     found = describe(spark, name) if name else None
-    df = io.read(spark, where, table_format)
+    # To read a path as a table, Spark would first read some of its rows, for the types of the columns.
+    a_path = table_format not in ("table", "delta")
+    df = io.read(spark, where, _LISTING if a_path else table_format)
     if table_format == "delta" or (found and found.provider == "delta"):
         delta = str(name) if name else f"delta.`{files_of(spark).absolute(where)}`"
         return f"version {spark.sql(f'DESCRIBE HISTORY {delta} LIMIT 1').collect()[0]['version']}"
-    files = list_files(df)
-    if files is None:
-        return "0 files"
+    files = df if a_path else list_files(df)
     hashed = sf.expr("bit_xor(xxhash64(path, length, modificationTime))")
-    row = files.agg(sf.count(sf.lit(1)), hashed).collect()[0]
-    return f"{row[0]} files, {row[1] & 0xFFFFFFFFFF:010x}"
+    count, mixed = (0, 0) if files is None else files.agg(sf.count(sf.lit(1)), hashed).collect()[0]
+    return f"{count} files, {mixed & 0xFFFFFFFFFF:010x}" if count else "0 files"
 
 
 def list_files(df: "DataFrame") -> "DataFrame | None":
     """Return path, length and modificationTime of the files of a table; None if it has none. No file is read."""
     spark = df.sparkSession
     paths = [io.reader_path(spark, unquote(path)) for path in df.inputFiles()]
-    listed = spark.read.format("binaryFile").load(paths) if paths else None
+    listed = spark.read.format(_LISTING).load(paths) if paths else None
     return None if listed is None else listed.select("path", "length", "modificationTime")

@@ -201,6 +201,10 @@ def test_a_search_job_says_what_it_has_read(
     assert "list" not in spark.read.parquet(str(tmp_path / "out")).columns
 
 
+def test_the_last_index_is_kept_in_memory(spark: "SparkSession", built: Built) -> None:
+    assert opened(spark, built.index) is opened(spark, built.index)
+
+
 def test_an_append_adds_new_rows_to_the_lists(
     spark: "SparkSession", tmp_path: Path, queries: "DataFrame", caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -221,6 +225,7 @@ def test_an_append_adds_new_rows_to_the_lists(
     assert (result["recall_asked"], result["rebuild"]) == (0.9, False)
     lists = spark.read.parquet(index).select("id", "list", "embedding").toPandas()
     assert sorted(lists["id"]) == list(range(ROWS))
+    assert opened(spark, index).rows.sum() == ROWS
     assigned = opened(spark, index).quantizer.assign(np.stack(lists["embedding"].tolist()).astype(np.float32))
     assert (assigned == lists["list"].to_numpy()).all()
     caplog.clear()
