@@ -22,6 +22,13 @@ OLDEST_JAVA = 17
 _DELTA = {"3": "3.3.2", "4": "4.4.0"}
 _GIGABYTE = 1024**3
 _SHUFFLES_PER_CORE = 4
+# Java compiles a method with its best compiler once it was called 5,000 times. While Spark starts and plans its first
+# queries, that compiler takes as much time as all the rest. With 40 times Java's own limits it comes in time for the
+# methods that read rows. The last option: Arrow need not check each number of a vector that Spark writes.
+_JAVA_OPTIONS = (
+    "-XX:Tier4InvocationThreshold=200000 -XX:Tier4MinInvocationThreshold=24000 "
+    "-XX:Tier4CompileThreshold=600000 -XX:Tier4BackEdgeThreshold=1600000 -Darrow.enable_unsafe_memory_access=true"
+)
 _log: Path | None = None
 
 
@@ -137,6 +144,7 @@ def _settings(delta: bool) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // _GIGABYTE
     settings = {
         "spark.driver.memory": f"{min(max(memory, 1), 8)}g",
+        "spark.driver.defaultJavaOptions": _JAVA_OPTIONS,  # before spark.driver.extraJavaOptions, which the user sets
         # Only this machine connects to the driver, and no host name has to resolve.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

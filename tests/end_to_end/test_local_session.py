@@ -50,3 +50,21 @@ def test_workers_of_a_job_have_the_libraries_of_models_from_the_start(tiny_model
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines() == ["torch transformers st_spark.model.encoder"]
+
+
+OPTIONS = """
+from st_spark.spark import session
+management = session.start()._jvm.java.lang.management.ManagementFactory
+print(*management.getRuntimeMXBean().getInputArguments(), sep=chr(10))
+"""
+
+
+def test_java_options_of_the_user_come_after_ours(tmp_path: Path) -> None:
+    own = "-XX:Tier4InvocationThreshold=5000"
+    (tmp_path / "spark-defaults.conf").write_text(f"spark.driver.extraJavaOptions {own}\n")
+    environment = os.environ | {"SPARK_CONF_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", OPTIONS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    given = [line for line in done.stdout.splitlines() if "Tier4InvocationThreshold" in line]
+    assert given == ["-XX:Tier4InvocationThreshold=200000", own]  # Java takes the last one
