@@ -228,7 +228,7 @@ def main() -> None:
     options.add_argument("what", choices=("communities", "kmeans", "equal"))
     options.add_argument("--rows", type=int, default=50_000)
     options.add_argument("--threshold", type=float, default=0.75)
-    options.add_argument("--ours-alone", action="store_true", help="one run of cluster(), not warmed up")
+    options.add_argument("--ours-alone", action="store_true", help="cluster() alone, not warmed up")
     options.add_argument("--k", type=int, default=256)
     options.add_argument("--data", type=Path, default=DATA, help="folder with sts.parquet and tatoeba.parquet")
     given = options.parse_args()

@@ -91,7 +91,8 @@ class PlannedSearch:
     def answer(self, found: "DataFrame") -> "DataFrame":
         """Return the best rows of each query, from scan(), with the columns of the queries and of the table."""
         few = len(self.queries.matrix) * self.k
-        one_task = few <= _SORTED and self.probing is not None and self.probing.tasks == 1
+        few_queries = few <= _SORTED and len(self.queries.matrix) <= _FEW_QUERIES
+        one_task = few_queries and self.probing is not None and self.probing.tasks == 1
         pairs = query_scan.best_pairs(found, self.k, one_task=one_task)
         score = sf.col("score")
         if self.columns != [self.id_column]:

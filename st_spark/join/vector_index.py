@@ -135,7 +135,8 @@ class Probing:
         return {"lists": len(self.index.quantizer), **read, "nprobe": nprobe, "recall": recall}
 
 
-# The last index that was found, by its place and its facts, which each append changes: a notebook asks again and again.
+# The last index that was found, by its place, its format and its facts, which change when rows are added. A notebook
+# asks for the same one again and again.
 _last: dict[tuple[str, str | None, str], VectorIndex] = {}
 
 
@@ -166,9 +167,10 @@ def find_index(table: "DataFrame", where: str | None = None, table_format: str |
             f"{centroids} does not belong to {where}: the run that wrote them has stopped between the two.", fix
         )
     key = (where, table_format, json.dumps(facts, sort_keys=True))
-    index = _last.get(key) or _collect(df, where, facts)
-    _last.clear()
-    _last[key] = index
+    index = _last.get(key)
+    if index is None:
+        _last.clear()
+        index = _last[key] = _collect(df, where, facts)
     return index
 
 

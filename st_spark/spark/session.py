@@ -24,7 +24,7 @@ _GIGABYTE = 1024**3
 _SHUFFLES_PER_CORE = 4
 # Java compiles a method with its best compiler once it was called 5,000 times. While Spark starts and plans its first
 # queries, that compiler takes as much time as all the rest. With 40 times Java's own limits it comes in time for the
-# methods that read rows. The last option: Arrow need not check each number of a vector that Spark writes.
+# methods that read rows. The last option: Arrow does not check its bounds for each number that Spark writes.
 _JAVA_OPTIONS = (
     "-XX:Tier4InvocationThreshold=200000 -XX:Tier4MinInvocationThreshold=24000 "
     "-XX:Tier4CompileThreshold=600000 -XX:Tier4BackEdgeThreshold=1600000 -Darrow.enable_unsafe_memory_access=true"
@@ -144,7 +144,8 @@ def _settings(delta: bool) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4 // _GIGABYTE
     settings = {
         "spark.driver.memory": f"{min(max(memory, 1), 8)}g",
-        "spark.driver.defaultJavaOptions": _JAVA_OPTIONS,  # before spark.driver.extraJavaOptions, which the user sets
+        # Java gets them before spark.driver.extraJavaOptions, which the user sets.
+        "spark.driver.defaultJavaOptions": f"{_JAVA_OPTIONS} {_default('spark.driver.defaultJavaOptions')}".rstrip(),
         # Only this machine connects to the driver, and no host name has to resolve.
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -162,16 +163,20 @@ def _settings(delta: bool) -> dict[str, str]:
             "spark.databricks.delta.snapshotPartitions": str(cores),
         }
         package = delta_package()
-        settings |= {"spark.jars.packages": ",".join(filter(None, (_default_packages(), package)))} if package else {}
+        settings |= (
+            {"spark.jars.packages": ",".join(filter(None, (_default("spark.jars.packages"), package)))}
+            if package
+            else {}
+        )
     return settings
 
 
-def _default_packages() -> str:
-    """Return spark.jars.packages of Spark's defaults: a session with packages of its own would not fetch them."""
+def _default(setting: str) -> str:
+    """Return a setting of Spark's defaults, "" if it has none: a session with a value of its own would not read it."""
     folder = os.environ.get("SPARK_CONF_DIR") or Path(_spark_home(), "conf")
     defaults = Path(folder, "spark-defaults.conf")
     text = defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
-    found = re.findall(r"^\s*spark\.jars\.packages[\s=:]+(\S+)", text, re.MULTILINE)
+    found = re.findall(rf"^[ \t]*{re.escape(setting)}[ \t=:]+(\S.*?)[ \t]*$", text, re.MULTILINE)
     return found[-1] if found else ""
 
 

@@ -13,7 +13,7 @@ from st_spark.tables.names import parse_name
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# The format in which Spark reads of each file what it is called, how long it is, and when it was changed.
+# The format in which Spark reads of each file its name, its length, and when it was changed.
 _LISTING = "binaryFile"
 
 
@@ -32,16 +32,22 @@ def source_version(spark: "SparkSession", where: str, table_format: str) -> str:
     """
     name = parse_name(where) if table_format == "table" else None
     found = describe(spark, name) if name else None
-    # To read a path as a table, Spark would first read some of its rows, for the types of the columns.
-    a_path = table_format not in ("table", "delta")
-    df = io.read(spark, where, _LISTING if a_path else table_format)
+    df = (io.read if table_format in ("table", "delta") else _open_path)(spark, where, table_format)
     if table_format == "delta" or (found and found.provider == "delta"):
         delta = str(name) if name else f"delta.`{files_of(spark).absolute(where)}`"
         return f"version {spark.sql(f'DESCRIBE HISTORY {delta} LIMIT 1').collect()[0]['version']}"
-    files = df if a_path else list_files(df)
+    files = list_files(df)
     hashed = sf.expr("bit_xor(xxhash64(path, length, modificationTime))")
     count, mixed = (0, 0) if files is None else files.agg(sf.count(sf.lit(1)), hashed).collect()[0]
     return f"{count} files, {mixed & 0xFFFFFFFFFF:010x}" if count else "0 files"
+
+
+def _open_path(spark: "SparkSession", where: str, table_format: str) -> "DataFrame":
+    """Return the files of a path. To read it as a table, Spark would first read rows, to find their types."""
+    try:
+        return spark.read.format(_LISTING).load(io.reader_path(spark, where))
+    except Exception as error:
+        raise io.table_error(error, where, table_format) from error
 
 
 def list_files(df: "DataFrame") -> "DataFrame | None":

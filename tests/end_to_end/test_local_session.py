@@ -60,11 +60,12 @@ print(*management.getRuntimeMXBean().getInputArguments(), sep=chr(10))
 
 
 def test_java_options_of_the_user_come_after_ours(tmp_path: Path) -> None:
-    own = "-XX:Tier4InvocationThreshold=5000"
-    (tmp_path / "spark-defaults.conf").write_text(f"spark.driver.extraJavaOptions {own}\n")
+    options = {name: f"-XX:Tier4InvocationThreshold={calls}" for name, calls in (("default", 6000), ("extra", 5000))}
+    lines = [f"spark.driver.{name}JavaOptions {option}  \n" for name, option in options.items()]
+    (tmp_path / "spark-defaults.conf").write_text("".join(lines))
     environment = os.environ | {"SPARK_CONF_DIR": str(tmp_path)}
     command = [sys.executable, "-c", OPTIONS]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     given = [line for line in done.stdout.splitlines() if "Tier4InvocationThreshold" in line]
-    assert given == ["-XX:Tier4InvocationThreshold=200000", own]  # Java takes the last one
+    assert given == ["-XX:Tier4InvocationThreshold=200000", *options.values()]  # Java takes the last one

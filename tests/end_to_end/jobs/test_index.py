@@ -201,6 +201,15 @@ def test_a_search_job_says_what_it_has_read(
     assert "list" not in spark.read.parquet(str(tmp_path / "out")).columns
 
 
+@pytest.mark.parametrize(("nprobe", "one_task"), [(1, True), ("all", False)])
+def test_few_rows_are_searched_and_their_best_ones_found_in_one_task(
+    spark: "SparkSession", built: Built, queries: "DataFrame", nprobe: Any, one_task: bool
+) -> None:
+    answer = search(queries, built.index, 3, columns=["id"], nprobe=nprobe)
+    plan = answer._jdf.queryExecution().executedPlan().toString()
+    assert ("hashpartitioning(left_id" not in plan) == one_task, plan
+
+
 def test_the_last_index_is_kept_in_memory(spark: "SparkSession", built: Built) -> None:
     assert opened(spark, built.index) is opened(spark, built.index)
 
