@@ -162,12 +162,9 @@ def _settings(delta: bool) -> dict[str, str]:
             # By default Delta reads its log with 50 tasks, many times per command.
             "spark.databricks.delta.snapshotPartitions": str(cores),
         }
-        package = delta_package()
-        settings |= (
-            {"spark.jars.packages": ",".join(filter(None, (_default("spark.jars.packages"), package)))}
-            if package
-            else {}
-        )
+        if package := delta_package():
+            packages = filter(None, (_default("spark.jars.packages"), package))
+            settings["spark.jars.packages"] = ",".join(packages)
     return settings
 
 
