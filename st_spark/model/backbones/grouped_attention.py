@@ -1,5 +1,6 @@
 """Self-attention over packed tokens: each group of equally long texts is one batch, without padding or mask."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
@@ -7,10 +8,12 @@ import torch.nn.functional as F
 
 from st_spark.model.inputs.batching import Group
 
-# From this length on torch's blocked kernel is used. On a CPU it is slower than two batched products for short texts
-# (12 heads of 32, Zen 4: 64 tokens 3.5 against 2.0 ms, 256 tokens 7.5 against 5.9 ms) and saves the memory of the
-# [heads, n, n] scores for long ones.
-_BLOCKED_FROM = 257
+# From so many tokens on torch's blocked kernel takes less time than batched products on a CPU, if there is no mask. With
+# a mask it takes 1.2 to 4 times as long (Zen 4, one thread, 8 to 2,048 tokens).
+_BLOCKED_FROM, _BLOCKED_FROM_FLOAT32 = 1024, 128
+# Scores that are computed at a time, unless those of one head are more. In float32 they stay in cache. Memory for many
+# more would be asked of the system each time: 8 texts of 256 tokens then take four times as long.
+_SCORES = 1 << 19
 # A long text with a window is cut into strips of so many queries, each with the keys that it can reach.
 _STRIP = 128
 
@@ -70,7 +73,8 @@ def _mix(
     The mask is added to the scores. A causal attention has no mask and as many keys as queries.
     """
     n = q.shape[2]
-    if n >= _BLOCKED_FROM or q.device.type == "cuda":
+    blocked = mask is None and n >= (_BLOCKED_FROM_FLOAT32 if q.dtype == torch.float32 else _BLOCKED_FROM)
+    if blocked or q.device.type == "cuda":
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=1.0, enable_gqa=True)
     if causal and n > 1:
         mask = band_mask(_rounded(n), True, None, q.dtype, q.device)[:n, :n]
@@ -79,14 +83,29 @@ def _mix(
 
 def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Compute scores, softmax and weighted sum as batched products. Query heads that share keys are stacked."""
-    texts, heads, n, size = q.shape
-    batch, keys = texts * k.shape[1], k.shape[2]
-    scores = torch.bmm(q.reshape(batch, -1, size), k.reshape(batch, keys, size).transpose(1, 2))
+    (texts, heads, n, size), (shared, keys) = q.shape, k.shape[1:3]
+    q = q.reshape(texts * shared, -1, size)
+    k, v = k.reshape(-1, keys, size).transpose(1, 2), v.reshape(-1, keys, size)
     if mask is not None:
-        scores.view(texts, heads, n, keys).add_(mask)
-    # In float32 for half types too: twice as fast on a CPU for texts of fewer than 64 tokens.
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
-    return torch.bmm(weights, v.reshape(batch, keys, size)).view(texts, heads, n, size)
+        mask = mask.expand(heads, n, keys).unflatten(0, (shared, -1))
+    out = torch.empty_like(q)
+    for part in _parts(texts, shared, _SCORES // (q.shape[1] * keys)):
+        scores = torch.bmm(q[part], k[part])
+        if mask is not None:
+            some = mask[part.start % shared :][: part.stop - part.start]
+            scores.view(-1, *some.shape).add_(some)
+        # In float32 for half types too: twice as fast on a CPU for texts of fewer than 64 tokens.
+        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(v.dtype)
+        torch.bmm(weights, v[part], out=out[part])
+    return out.view(texts, heads, n, size)
+
+
+def _parts(texts: int, heads: int, most: int) -> Iterator[slice]:
+    """Cut the heads of texts into parts of at most `most` heads, or of one: some whole texts, or some heads of one."""
+    most = max(most, 1)
+    size, step = (texts * heads, most // heads * heads) if most >= heads else (heads, most)
+    for start in range(0, texts * heads, size):
+        yield from (slice(first, min(first + step, start + size)) for first in range(start, start + size, step))
 
 
 @lru_cache(maxsize=32)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from st_spark.model.backbones.grouped_attention import _BLOCKED_FROM, attend
+from st_spark.model.backbones import grouped_attention
+from st_spark.model.backbones.grouped_attention import attend
 from st_spark.model.inputs.batching import equal_groups
 
 HEADS, SIZE = 4, 8
-# Two with the blocked kernel, several strips with a window, short ones, and one token.
-LENGTHS = np.array([_BLOCKED_FROM + 43, _BLOCKED_FROM, 200, 7, 7, 1])
+# Lengths for the blocked kernel, for several strips with a window, short ones, and one token.
+LENGTHS = np.array([300, 257, 200, 7, 7, 1])
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
@@ -38,3 +39,19 @@ def test_attention_is_softmax_of_scores_times_values(
         hidden = (ahead > (0 if causal else n)) | (ahead.abs() > (n if window is None else window))
         expected = (scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v).transpose(0, 1).flatten(1)
         assert (ours[start:stop] - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+@pytest.mark.parametrize(("biased", "causal"), [(True, False), (False, False), (False, True)])
+@pytest.mark.parametrize("heads_at_once", [0, 1, 3, 4, 9, 100])
+def test_parts_of_the_scores_give_the_same_attention(
+    kv_heads: int, biased: bool, causal: bool, heads_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some texts at a time, or some heads of a text."""
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(5 * 20, (HEADS + 2 * kv_heads) * SIZE, generator=generator)
+    bias = torch.randn(HEADS, 20, 20, generator=generator) if biased else None
+    whole = attend(qkv, HEADS, equal_groups(np.full(5, 20)), bias, kv_heads=kv_heads, causal=causal)
+    monkeypatch.setattr(grouped_attention, "_SCORES", heads_at_once * 20 * 20 * HEADS // kv_heads)
+    parts = attend(qkv, HEADS, equal_groups(np.full(5, 20)), bias, kv_heads=kv_heads, causal=causal)
+    assert torch.allclose(parts, whole, atol=1e-6)
