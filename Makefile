@@ -66,7 +66,7 @@ format: install ## Formats the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: install java ## Runs every benchmark and prints its table
+bench: install java ## Runs the main benchmarks and prints their tables
 	@for name in encode spark_encode word_embeddings sts join join_native join_scale join_lsh febrl bitext; do echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name; done
 
 $(MPNET): | $(INSTALLED)

@@ -76,10 +76,11 @@ def main() -> None:
 
 def encoder(name: str, folder: str, threads: int) -> Callable[[Sequence[str]], Any]:
     """Load a model, and return the function that encodes texts."""
-    if name == "st-spark":
+    if name.startswith("st-spark"):
         from st_spark import SentenceTransformer as Ours
 
-        return Ours(folder, device="cpu", threads=threads).encode
+        dtype = "int8" if name.endswith("int8") else "auto"
+        return Ours(folder, device="cpu", threads=threads, dtype=dtype).encode
     import torch
     from sentence_transformers import SentenceTransformer
 

@@ -8,7 +8,8 @@ model is exported to them once, into build/. Without --backends the peer is torc
 bfloat16 if the processor is faster with it.
 
 A contender is as good as float32 if each vector has a cosine of 0.9999 or more to the vector of sentence-transformers
-in float32. The table names the fastest peer that is, and the fastest one of all.
+in float32. The table names the fastest peer that is, and the fastest one of all. On CPUs with int8 products st-spark
+also runs with dtype="int8", and is compared with the fastest one.
 """
 
 import json
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.backends import REGIMES, inputs
+from benchmarks.encode import has_int8
 from benchmarks.encoders import MODEL, model_folder
 from benchmarks.race import Maker, Result, parser, race, scratch, table
 from st_spark.hardware import faster, gemm_rates
@@ -29,6 +31,7 @@ from st_spark.hardware import faster, gemm_rates
 BUILD = Path(__file__).parents[1] / "build"
 # The cosine to float32 from which vectors count as equal.
 CLOSE = 0.9999
+OURS = ("st-spark", "st-spark int8")
 TORCH = ("torch float32", "torch bfloat16")
 OTHERS = ("onnx", "onnx O3", "onnx int8", "openvino")
 
@@ -39,7 +42,7 @@ class Contender:
 
     Attributes:
         python: The interpreter.
-        encoder: A name of TORCH or OTHERS, or st-spark.
+        encoder: A name of OURS, TORCH or OTHERS.
         folder: The model.
         regime: A name of REGIMES.
         vectors: File for the vectors of the first run.
@@ -96,7 +99,8 @@ def compare(regime: str, model: str, backends: str | None, rounds: int) -> list[
     """Race all contenders in a regime, and return the row of the table."""
     folder, place = model_folder(model), scratch()
     peers = TORCH if faster(gemm_rates(), "bfloat16") else TORCH[:1]
-    encoders = dict.fromkeys(("st-spark", *peers), (sys.executable, folder))
+    ours = OURS if has_int8() else OURS[:1]
+    encoders = dict.fromkeys((*ours, *peers), (sys.executable, folder))
     if backends:
         encoders |= dict.fromkeys(OTHERS, (backends, export(backends, model)))
     makers: dict[str, Maker] = {
@@ -111,8 +115,8 @@ def compare(regime: str, model: str, backends: str | None, rounds: int) -> list[
 def row(regime: str, results: Mapping[str, Result], cosines: Mapping[str, float]) -> list[str]:
     """Return a row of the table."""
     texts = len(inputs(regime))
-    ours, first = results["st-spark"], results[TORCH[0]]
-    peers = sorted((name for name in results if name != "st-spark"), key=lambda name: -results[name].rate(texts))
+    ours, first = results[OURS[0]], results[TORCH[0]]
+    peers = sorted((name for name in results if name not in OURS), key=lambda name: -results[name].rate(texts))
     best = next(name for name in peers if cosines[name] >= CLOSE)
     fastest = peers[0]
 
@@ -125,9 +129,17 @@ def row(regime: str, results: Mapping[str, Result], cosines: Mapping[str, float]
         shown(best),
         f"{shown(fastest)}, {cosines[fastest]:.4f}",
         f"{ours.rate(texts):,.0f}",
-        *(f"{ours.times_faster_than(results[name]):.2f}" for name in (TORCH[0], best, fastest)),
-        f"{cosines['st-spark']:.5f}",
+        *(f"{ours.times_faster_than(results[name]):.2f}" for name in (TORCH[0], best)),
+        f"{cosines[OURS[0]]:.5f}",
+        *(in_int8(texts, results, cosines, fastest) if OURS[1] in results else ()),
     ]
+
+
+def in_int8(texts: int, results: Mapping[str, Result], cosines: Mapping[str, float], fastest: str) -> list[str]:
+    """Return the columns of st-spark with dtype="int8"."""
+    ours = results[OURS[1]]
+    ratios = (f"{ours.times_faster_than(results[name]):.2f}" for name in (TORCH[0], fastest))
+    return [f"{ours.rate(texts):,.0f}", *ratios, f"{cosines[OURS[1]]:.4f}"]
 
 
 def main() -> None:
@@ -138,7 +150,9 @@ def main() -> None:
     options.add_argument("--only", action="append", choices=REGIMES, help="a regime; can be repeated")
     given = options.parse_args()
     header = ["texts/s", "peer", "its best", "its fastest, min cosine", "st-spark"]
-    header += ["x peer", "x best", "x fastest", "min cosine"]
+    header += ["x peer", "x best", "min cosine"]
+    if has_int8():
+        header += ["st-spark int8", "x peer", "x fastest", "min cosine"]
     lines = []
     for regime in given.only or REGIMES:
         lines.append(compare(regime, given.model, given.backends, given.rounds))

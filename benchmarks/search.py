@@ -1,7 +1,7 @@
 """search() of a table and of an index, against faiss in one process.
 
     pip install faiss-cpu
-    python -m benchmarks.search [--rows 100000] [--recall 0.95] [--noise 1.5] [--rounds 2]
+    python -m benchmarks.search [--rows 100000] [--recall 0.95] [--noise 1.5] [--rounds 2] [--batches 1 100 10000]
     python -m benchmarks.search --real [--data ../shared/data]
 
 Finds the ten nearest rows for batches of 1, 100 and 10,000 queries, by the inner product of vectors of length 1 with
@@ -167,6 +167,7 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=100_000)
     options.add_argument("--noise", type=float, default=1.5)
     options.add_argument("--recall", type=float, default=0.95)
+    options.add_argument("--batches", type=int, nargs="+", choices=BATCHES, default=BATCHES, help="default: all")
     options.add_argument("--real", action="store_true", help="embeddings of real sentences")
     options.add_argument("--data", type=Path, default=DATA, help="folder with sts.parquet and tatoeba.parquet")
     given = options.parse_args()
@@ -181,7 +182,7 @@ def main() -> None:
     print(f"index of {tables.rows:,} rows in {built['seconds']['total']:.1f} s: {lists}")
     print(table(["one query in", "MB read"], megabytes_read(spark, folder)))
     spark.stop()
-    for batch in BATCHES:
+    for batch in given.batches:
         queries = str(folder / f"queries_{batch}")
         makers: dict[str, Maker] = {
             "faiss flat": Faiss(tables, batch, coretype),

@@ -106,7 +106,7 @@ def _read_spec(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"Cannot read the spec {path}: {error}.", "check --spec.") from None
+        raise SpecError(f"Cannot read the spec {path}: {error}.", "name a readable JSON file: --spec.") from None
 
 
 def _start_log() -> None:

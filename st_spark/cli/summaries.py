@@ -73,7 +73,7 @@ def summary_of_search(result: Result) -> str:
         text = " | ".join(" ".join(str(row[column]).split()) for column in shown)
         lines.append([str(hit["rank"]), f"{hit['score']:.4f}", *key, text])
     head = ["rank", "score", *([name] if lines and len(lines[0]) == 4 else []), " | ".join(texts or ["row"])]
-    reasons = {"null": "without a vector", "nan": "with NaN", "dimension": "with a vector of another size"}
+    reasons = {"null": "without a vector", "nan": "with NaN or infinity", "dimension": "with a vector of another size"}
     counts = [f"{rows['in']:,} rows searched"]
     counts += [f"{rows[key]:,} {why}" for key, why in reasons.items() if rows.get(key)]
     model = result["model"]

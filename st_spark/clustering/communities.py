@@ -66,9 +66,9 @@ def communities(
 
 
 def _number_vectors(rows: "DataFrame", dimension: int, score: str) -> "DataFrame":
-    """Number the different vectors in the order of their smallest ids, from 0: rows with one vector count as one.
+    """Number the different vectors in the order of their smallest ids, from 0: equal vectors count as one.
 
-    They are in the same community. One task sorts all ids; it needs some 100 bytes for each.
+    Their rows are in the same community. One task sorts all ids; it needs some 100 bytes for each.
 
     Returns:
         id, number, is_first: whether the id is the smallest one of the vector, and copies: how many rows have it.

@@ -32,7 +32,7 @@ class Centroids:
 
 
 def train(sample: Matrix, counts: list[int], score: str, seed: int) -> Centroids:
-    """Return the centroids of the number of clusters, of several, whose silhouette is the highest.
+    """Train centroids for each number of clusters, and return those with the highest silhouette.
 
     Args:
         sample: [n, d] rows, none of length zero for cosine.

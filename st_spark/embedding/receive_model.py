@@ -84,8 +84,8 @@ def _verified(folder: Path, bundle: ModelBundle) -> Path:
     fingerprint = checkpoint.fingerprint(folder)
     if fingerprint != bundle.fingerprint:
         raise ModelError(
-            f"The model {bundle.name!r} has the content key {fingerprint} on this node, but {bundle.fingerprint} on "
-            "the driver.",
+            f"The files of the model {bundle.name!r} have the hash {fingerprint} on this node, but "
+            f"{bundle.fingerprint} on the driver.",
             "do not change a model's files while a job uses them; run the job again",
         )
     return folder

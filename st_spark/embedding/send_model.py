@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 * 1024 * 1024
 
 Pieces = tuple[tuple[str, Any], ...]
-# The pieces sent so far, by application (or Connect session) and content key. A notebook calls encode() in each cell,
-# a streaming query for each micro-batch.
+# The pieces sent so far, by application (or Connect session) and hash of the files. A notebook calls encode() in each
+# cell, a streaming query for each micro-batch.
 _sent: dict[str, dict[str, Pieces]] = {}
 _lock = threading.Lock()
 
@@ -32,7 +32,7 @@ class ModelBundle:
 
     Attributes:
         transport: "path", "hub", "broadcast" or "artifact".
-        fingerprint: The content key of the model.
+        fingerprint: The hash of the model's files.
         name: The model's name on the hub, else the name as given. INSTRUCTOR models are recognised by it.
         revision: The commit on the hub, for "hub".
         pieces: The files: relative name, and a broadcast variable or the name of an artifact. A large file has several
@@ -102,7 +102,7 @@ def _resolved(transport: str, session: "SparkSession", connect: bool) -> str:
 
 
 def _sent_in(session: "SparkSession", connect: bool) -> dict[str, Pieces]:
-    """Return the pieces that the executors of this session have, by content key."""
+    """Return the pieces that the executors of this session have, by the hash of the model's files."""
     if connect:
         return _sent.setdefault(session.session_id, {})  # type: ignore[attr-defined]  # only Connect's has it
     application = session.sparkContext.applicationId

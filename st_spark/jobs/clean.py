@@ -23,7 +23,7 @@ def clean(spark: "SparkSession", output: str, table_format: str | None = None, s
         spark: The session.
         output: Path or catalog name of the table. It need not exist: a first run can have been killed.
         table_format: "table" for a catalog name without a table.
-        seconds: Only finished rows of runs that have kept nothing for so long are deleted.
+        seconds: Only runs are deleted whose newest finished rows are at least so many seconds old.
 
     Returns:
         The number of runs whose finished rows were deleted.

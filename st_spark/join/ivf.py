@@ -70,7 +70,7 @@ class TunedIvf:
 def top_k(tables: "TablePair", stats: "InputStats", request: "Request") -> "tuple[DataFrame, dict[str, Any]]":
     """Return the k best right rows of each left row in the lists that it probes (left_id, right_id, score, rank).
 
-    Also return facts; a join without rows has recall_asked alone. A left row has fewer than k neighbours also if the
+    Also return facts; a join without rows has no recall. A left row has fewer than k neighbours also if the
     lists that it probes hold fewer. Raise InputError if the request has no k.
     """
     if request.k is None:

@@ -39,9 +39,10 @@ class SentenceTransformer(Embedder):
             Hugging Face Hub. A name without "/" belongs to sentence-transformers, or is a plain transformers model such
             as bert-base-uncased.
         device: A torch device, such as "cuda:1"; default the first CUDA device, else the CPU.
-        dtype: "float32", "bfloat16", "float16", "int8" (CPUs with VNNI or AMX, models like BERT), or "auto": of the
-            first three the fastest on this device with a cosine to float32 of at least 0.9999. The environment variable
-            ST_SPARK_DTYPE replaces "auto".
+        dtype: "float32", "bfloat16", "float16", "int8" (CPUs with VNNI or AMX, models like BERT), or "auto": on a GPU
+            bfloat16 or float16, on a CPU bfloat16 if it multiplies that clearly faster, else float32. `st-spark doctor
+            --model` measures the cosine to float32, usually 0.9999 or more. The environment variable ST_SPARK_DTYPE
+            replaces "auto".
         revision: Branch, tag or commit on the hub.
         threads: Number of torch threads in this process; default torch's own choice.
         name: The model's name on the hub, if the folder is a copy: INSTRUCTOR models are recognised by it.

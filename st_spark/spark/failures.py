@@ -7,6 +7,7 @@ from st_spark import errors
 from st_spark.errors import BusyError, PlatformError, StSparkError
 
 _INSTALL = "install st-spark in it on every node, or set PYSPARK_PYTHON to one that has it; see `st-spark doctor`."
+_OTHER_PYTHON = "set PYSPARK_PYTHON to a Python of the driver's version that has st-spark, on every node."
 _MISSING = "The Python of the Spark workers, {python}, has no module {module!r}."
 # What a worker without st-spark raises; see embedding.udf.
 MISSING_MODULE = f"{_MISSING} Fix: {_INSTALL}"
@@ -21,12 +22,12 @@ _SIGNS = (
     (
         r'Cannot run program "(?P<program>[^"]+)"',
         "Spark cannot start its Python workers: no program {program}.",
-        _INSTALL,
+        _OTHER_PYTHON,
     ),
     (
         "PYTHON_VERSION_MISMATCH",
-        "The Spark workers run another version of Python ({python}) than the driver.",
-        _INSTALL,
+        "The Python of the Spark workers ({python}) has another version than the driver's.",
+        _OTHER_PYTHON,
     ),
     (
         "Python worker exited unexpectedly|PYTHON_WORKER_EXITED",

@@ -64,7 +64,7 @@ def check_batch(df: "DataFrame", where: str) -> None:
 
 @contextmanager
 def held(df: "DataFrame") -> "Iterator[DataFrame]":
-    """Do the same inside `with`, and free the rows at its end."""
+    """Keep rows that Python computes on the disks of the executors inside `with`, and free them at its end."""
     computed = computed_by_python(df)
     try:
         yield df.persist(StorageLevel.DISK_ONLY) if computed else df

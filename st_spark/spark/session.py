@@ -225,5 +225,6 @@ def _not_fetched(text: str, delta: bool) -> PlatformError:
     last = ", or choose --output-format parquet" if of_delta else ""
     return PlatformError(
         f"{what} cannot be fetched{f': {lost.group(1)}' if lost else ''}.",
-        f"name a Maven repository that this machine can reach ({places}), put the jars into Spark's jars folder{last}.",
+        f"name a Maven repository that this machine can reach ({places}), or put the jars into Spark's jars "
+        f"folder{last}.",
     )

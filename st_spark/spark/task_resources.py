@@ -47,7 +47,8 @@ def device_of(address: str, visible: str | None) -> str:
         return f"cuda:{address}"
     raise PlatformError(
         f"Spark gave this task the GPU {address!r}, which is neither an index nor in CUDA_VISIBLE_DEVICES={visible!r}.",
-        "let the discovery script print indices, as Spark's own getGpusResources.sh does",
+        "let the discovery script print indices, as Spark's getGpusResources.sh does, or list this GPU in "
+        "CUDA_VISIBLE_DEVICES",
     )
 
 
@@ -61,7 +62,8 @@ def check_device(device: str | None) -> None:
     if int(device.removeprefix("cuda:")) >= count:
         raise PlatformError(
             f"Spark gave this task the device {device!r}, but torch {torch.__version__} sees {count} CUDA devices.",
-            "install a CUDA build of torch and the driver on the workers, or do not set spark.task.resource.gpu.amount",
+            "install a CUDA build of torch and the driver on the workers, unset CUDA_VISIBLE_DEVICES if it hides GPUs, "
+            "or do not set spark.task.resource.gpu.amount",
         )
 
 

@@ -66,7 +66,9 @@ class EmbedJob(InputTable, OutputTable, Partitions, Report):
         integer=True,
     )
     on_new_recipe: str = option(
-        "with --mode merge, if another model or other options made the table", "error", choices=ON_NEW_RECIPE
+        "with --mode merge, if another model or other options made the table: stop, or embed all rows anew",
+        "error",
+        choices=ON_NEW_RECIPE,
     )
     slice_seconds: int | None = option(
         "keep finished rows about every N seconds, for a rerun if the job is killed; 0 keeps none "

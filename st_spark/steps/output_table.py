@@ -171,7 +171,7 @@ class OutputTable:
         except Exception as error:
             raise TableError(
                 f"{self.writer.where} is written, but its {what} rows are not in {writer.where}: {error}",
-                "do not append the same rows again.",
+                "mend the cause and run the job again; but not if it appends: its rows would be there twice.",
             ) from error
         return {"path": writer.where, "format": writer.format, "rows": count(), "version": version}
 

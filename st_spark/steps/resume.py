@@ -120,7 +120,7 @@ class Resume:
         cost = self._recipe["dim"] * _NUMBER_SECONDS + text_bytes * _BYTE_SECONDS
         most = slice_rows(size, seconds, cost, asked, kept)
         if not most:
-            _log.info("No finished rows are kept: to encode a row takes %.2g s. --slice-seconds keeps them.", seconds)
+            _log.info("No finished rows are kept: too few rows, or fast ones (%.2g s each).", seconds)
         return most
 
     def _open(self, home: str) -> Slices | None:

@@ -60,7 +60,10 @@ def choose(schema: "StructType", where: str, job: "VectorInput", column: str | N
     found = {each.name: _why_not(each, schema, job, text, recipe) for each in arrays}
     fitting = [name for name, reason in found.items() if reason is None]
     if len(fitting) > 1:
-        raise InputError(f"{where} has {len(fitting)} columns of vectors of {job.model}: {', '.join(fitting)}.", _NAME)
+        raise InputError(
+            f"{where} has {len(fitting)} columns of vectors of {job.model}: {', '.join(fitting)}.",
+            "name one: --column (or --right-column, --target-column), without --model if the job reads one table.",
+        )
     if fitting:
         metadata = field_metadata(schema, fitting[0])
         _log.info("Using the vectors of %s: column %r, made by %s", where, fitting[0], _described(metadata))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # A temporary column: a struct of REASON and COLUMN, null for a good row.
 PROBLEM = f"{RESERVED}problem"
-# The last columns of a table of rejected rows. RAW_TEXT is a line of CSV or JSON that could not be read, else null.
+# The last columns of a table of rejected rows. RAW_TEXT is what CORRUPT says of a row, or null.
 # It is always written, because an append can read another format than the run before.
 REASON, COLUMN, RAW_TEXT = "reason", "column", "raw_text"
 PROBLEM_TYPE = f"struct<{REASON}:string,{COLUMN}:string>"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructType
 
-# The column in which Spark puts the raw text of a CSV or JSON row that it cannot read.
+# Null in each row of CSV or JSON that Spark could read. Else the raw text, or what --schema does not allow.
 CORRUPT = "_st_spark_corrupt_row"
 # Spaces of all kinds, such as line breaks and no-break spaces. Spark's trim() knows only " ".
 SPACES, NOT_BLANK = r"(?U)\s+", r"(?U)\S"

@@ -24,6 +24,7 @@ TEXT_FORMATS = ("csv", "json")
 # code 01067 as a number, and one other value would change the type of a whole column. Nothing between two
 # commas is null, and "" is an empty text, so nullValue must differ from emptyValue.
 _CSV = {"header": "true", "multiLine": "true", "escape": '"', "emptyValue": "", "nullValue": "\0"}
+_FORMAT = "if it has another format, name it: --input-format, or the table's own option, such as --left-format."
 # Characters that make a path a pattern for Spark's readers.
 _PATTERN = re.compile(r"[*?\[\]{}\\]")
 
@@ -110,7 +111,7 @@ def _read_text(
     inferred = infer.load(path).schema
     fields = [field for field in inferred.fields if field.name != corrupt]
     if not fields:
-        raise TableError(f"{where} has no row that can be read as {table_format}.", "check its format: --input-format.")
+        raise TableError(f"{where} has no row that can be read as {table_format}.", _FORMAT)
     _check_names(StructType(fields), where)
     given = parse_types(spark, types) if types else StructType()
     columns = as_text(StructType(fields), given, where, table_format)
@@ -151,6 +152,4 @@ def table_error(error: Exception, where: str, table_format: str) -> StSparkError
         )
     lines = text.splitlines() or [type(error).__name__]
     reason = next((line for line in lines if "[" in line), lines[0])
-    return TableError(
-        f"{where} cannot be read as {table_format}: {reason.strip()}", "check its format: --input-format."
-    )
+    return TableError(f"{where} cannot be read as {table_format}: {reason.strip()}", _FORMAT)

@@ -110,7 +110,9 @@ def vector_column(schema: "StructType", where: str, name: str | None = None) -> 
         if len(candidates) != 1:
             raise InputError(
                 f"{where} has {len(candidates)} embedding columns{': ' if candidates else ''}{', '.join(candidates)}.",
-                "name one with --column." if candidates else "embed it first: `st-spark embed`.",
+                "name one: --column (or --right-column, --target-column), in Python column=."
+                if candidates
+                else "embed it first: `st-spark embed`.",
             )
         name = candidates[0]
     check_columns(schema, where, (), (name,))

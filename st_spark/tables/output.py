@@ -25,7 +25,7 @@ from st_spark.tables.writers import CatalogWriter, FolderWriter, Writer
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_OTHER = "name another --output."
+_OTHER = "name another table."
 _DATABRICKS = "spark.databricks.clusterUsageTags.clusterId"
 
 
@@ -178,7 +178,7 @@ def _application(spark: "SparkSession") -> str:
 
 
 def _exists(where: str) -> TableError:
-    return TableError(f"The output {where} exists.", "choose --mode overwrite or append, or another --output.")
+    return TableError(f"The output {where} exists.", "overwrite it (--mode overwrite), or name another table.")
 
 
 def _check_renames(where: str, place: str, mode: str) -> None:
@@ -202,7 +202,7 @@ def _check_contents(where: str, contents: Contents, asked: str | None, mode: str
     if asked and contents.format and asked != contents.format:
         raise TableError(
             f"{where} holds a table in the format {contents.format}, not {asked}.",
-            "leave out --output-format, or name another --output.",
+            "leave out --output-format, or name another table.",
         )
     if mode in ("append", "merge") and len(contents.layouts) > 1:
         raise TableError(

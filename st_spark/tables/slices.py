@@ -86,7 +86,7 @@ class Slices:
 
 
 def homes(spark: "SparkSession", where: str, table_format: str) -> tuple[str | None, list[str]]:
-    """Return what the folders of all keys of a table start with, None without a place for them, and the folders."""
+    """Return how the paths of a table's folders of finished rows begin (None without a place), and those that exist."""
     files, name = files_of(spark), parse_name(where) if table_format == "table" else None
     try:
         if name is None:

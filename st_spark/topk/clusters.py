@@ -37,7 +37,7 @@ _FIRST_COLUMNS = 6
 _INT8_SPEED = 4
 # Rows and columns of the sample that shows which share of the pairs is left.
 _SAMPLED_ROWS, _SAMPLED_COLUMNS = 256, 4096
-# Clusters, times the root of the columns, and the most: there are tables of all pairs of clusters.
+# There are 4 times the root of the columns as clusters, at most 4,096: tables hold all pairs of clusters.
 _PER_ROOT, _MAX_CLUSTERS = 4, 4096
 # Largest squared cosine of two centroids for which the bound uses both.
 _MAX_SQUARED_COSINE = 0.5

@@ -8,11 +8,13 @@ import torch.nn.functional as F
 
 from st_spark.model.inputs.batching import Group
 
-# From so many tokens on torch's blocked kernel takes less time than batched products on a CPU, if there is no mask. With
-# a mask it takes 1.2 to 4 times as long (Zen 4, one thread, 8 to 2,048 tokens).
+# Without a mask, torch's blocked kernel takes less time than batched products on a CPU from so many tokens on: for half
+# types, and for float32 (Zen 4, one thread). With a mask it takes 1.2 to 4 times as long for 8 to 2,048 tokens.
 _BLOCKED_FROM, _BLOCKED_FROM_FLOAT32 = 1024, 128
-# Scores that are computed at a time, unless those of one head are more. In float32 they stay in cache. Memory for many
-# more would be asked of the system each time: 8 texts of 256 tokens then take four times as long.
+# With a mask it is used if a key head and its queries have more scores than this, to save their memory.
+_MOST_SCORES = 1 << 24
+# Scores that are computed at a time, or those of one key head if these are more. So many stay in cache. For many more,
+# torch asks the system for new memory each time: 8 texts of 256 tokens then take four times as long.
 _SCORES = 1 << 19
 # A long text with a window is cut into strips of so many queries, each with the keys that it can reach.
 _STRIP = 128
@@ -73,7 +75,10 @@ def _mix(
     The mask is added to the scores. A causal attention has no mask and as many keys as queries.
     """
     n = q.shape[2]
-    blocked = mask is None and n >= (_BLOCKED_FROM_FLOAT32 if q.dtype == torch.float32 else _BLOCKED_FROM)
+    if mask is None:
+        blocked = n >= (_BLOCKED_FROM_FLOAT32 if q.dtype == torch.float32 else _BLOCKED_FROM)
+    else:
+        blocked = n * k.shape[2] * (q.shape[1] // k.shape[1]) > _MOST_SCORES
     if blocked or q.device.type == "cuda":
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=1.0, enable_gqa=True)
     if causal and n > 1:
@@ -88,7 +93,7 @@ def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
     k, v = k.reshape(-1, keys, size).transpose(1, 2), v.reshape(-1, keys, size)
     if mask is not None:
         mask = mask.expand(heads, n, keys).unflatten(0, (shared, -1))
-    out = torch.empty_like(q)
+    out = q.new_empty(q.shape)  # contiguous, so that a text alone is computed as among others
     for part in _parts(texts, shared, _SCORES // (q.shape[1] * keys)):
         scores = torch.bmm(q[part], k[part])
         if mask is not None:
@@ -103,9 +108,10 @@ def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
 def _parts(texts: int, heads: int, most: int) -> Iterator[slice]:
     """Cut the heads of texts into parts of at most `most` heads, or of one: some whole texts, or some heads of one."""
     most = max(most, 1)
-    size, step = (texts * heads, most // heads * heads) if most >= heads else (heads, most)
-    for start in range(0, texts * heads, size):
-        yield from (slice(first, min(first + step, start + size)) for first in range(start, start + size, step))
+    stretch, step = (texts * heads, most // heads * heads) if most >= heads else (heads, most)
+    for start in range(0, texts * heads, stretch):
+        stop = start + stretch
+        yield from (slice(first, min(first + step, stop)) for first in range(start, stop, step))
 
 
 @lru_cache(maxsize=32)

@@ -20,7 +20,7 @@ from st_spark.model.inputs.tokenizer import NO_LIMIT
 _FLOAT32 = ("convbert",)
 # Their vectors would be wrong, and nothing would say so.
 _WRONG = {
-    "mra": "its attention needs code for GPUs, and transformers leaves it out without that",
+    "mra": "transformers skips its attention where its own GPU code is missing",
     "reformer": "it draws random numbers, and gives other vectors each time",
 }
 # A model whose forward changes it, as BigBird's, computes one micro-batch at a time.

@@ -17,9 +17,9 @@ _OTHER_SUFFIXES = {
 _OTHER_NAMES = {"README", "LICENSE", "LICENSE.txt", "NOTICE", "NOTICE.txt", "README.txt"}
 _SAFE_WEIGHTS = {"model.safetensors", "model.safetensors.index.json"}
 _PICKLED_WEIGHTS = re.compile(r"pytorch_model.*\.bin(\.index\.json)?")
-# What git writes in place of a large file that it has not fetched.
-# Other files can lie beside them, such as the heads of bge-m3.
+# Only these are looked at: other files can lie beside them, such as the heads of bge-m3.
 _READ = (".safetensors", ".bin", ".json", ".txt", ".model")
+# What git writes in place of a large file that it has not fetched.
 _POINTER = b"version https://git-lfs"
 _UNLINK = "Copy the model with its links resolved (cp -rL), if you trust their targets."
 

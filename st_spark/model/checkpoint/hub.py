@@ -64,7 +64,8 @@ class Access:
     """How to reach the hub.
 
     Attributes:
-        folder: Cache for downloaded models; None for SENTENCE_TRANSFORMERS_HOME if it is set, else the hub's own.
+        folder: Cache for downloaded models; None for SENTENCE_TRANSFORMERS_HOME if it is set, else HF_HUB_CACHE (by
+            default HF_HOME/hub).
         token: A token; None for HF_TOKEN or the login, False for none.
         offline: Whether to use the cache alone.
     """
@@ -261,7 +262,10 @@ def explain(error: Exception, name: str, repo: str, revision: str | None, access
         reason = f"the hub answered with status {status}"
     elif isinstance(error, OSError) and not isinstance(error, unreachable):
         problem = f"The model '{repo}' cannot be stored in '{access.cache()}' ({error})."
-        return ModelError(problem, "Free some space there, or set HF_HOME to a folder that can be written.")
+        return ModelError(
+            problem,
+            "Free some space there, or name another folder: cache_folder=, SENTENCE_TRANSFORMERS_HOME or HF_HOME.",
+        )
     else:
         detail = str(error).split("\n", 1)[0]
         reason = f"the hub at {constants.ENDPOINT} cannot be reached ({detail})"
@@ -269,8 +273,8 @@ def explain(error: Exception, name: str, repo: str, revision: str | None, access
     return ModelError(
         f"There is no folder '{name}', {reason}, and '{repo}' at '{revision or 'main'}' is not complete in the cache "
         f"'{access.cache()}'.",
-        f"{f'Check the spelling{meant}. ' if meant else ''}Run `hf download {repo}` where there is a network, and copy "
-        "or mount that cache (HF_HOME); or give a folder or a 'package:NAME' that contains the model.",
+        f"{f'Check the spelling{meant}. ' if meant else ''}Run `hf download {repo} --cache-dir DIR` where there is a "
+        "network, and copy what is in DIR to this cache; or give a folder or a 'package:NAME' that contains the model.",
     )
 
 

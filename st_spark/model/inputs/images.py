@@ -104,7 +104,7 @@ def _limited(image: "Image", most: int) -> "Image":
         scale = 2 ** math.ceil(math.log2(pixels / most) / 2)
         image.draft(None, (image.width // scale, image.height // scale))  # only JPEG can
     if image.width * image.height > most:
-        raise InputError(f"the image has more than {most:,} pixels.", "make it smaller, or raise the limit.")
+        raise InputError(f"the image has more than {most:,} pixels.", "make it smaller, or raise max_image_pixels.")
     return image
 
 
@@ -144,7 +144,8 @@ def raise_for_unreadable(problems: Mapping[int, str]) -> None:
     if problems:
         first = min(problems)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise InputError(f"image {first}: {problems[first]}{more}", f"leave it out, or give {', '.join(FORMATS)}.")
+        fix = f"leave it out, or give one that can be read: {', '.join(FORMATS)}, and not too large."
+        raise InputError(f"image {first}: {problems[first]}{more}", fix)
 
 
 @dataclass

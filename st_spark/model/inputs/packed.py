@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from st_spark.errors import ModelError
 from st_spark.model.inputs.batching import Group, Lengths, equal_groups
 
-_FIX = "its modules.json is broken, or leaves a module out."
+_FIX = "copy or download the model again: its modules.json is broken or incomplete."
 
 
 @dataclass

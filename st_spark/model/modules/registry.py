@@ -28,7 +28,7 @@ from st_spark.model.modules.token_layers import CNN, LSTM, WeightedLayerPooling
 from st_spark.model.modules.transformer import Transformer
 from st_spark.model.modules.word_embeddings import BoW, WordEmbeddings, WordWeights
 
-# What files that do not fit together make torch and Python say; and what has other causes.
+# Errors of torch and Python for files that do not fit together, and errors with other causes.
 _ERRORS = (RuntimeError, ValueError, IndexError, KeyError, TypeError, AttributeError)
 _DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)
 _TWO_MODELS = "The files are damaged, or of two models: copy or download all of them again."
@@ -233,6 +233,7 @@ def _input_of(modules: Sequence[Module]) -> InputModule:
     first = modules[0]
     if not isinstance(first, InputModule):
         raise ModelError(
-            f"the model begins with {type(first).__name__}, which reads no texts.", "its modules.json is broken."
+            f"the model begins with {type(first).__name__}, which reads no texts.",
+            "copy or download the model again: its modules.json is broken.",
         )
     return first

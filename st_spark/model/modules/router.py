@@ -32,7 +32,8 @@ class Router:
         self.mappings = _mappings(parameters.get("route_mappings") or {})
         for route in {*self.mappings.values(), self.default} - {None}:
             if route not in routes:
-                raise ModelError(f"a router names the route {route!r}, which does not exist.", "its config is broken.")
+                problem = f"a router names the route {route!r}, which does not exist."
+                raise ModelError(problem, "copy or download the model again: its router config is broken.")
 
     def choose(self, task: str | None, modality: str = "text") -> "Sequence[Module]":
         """Return the modules for a task ("query", "document" or another of the model) and a modality.
@@ -74,6 +75,7 @@ def _mappings(stored: Mapping[str, str]) -> dict[Key, str]:
         try:
             task, modality = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError) as error:
-            raise ModelError(f"the route mapping {text!r} cannot be read.", "the router's config is broken.") from error
+            problem = f"the route mapping {text!r} cannot be read."
+            raise ModelError(problem, "copy or download the model again: its router config is broken.") from error
         mappings[task, modality] = route
     return mappings

@@ -195,7 +195,7 @@ def test_wrong_inputs_are_an_error_before_the_work(embed: Embed, tmp_path: Path,
         embed(table, output_column="e", prompt_name="nonsense")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "part-0.parquet").touch()
-    with pytest.raises(TableError, match=r"exists\. Fix: choose --mode"):
+    with pytest.raises(TableError, match=r"exists\. Fix: overwrite it \(--mode"):
         embed(table, output_column="e")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["part-0.parquet"]
 

@@ -90,7 +90,7 @@ def test_a_model_on_the_node_is_not_unpacked_again(tiny_model: Path, tmp_path: P
 
 def test_a_missing_piece_leaves_no_model_and_is_an_error(tiny_model: Path, tmp_path: Path) -> None:
     bundle = bundle_of(tiny_model)
-    with pytest.raises(ModelError, match=r"has the content key .* on this node, but"):
+    with pytest.raises(ModelError, match=r"have the hash .* on this node, but"):
         unpack(replace(bundle, pieces=bundle.pieces[:-1]), tmp_path)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
     assert unpack(bundle, tmp_path).is_dir()

@@ -21,7 +21,7 @@ Traceback (most recent call last):
             "every node, or set PYSPARK_PYTHON to one that has it; see `st-spark doctor`.",
         ),
         ('Cannot run program "python9": error=2', "Spark cannot start its Python workers: no program python9. Fix: "),
-        ("[PYTHON_VERSION_MISMATCH] Python in worker", "run another version of Python (/opt/python3) than the driver"),
+        ("[PYTHON_VERSION_MISMATCH] Python in worker", "workers (/opt/python3) has another version than the driver"),
         ("[PACKAGE_NOT_INSTALLED] PyArrow >= 18.0.0 must be installed", "/opt/python3, has no module 'PyArrow'"),
         ("org.apache.spark.SparkException: Python worker exited unexpectedly", "A Python worker of Spark died."),
     ],

@@ -33,7 +33,7 @@ def test_the_only_column_with_metadata_is_the_vector_column() -> None:
         (StructType([StructField("id", IntegerType())]), r"docs has 0 embedding columns\. Fix: embed it first"),
         (
             StructType([StructField(name, ArrayType(FloatType())) for name in "ab"]),
-            r"docs has 2 embedding columns: a, b\. Fix: name one with --column",
+            r"docs has 2 embedding columns: a, b\. Fix: name one: --column",
         ),
     ],
 )

@@ -44,14 +44,40 @@ def test_attention_is_softmax_of_scores_times_values(
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
 @pytest.mark.parametrize(("biased", "causal"), [(True, False), (False, False), (False, True)])
 @pytest.mark.parametrize("heads_at_once", [0, 1, 3, 4, 9, 100])
+@pytest.mark.parametrize("texts", [1, 5])
 def test_parts_of_the_scores_give_the_same_attention(
-    kv_heads: int, biased: bool, causal: bool, heads_at_once: int, monkeypatch: pytest.MonkeyPatch
+    kv_heads: int, biased: bool, causal: bool, heads_at_once: int, texts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some texts at a time, or some heads of a text."""
     generator = torch.Generator().manual_seed(0)
-    qkv = torch.randn(5 * 20, (HEADS + 2 * kv_heads) * SIZE, generator=generator)
+    qkv = torch.randn(texts * 20, (HEADS + 2 * kv_heads) * SIZE, generator=generator)
     bias = torch.randn(HEADS, 20, 20, generator=generator) if biased else None
-    whole = attend(qkv, HEADS, equal_groups(np.full(5, 20)), bias, kv_heads=kv_heads, causal=causal)
+    groups = equal_groups(np.full(texts, 20))
+    whole = attend(qkv, HEADS, groups, bias, kv_heads=kv_heads, causal=causal)
     monkeypatch.setattr(grouped_attention, "_SCORES", heads_at_once * 20 * 20 * HEADS // kv_heads)
-    parts = attend(qkv, HEADS, equal_groups(np.full(5, 20)), bias, kv_heads=kv_heads, causal=causal)
+    parts = attend(qkv, HEADS, groups, bias, kv_heads=kv_heads, causal=causal)
     assert torch.allclose(parts, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("length", [9, 60, 130, 300])
+def test_a_text_alone_has_the_same_bits_as_among_others(length: int, biased: bool, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    qkv = torch.randn(5 * length, 3 * HEADS * 32, generator=generator).to(dtype)
+    bias = torch.randn(HEADS, length, length, generator=generator).to(dtype) if biased else None
+    among = attend(qkv, HEADS, equal_groups(np.full(5, length)), bias)
+    for text in range(5):
+        own = slice(text * length, (text + 1) * length)
+        alone = attend(qkv[own], HEADS, equal_groups(np.full(1, length)), bias)
+        assert torch.equal(alone, among[own])
+
+
+def test_half_types_are_as_exact_for_long_texts_as_for_short_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for length in (40, 300, 900, 1100):
+        qkv = torch.randn(length, 3 * HEADS * 32, generator=generator)
+        qkv[:, : HEADS * 32] /= 32**0.5
+        groups = equal_groups(np.full(1, length))
+        half = attend(qkv.bfloat16(), HEADS, groups).float()
+        assert torch.nn.functional.cosine_similarity(half, attend(qkv, HEADS, groups)).min() > 0.9995

@@ -60,7 +60,7 @@ def test_vectors_are_the_oracles_in_any_batch(tmp_path: Path, family: str) -> No
     ("family", "settings", "reason"),
     [
         ("reformer", {"axial_pos_embds": False, "num_buckets": 4}, "other vectors each time"),
-        ("mra", {"max_position_embeddings": 512}, "needs code for GPUs"),
+        ("mra", {"max_position_embeddings": 512}, "transformers skips its attention"),
     ],
 )
 def test_architectures_that_give_wrong_vectors_are_refused(
