@@ -1,4 +1,4 @@
-"""Choose the number format that a device computes fastest with a cosine to float32 of at least 0.9999.
+"""Choose the number format in which a model computes.
 
 On a CPU the choice follows the measured rates of the host; see hardware.py. Measured rates of bfloat16 relative to
 float32: 2.1x on AMD Zen 4, 4.3x on Zen 5, 0.25x on Intel Cascade Lake, and on Emerald Rapids 0.5x where a virtual

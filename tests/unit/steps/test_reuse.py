@@ -100,7 +100,7 @@ def test_columns_of_integers_and_tables_without_vectors_are_embedded(own: dict[s
 
 def test_a_named_column_is_used_unless_another_model_made_it(own: dict[str, Any], join: JoinJob) -> None:
     schema = table(one=own, two=own, plain=None, other={"model": "m", "content": "x"})
-    with pytest.raises(InputError, match=r"docs has 2 columns of vectors of .*: one, two\. Fix: name the text column"):
+    with pytest.raises(InputError, match=r"docs has 2 columns of vectors of .*: one, two\. Fix: name one: --column"):
         chosen(schema, join)
     assert chosen(schema, join, "two") == "two"
     assert chosen(schema, join, "plain") == "plain"
