@@ -2,6 +2,7 @@
 
 import string
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,17 @@ def test_words_are_found_when_the_memory_of_unknown_words_is_full() -> None:
     tokenizer.vocabulary = Vocabulary(VOCABULARY, STOP_WORDS, (strip_punctuation, str.lower), max_remembered=1)
     assert tokenizer(["other CAT! dog the Dog"]).ids.tolist() == [1, 2]
     assert tokenizer(["unheard-of CAT! dog the Dog", "CAT."]).ids.tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize("start", ["a", "é"])
+@pytest.mark.parametrize("space", [" ", "\x1d", "\u2003"])
+def test_a_last_text_that_ends_with_white_space_is_split(start: str, space: str) -> None:
+    """Of 64 bytes, which fill Arrow's buffer: what follows in memory is white space or not."""
+    text = start + "x" * (64 - len((start + space).encode())) + space
+    tokenizer = word_tokenizer.whitespace([text.strip()])
+    for number in range(300):
+        _others = [bytes([byte]) * number for byte in (0, 32, 128, 255)]
+        assert tokenizer([text]).ids.tolist() == [0]
 
 
 @given(st.lists(st.text(st.characters(codec=None), max_size=20), max_size=20))
