@@ -115,31 +115,25 @@ def compare(regime: str, model: str, backends: str | None, rounds: int) -> list[
 def row(regime: str, results: Mapping[str, Result], cosines: Mapping[str, float]) -> list[str]:
     """Return a row of the table."""
     texts = len(inputs(regime))
-    ours, first = results[OURS[0]], results[TORCH[0]]
     peers = sorted((name for name in results if name not in OURS), key=lambda name: -results[name].rate(texts))
     best = next(name for name in peers if cosines[name] >= CLOSE)
     fastest = peers[0]
+    against = {OURS[0]: best, OURS[1]: fastest}
 
     def shown(name: str) -> str:
         return f"{results[name].rate(texts):,.0f} {name}"
 
+    def ours(name: str, other: str) -> list[str]:
+        ratios = (f"{results[name].times_faster_than(results[peer]):.2f}" for peer in (TORCH[0], other))
+        return [f"{results[name].rate(texts):,.0f}", *ratios, f"{cosines[name]:.5f}"]
+
     return [
         regime,
-        f"{first.rate(texts):,.0f}",
+        f"{results[TORCH[0]].rate(texts):,.0f}",
         shown(best),
         f"{shown(fastest)}, {cosines[fastest]:.4f}",
-        f"{ours.rate(texts):,.0f}",
-        *(f"{ours.times_faster_than(results[name]):.2f}" for name in (TORCH[0], best)),
-        f"{cosines[OURS[0]]:.5f}",
-        *(in_int8(texts, results, cosines, fastest) if OURS[1] in results else ()),
+        *(cell for name in OURS if name in results for cell in ours(name, against[name])),
     ]
-
-
-def in_int8(texts: int, results: Mapping[str, Result], cosines: Mapping[str, float], fastest: str) -> list[str]:
-    """Return the columns of st-spark with dtype="int8"."""
-    ours = results[OURS[1]]
-    ratios = (f"{ours.times_faster_than(results[name]):.2f}" for name in (TORCH[0], fastest))
-    return [f"{ours.rate(texts):,.0f}", *ratios, f"{cosines[OURS[1]]:.4f}"]
 
 
 def main() -> None:

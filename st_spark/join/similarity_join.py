@@ -57,8 +57,8 @@ def similarity_join(  # noqa: PLR0913  (two tables with the names of their colum
     """Join tables by the similarity of their vectors.
 
     The call reads the inputs once to count their rows, and the result reads them again. Vectors that encode() or other
-    Python functions compute are computed once: the executors keep those of the last eight inputs on disk. To
-    free them sooner, persist the inputs yourself, or call spark.catalog.clearCache().
+    Python functions compute are computed once: the executors keep them on disk. They keep eight inputs, and free the
+    oldest first. To free them sooner, persist the inputs yourself, or call spark.catalog.clearCache().
 
     Args:
         left: A table with a column of unique ids (whole numbers or strings) and one of vectors: array<float>,

@@ -120,7 +120,10 @@ class Resume:
         cost = self._recipe["dim"] * _NUMBER_SECONDS + text_bytes * _BYTE_SECONDS
         most = slice_rows(size, seconds, cost, asked, kept)
         if not most:
-            _log.info("No finished rows are kept: too few rows, or fast ones (%.2g s each).", seconds)
+            _log.info(
+                "No finished rows are kept: too few rows, or fast ones (%.2g s each). --slice-seconds keeps them.",
+                seconds,
+            )
         return most
 
     def _open(self, home: str) -> Slices | None:

@@ -13,8 +13,8 @@ from st_spark.model.inputs.batching import Group
 _BLOCKED_FROM, _BLOCKED_FROM_FLOAT32 = 1024, 128
 # With a mask it is used if a key head and its queries have more scores than this, to save their memory.
 _MOST_SCORES = 1 << 24
-# Scores that are computed at a time, or those of one key head if these are more. So many stay in cache. For many more,
-# torch asks the system for new memory each time: 8 texts of 256 tokens then take four times as long.
+# Scores that are computed at a time: so many stay in cache. The scores of one key head are always computed together.
+# Without this limit 8 texts of 256 tokens take four times as long: torch asks the system for memory in each layer.
 _SCORES = 1 << 19
 # A long text with a window is cut into strips of so many queries, each with the keys that it can reach.
 _STRIP = 128
@@ -93,7 +93,7 @@ def _products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
     k, v = k.reshape(-1, keys, size).transpose(1, 2), v.reshape(-1, keys, size)
     if mask is not None:
         mask = mask.expand(heads, n, keys).unflatten(0, (shared, -1))
-    out = q.new_empty(q.shape)  # contiguous, so that a text alone is computed as among others
+    out = q.new_empty(q.shape)  # contiguous, which q of a text alone is not
     for part in _parts(texts, shared, _SCORES // (q.shape[1] * keys)):
         scores = torch.bmm(q[part], k[part])
         if mask is not None:

@@ -146,7 +146,7 @@ def _chunks(texts: Sequence[str]) -> list[Sequence[str]]:
 
 def _split(texts: Sequence[str]) -> tuple[pa.Array, Lengths]:
     """Split as str.split does, in Arrow: without a Python object for each word, and without Python's lock."""
-    # Arrow reads past the last text if this ends with white space, and then may not split it. So another text follows.
+    # If the last text ends with white space, Arrow reads past it, and may not split it. So another text follows.
     column = strings([*texts, "."])
     split = pc.ascii_split_whitespace if _is_ascii(column) else pc.utf8_split_whitespace  # a third of the time
     lists = split(column)

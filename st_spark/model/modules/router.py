@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str | None, str | None]
 
+_FIX = "copy or download the model again: its router config is broken."
+
 
 class Router:
     """Chooses modules by task and modality.
@@ -32,8 +34,7 @@ class Router:
         self.mappings = _mappings(parameters.get("route_mappings") or {})
         for route in {*self.mappings.values(), self.default} - {None}:
             if route not in routes:
-                problem = f"a router names the route {route!r}, which does not exist."
-                raise ModelError(problem, "copy or download the model again: its router config is broken.")
+                raise ModelError(f"a router names the route {route!r}, which does not exist.", _FIX)
 
     def choose(self, task: str | None, modality: str = "text") -> "Sequence[Module]":
         """Return the modules for a task ("query", "document" or another of the model) and a modality.
@@ -75,7 +76,6 @@ def _mappings(stored: Mapping[str, str]) -> dict[Key, str]:
         try:
             task, modality = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError) as error:
-            problem = f"the route mapping {text!r} cannot be read."
-            raise ModelError(problem, "copy or download the model again: its router config is broken.") from error
+            raise ModelError(f"the route mapping {text!r} cannot be read.", _FIX) from error
         mappings[task, modality] = route
     return mappings
