@@ -65,10 +65,10 @@ def to_scores(values: Scores, score: str) -> Scores:
     return -np.sqrt(-2 * values) if score == "euclidean" else values
 
 
-def lowest_values(score: float, rows: int, kind: str) -> Scores:
-    """Return the value of a score, minus the rounding of float64, once for each row: [rows]."""
-    lowest = score - abs(score) * ROUNDING - ROUNDING if np.isfinite(score) else score
-    return to_values(np.full(rows, lowest), kind)
+def lowest_values(scores: Scores, kind: str) -> Scores:
+    """Return the values of scores, minus the rounding of float64."""
+    size = np.where(np.isfinite(scores), np.abs(scores), 0)
+    return to_values(scores - (size + 1) * ROUNDING, kind)
 
 
 def rescaled(left: Matrix, right: Matrix, score: str) -> tuple[Matrix, Matrix, float]:

@@ -14,7 +14,7 @@ from st_spark.topk.clusters import Clusters, ClusterScan, find_clusters
 from st_spark.topk.inverted_lists import ListScan, Probes
 from st_spark.topk.pairs import Pairs
 from st_spark.topk.scan import Query, collect, collect_above, full_scans
-from st_spark.topk.scores import Matrix, Places, chunks, lowest_values, rescaled, to_scores
+from st_spark.topk.scores import Matrix, Places, Scores, chunks, lowest_values, rescaled, to_scores
 from st_spark.topk.settings import DEFAULTS, Settings
 from st_spark.topk.unique_rows import UniqueRows, unique_rows
 
@@ -25,7 +25,7 @@ def top_k(
     k: int,
     score: str,
     *,
-    threshold: float | None = None,
+    threshold: float | Scores | None = None,
     self_index: Places | None = None,
     probes: Probes | None = None,
     settings: Settings = DEFAULTS,
@@ -37,7 +37,7 @@ def top_k(
         right: [m, d] vectors; of equal scores the first one is better.
         k: How many, 1 or more; all, if there are fewer.
         score: One of "cosine", "dot" and "euclidean".
-        threshold: Return only pairs with at least this score.
+        threshold: Return only pairs with at least this score; or [n] one for each left row, the same for equal rows.
         self_index: [n] row number in `right` of the same row, or -1: a row is no neighbour of itself.
         probes: Search each left row in these inverted lists only.
         settings: See Settings.
@@ -86,7 +86,7 @@ def above_by_parts(
     clusters = find_clusters(query)
     for found in collect_above(_cluster_scans(clusters, query) if clusters else full_scans(query), query):
         pairs = search.expanded(found)
-        pairs = pairs.take(np.flatnonzero(pairs.score >= search.lowest))
+        pairs = pairs.take(np.flatnonzero(pairs.score >= search.lowest[pairs.left]))
         pairs = _once(pairs) if self_join else pairs
         yield Pairs(pairs.left, pairs.right, pairs.score / search.unit)
 
@@ -100,22 +100,24 @@ class _Search:
         right: Matrix,
         k: int | None,
         score: str,
-        threshold: float | None,
+        threshold: float | Scores | None,
         settings: Settings,
         *,
         group_left: bool = True,
     ) -> None:
         left, right, self.unit = rescaled(left, right, score)  # the factor of the scores
-        self.lowest = -np.inf if threshold is None else threshold * self.unit
+        # [n] the lowest score that is wanted of each left row
+        self.lowest = np.full(len(left), -np.inf if threshold is None else threshold) * self.unit
         self.rows = unique_rows(left) if group_left else UniqueRows.each(len(left))
         self.columns = unique_rows(right)
-        thresholds = lowest_values(self.lowest, len(self.rows.representatives), score)
+        thresholds = lowest_values(self.rows.of(self.lowest), score)
         self.query = Query(self.rows.of(left), self.columns.of(right), k, score, thresholds, settings)
 
     def swapped(self) -> "_Search":
         """Return the search of the other direction."""
         other = copy(self)
         other.rows, other.columns = self.columns, self.rows
+        other.lowest = np.full(len(other.rows.group_rows), -np.inf)
         return other
 
     def expanded(self, pairs: Pairs) -> Pairs:
@@ -135,7 +137,7 @@ class _Search:
     def finished(self, pairs: Pairs, k: int, self_index: Places | None = None) -> Pairs:
         """Return the k best pairs of each row in order, with scores of the rows as they were given."""
         pairs = self.expanded(pairs)
-        good = pairs.score >= self.lowest
+        good = pairs.score >= self.lowest[pairs.left]
         if self_index is not None:
             good &= pairs.right != self_index[pairs.left]
         pairs = pairs.take(np.flatnonzero(good)).sorted().first(k)

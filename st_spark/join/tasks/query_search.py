@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_spark.choices import REASONS
+from st_spark.join.tasks.best_rows import BestRows, lowest_scores
 from st_spark.join.tasks.blocks import Block
-from st_spark.join.tasks.results import list_batch
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.tasks.row_stats import RowStats
 from st_spark.join.tasks.vector_column import read_vectors
@@ -19,7 +20,7 @@ from st_spark.model.quantization import Form
 from st_spark.topk.inverted_lists import Probes
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.prefilter import can_win
-from st_spark.topk.scores import Matrix
+from st_spark.topk.scores import Matrix, Scores
 from st_spark.topk.search import top_k
 
 # The columns of the result, after left_id, right_id and score of list_batch(). A row without left_id has counts:
@@ -33,7 +34,7 @@ _BLOCK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class QuerySearch:
-    """Finds the k best rows for each query, in each block of rows.
+    """Finds the k best rows for each query that a task reads.
 
     The batches have the columns ids and vectors, and with probes the list of each row. Of equal scores the smaller id
     is better.
@@ -47,34 +48,40 @@ class QuerySearch:
     # [queries, nprobe] the only lists that each query is compared with, the best first; None for all rows
     probes: npt.NDArray[np.int32] | None = None
     block_bytes: int = _BLOCK_BYTES
+    name: str = field(default_factory=lambda: uuid4().hex)  # Tells this search from others
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield batches of left_id (the number of the query), right_id, score, REASON and ROWS."""
+        lowest = lowest_scores(f"{self.name} {self.first}", len(self.queries))
+        best, counts = BestRows(self.k, lowest), Counter[str]()
         for rows in self._blocks(batches):
-            block, counts = self._read(*rows.columns)
-            pairs = self._best(block)
-            numbers = pa.array(np.arange(self.first, self.first + len(self.queries), dtype=np.int32))
-            lists = list_batch(numbers, block.ids, pairs)
-            columns = dict(zip(lists.schema.names, lists.columns, strict=True))
-            yield pa.RecordBatch.from_pydict(
-                {**columns, REASON: pa.nulls(len(lists), pa.string()), ROWS: pa.nulls(len(lists), pa.int64())}
-            )
-            if self.first:  # a later pass over the same rows
-                continue
-            nothing = {name: pa.nulls(len(counts), column.type) for name, column in columns.items()}
-            reasons, numbers = pa.array(list(counts), pa.string()), pa.array(list(counts.values()), pa.int64())
-            yield pa.RecordBatch.from_pydict({**nothing, REASON: reasons, ROWS: numbers})
+            block, found = self._read(*rows.columns)
+            best.add(block.ids, self._best(block, lowest))
+            counts.update(found)
+        lists = best.lists(pa.array(np.arange(self.first, self.first + len(self.queries), dtype=np.int32)))
+        if lists is None:
+            return
+        columns = dict(zip(lists.schema.names, lists.columns, strict=True))
+        yield pa.RecordBatch.from_pydict(
+            {**columns, REASON: pa.nulls(len(lists), pa.string()), ROWS: pa.nulls(len(lists), pa.int64())}
+        )
+        if self.first:  # a later pass over the same rows
+            return
+        nothing = {name: pa.nulls(len(counts), column.type) for name, column in columns.items()}
+        reasons, numbers = pa.array(list(counts), pa.string()), pa.array(list(counts.values()), pa.int64())
+        yield pa.RecordBatch.from_pydict({**nothing, REASON: reasons, ROWS: numbers})
 
-    def _best(self, block: Block) -> Pairs:
-        """Return the best rows of each query."""
+    def _best(self, block: Block, lowest: Scores) -> Pairs:
+        """Return the best rows of each query that reach its lowest score."""
         if self.probes is None:
-            return top_k(self.queries, block.matrix, self.k, self.score)
+            return top_k(self.queries, block.matrix, self.k, self.score, threshold=lowest)
         lists = block.extra[LIST].to_numpy(zero_copy_only=False).astype(np.int64)
         here = np.isin(self.probes, lists)
         row, column = np.nonzero(here)
         asked, place = np.unique(row, return_inverse=True)  # the other queries probe no list of this block
         probes = Probes(lists, place, self.probes[row, column].astype(np.int64), ranks(place))
-        pairs = top_k(self.queries[asked], block.matrix, self.k, self.score, probes=probes)
+        queries = self.queries[asked]
+        pairs = top_k(queries, block.matrix, self.k, self.score, threshold=lowest[asked], probes=probes)
         return Pairs(asked[pairs.left], pairs.right, pairs.score)
 
     def _blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

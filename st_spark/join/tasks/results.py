@@ -212,12 +212,18 @@ def _merge(rows: pa.RecordBatch, k: int) -> pa.RecordBatch:
     sizes = pc.list_value_length(rows.column("right_id")).to_numpy(zero_copy_only=False).astype(np.int64)
     left = np.repeat(np.repeat(np.arange(len(starts)), lists), sizes)
     right, score = (rows.column(name).flatten() for name in ("right_id", "score"))
-    pairs = pa.RecordBatch.from_pydict({"left": pa.array(left), "score": score, "right": right})
+    best, rank = k_best(pa.record_batch({"left": left, "score": score, "right": right}), k)
+    ids = rows.column("left_id").take(pa.array(starts[best["left"].to_numpy()]))
+    columns = {"left_id": ids, "right_id": best["right"], "score": best["score"], "rank": (rank + 1).astype(np.int32)}
+    return pa.record_batch(columns)
+
+
+def k_best(pairs: pa.RecordBatch, k: int) -> tuple[pa.RecordBatch, Places]:
+    """Return the k best pairs of each left row, the best first, and the rank of each, from 0.
+
+    The columns are left, score and right. Of equal scores the smaller value of right is better.
+    """
     keys = [("left", "ascending"), ("score", "descending"), ("right", "ascending")]
     order = pc.sort_indices(pairs, sort_keys=keys).to_numpy()
-    rank = ranks(left) + 1  # sorting does not move a pair to another left row
-    best = rank <= k
-    chosen = pa.array(order[best])
-    ids = rows.column("left_id").take(pa.array(starts[left[best]]))
-    columns = [ids, right.take(chosen), score.take(chosen), pa.array(rank[best].astype(np.int32))]
-    return pa.RecordBatch.from_arrays(columns, names=["left_id", "right_id", "score", "rank"])
+    rank = ranks(pairs["left"].to_numpy()[order])
+    return pairs.take(pa.array(order[rank < k])), rank[rank < k]

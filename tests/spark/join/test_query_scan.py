@@ -1,13 +1,26 @@
-"""best_pairs(): the best rows of each query, from what the tasks have found."""
+"""scan() and best_pairs(): the best rows of each query, from what the tasks have found."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyspark.sql import functions as sf
 
-from st_spark.join.query_scan import best_pairs
+from st_spark.join.query_scan import best_pairs, scan
+from st_spark.join.shuffle import ID, VECTOR
+from st_spark.join.tasks.query_search import QuerySearch
+from tests.spark.join.tables import random_vectors
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def random_rows(spark: "SparkSession", rows: int, partitions: int) -> "DataFrame":
+    """Return ids, and vectors of two values."""
+    vector = sf.array(sf.randn(0), sf.randn(1)).cast("array<float>").alias(VECTOR)
+    return spark.range(0, rows, 1, partitions).select(sf.col("id").alias(ID), vector)
 
 
 @pytest.mark.parametrize("one_task", [False, True])
@@ -19,3 +32,25 @@ def test_the_lists_of_a_query_are_merged_and_one_task_needs_no_shuffle(spark: "S
     assert {(row["left_id"], row["rank"], row["right_id"], row["score"]) for row in best.collect()} == expected
     plan = best._jdf.queryExecution().executedPlan().toString()
     assert ("Exchange hashpartitioning(left_id" not in plan) == one_task, plan
+
+
+def test_later_tasks_of_a_worker_return_only_rows_that_beat_earlier_ones(spark: "SparkSession") -> None:
+    rows = random_rows(spark, 4000, 8)
+    queries = random_vectors(1, 50, 2)
+    found = scan(rows, QuerySearch(queries, 1, "dot")).where("left_id IS NOT NULL").persist()
+    # Two workers have four tasks each. Of four random rows, 1 + 1/2 + 1/3 + 1/4 are better than all before them.
+    assert 50 <= found.count() < 50 * 6
+    ids, vectors = zip(*rows.collect(), strict=True)
+    best = (queries @ np.array(vectors, np.float32).T).argmax(axis=1)
+    assert [row["right_id"] for row in best_pairs(found, 1).orderBy("left_id").collect()] == [ids[row] for row in best]
+
+
+def test_a_search_that_runs_again_has_all_rows_again(spark: "SparkSession") -> None:
+    def drawn(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pa.array(np.random.default_rng().random(len(batch)) < 0.5))
+
+    rows = random_rows(spark, 400, 1)
+    found = scan(rows.mapInArrow(drawn, rows.schema), QuerySearch(random_vectors(1, 50, 2), 3, "dot"))
+    for _ in range(5):  # each time half of the rows are there, other ones
+        assert best_pairs(found, 3).count() == 150

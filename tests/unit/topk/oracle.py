@@ -40,9 +40,9 @@ def best(
 
 
 def best_of(
-    values: Floats, k: int | None, threshold: float = -np.inf, self_index: npt.NDArray[np.int64] | None = None
+    values: Floats, k: int | None, threshold: float | Floats = -np.inf, self_index: npt.NDArray[np.int64] | None = None
 ) -> list[Triple]:
-    """Return the same for a table of scores, [n, m]."""
+    """Return the same for a table of scores, [n, m]. There may be a threshold for each row, [n, 1]."""
     wanted = values >= threshold
     if self_index is not None:
         inside = np.flatnonzero(self_index >= 0)

@@ -83,6 +83,9 @@ def test_above_finds_all_pairs_from_the_threshold_on(
     threshold = float(np.sort(values.ravel())[int(share * (values.size - 1))]) if values.size else 0.5
     assert triples(above(left, right, threshold, score)) == best_of(values, None, threshold)
     assert triples(top_k(left, right, 3, score, threshold=threshold)) == best_of(values, 3, threshold)
+    of_rows = np.sort(values)[:, int(share * (m - 1))] if m else np.zeros(n)
+    found = top_k(left, right, 3, score, threshold=of_rows)
+    assert triples(found) == best_of(values, 3, of_rows[:, None])
 
 
 @settings(max_examples=60)
