@@ -1,10 +1,10 @@
 """Passages of 128 tokens that one core encodes in a second, by the shape of the model: SPEEDS of the catalog.
 
-    python -m benchmarks.model_speed [--seconds 4] [--peer] [SHAPE ...]
+    python -m benchmarks.model_speed [--seconds 4] [--peer] [--price 0.05] [SHAPE ...]
 
 The checkpoints have the true layers and widths, and random weights: these do not change the speed. Vocabularies are
 small; their size costs memory, not time. The processor seconds of one thread are counted, and the fastest of several
-calls: so other programs disturb little.
+calls: so other programs disturb little. A million passages by dtype auto cost as much as a core for so many hours.
 """
 
 import random
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.race import parser
+from benchmarks.race import parser, table
 from benchmarks.word_embeddings import vocabulary
 from benchmarks.word_embeddings import write as write_words
 from tests.support.checkpoints import WORDS, write_json, write_modules, write_pooling, write_wordpiece
@@ -64,27 +64,41 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "static": ("static", {}),
     "words": ("words", {}),
 }
+# Shapes without products of matrices, and the first letters of those that can compute in int8.
+TABLES, INT8 = ("static", "words"), ("bert", "mpnet", "albert")
 
 
 def main() -> None:
-    """Print a line for each shape: its name, passages per second in float32 and with dtype auto, and of the peer."""
+    """Print a line for each shape."""
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=4, help="processor seconds for each figure")
-    options.add_argument("--peer", action="store_true", help="also sentence-transformers in float32, and the ratio")
+    options.add_argument("--peer", action="store_true", help="also sentence-transformers, in float32 and in bfloat16")
+    options.add_argument("--price", type=float, default=0.05, help="of a core for an hour; default: 0.05")
     options.add_argument("shapes", nargs="*", default=SHAPES, metavar="SHAPE")
     given = options.parse_args()
+    columns = [
+        "float32",
+        "auto",
+        "int8",
+        *(["peer float32", "peer bfloat16", "auto x best peer"] if given.peer else []),
+    ]
+    print(table(["passages/s", *columns, "cost of a million"], []), flush=True)
     for name in given.shapes:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), *SHAPES[name])
             texts = passages(vocabulary() if name == "words" else WORDS)
-            speeds = [measure(ours(folder, dtype), texts, given.seconds) for dtype in ("float32", "auto")]
+            formats = ["float32", "auto", *(["int8"] if name.startswith(INT8) else [])]
+            ours = [measure(load(folder, dtype), texts, given.seconds) for dtype in formats]
+            cells = [f"{speed:.1f}" for speed in ours] + [""] * (3 - len(ours))
             if given.peer:
-                speeds.append(measure(peer(folder, name), texts, given.seconds))
-                speeds.append(speeds[1] / speeds[2])
-        print(f"{name:18}", *(f"{speed:8.1f}" for speed in speeds), flush=True)
+                formats = ["float32"] if name in TABLES else ["float32", "bfloat16"]
+                theirs = [measure(load_peer(folder, name, dtype), texts, given.seconds) for dtype in formats]
+                cells += [f"{speed:.1f}" for speed in theirs] + [""] * (2 - len(theirs))
+                cells.append(f"{ours[1] / max(theirs):.2f}")
+        print("| " + " | ".join([name, *cells, f"{1e6 / ours[1] / 3600 * given.price:.2g}"]) + " |", flush=True)
 
 
-def ours(folder: str, dtype: str) -> Any:  # noqa: ANN401  (has encode, as the peer)
+def load(folder: str, dtype: str) -> Any:  # noqa: ANN401  (has encode, as the peer)
     """Load a model with one thread."""
     from st_spark import SentenceTransformer
 
@@ -93,14 +107,15 @@ def ours(folder: str, dtype: str) -> Any:  # noqa: ANN401  (has encode, as the p
     return model
 
 
-def peer(folder: str, name: str) -> Any:  # noqa: ANN401
+def load_peer(folder: str, name: str, dtype: str) -> Any:  # noqa: ANN401
     """Load a model in sentence-transformers with one thread."""
     from sentence_transformers import SentenceTransformer
 
     torch.set_num_threads(1)
-    model = SentenceTransformer(folder, device="cpu")
-    if name not in ("static", "words"):
-        model.max_seq_length = 77 if name.startswith("clip") else TOKENS
+    if name in TABLES:
+        return SentenceTransformer(folder, device="cpu")
+    model = SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": dtype})
+    model.max_seq_length = 77 if name.startswith("clip") else TOKENS
     return model
 
 
