@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,6 +178,48 @@ def test_a_merge_of_changes_reads_only_what_has_changed(
     spark.sql(f"VACUUM {name} RETAIN 0 HOURS")
     with pytest.raises(InputError, match="does not reach back to version 2"):
         opened.changes(2, "id")
+
+
+def test_chunks_of_changed_texts_are_merged_and_others_are_not_read(
+    spark: "SparkSession", tiny_model: Path, tmp_path: Path
+) -> None:
+    """One grows, two shrinks, three and seven are deleted, four stays, five loses its text, and six is new."""
+    source, long = f"delta.`{tmp_path}/source`", "The cat sat on the mat. A dog ran in the park. " * 4
+    job = EmbedJob(
+        input=str(tmp_path / "source"),
+        text_column="text",
+        id_column="id",
+        output=str(tmp_path / "out"),
+        output_format="delta",
+        mode="merge",
+        since_version="last",
+        delete_missing=True,
+        model=str(tiny_model),
+        chunk="20",
+        overlap=3,
+    )
+    feed = "TBLPROPERTIES (delta.enableChangeDataFeed = true)"
+    spark.sql(f"CREATE TABLE {source} (id INT, text STRING) USING delta {feed}")
+    spark.sql(f"INSERT INTO {source} SELECT CAST(id AS INT), '{long}' FROM range(1, 6) UNION ALL SELECT 7, 'A dog.'")
+    first = runner.run(job, spark)["rows"]
+    assert (first["in"], first["out"]) == (6, first["chunks"])
+    spark.sql(f"UPDATE {source} SET text = concat(text, upper(text)) WHERE id = 1")
+    spark.sql(f"UPDATE {source} SET text = 'The cat.' WHERE id = 2")
+    spark.sql(f"UPDATE {source} SET text = NULL WHERE id = 5")
+    spark.sql(f"INSERT INTO {source} VALUES (6, 'A new dog ran.')")
+    spark.sql(f"DELETE FROM {source} WHERE id IN (3, 7)")
+    rows = runner.run(job, spark)["rows"]
+    fresh = replace(job, output=str(tmp_path / "fresh"), mode="error", since_version=None, delete_missing=False)
+    runner.run(fresh, spark)
+    stored, expected = (
+        {row.chunk_id: (row.id, row.text, row.chunk_start, row.chunk_end) for row in io.read(spark, where).collect()}
+        for where in (job.output, fresh.output)
+    )
+    assert stored == expected
+    assert (rows["in"], rows["out"]) == (4, len(expected))
+    spark.sql(f"DELETE FROM {source} WHERE id = 1")  # a change that leaves no text to cut
+    rows = runner.run(job, spark)["rows"]
+    assert (rows["in"], rows["out"]) == (0, len([name for name in expected if not name.startswith("1:")]))
 
 
 @pytest.mark.parametrize("mode", ["error", "append", "overwrite"])
