@@ -4,7 +4,7 @@
 
 The checkpoints have the true layers and widths, and random weights: these do not change the speed. Vocabularies are
 small; their size costs memory, not time. The processor seconds of one thread are counted, and the fastest of several
-calls: so other programs disturb little. A million passages by dtype auto cost as much as a core for so many hours.
+calls: so other programs disturb little. A million passages cost the core hours that dtype auto takes, times the price.
 """
 
 import random
@@ -18,6 +18,7 @@ import torch
 from benchmarks.race import parser, table
 from benchmarks.word_embeddings import vocabulary
 from benchmarks.word_embeddings import write as write_words
+from st_spark.model.backbones import int8
 from tests.support.checkpoints import WORDS, write_json, write_modules, write_pooling, write_wordpiece
 
 TOKENS = 128
@@ -87,7 +88,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             write(Path(folder), *SHAPES[name])
             texts = passages(vocabulary() if name == "words" else WORDS)
-            formats = ["float32", "auto", *(["int8"] if name.startswith(INT8) else [])]
+            formats = ["float32", "auto", *(["int8"] if name.startswith(INT8) and int8.is_available() else [])]
             ours = [measure(load(folder, dtype), texts, given.seconds) for dtype in formats]
             cells = [f"{speed:.1f}" for speed in ours] + [""] * (3 - len(ours))
             if given.peer:

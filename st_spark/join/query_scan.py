@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Bytes of the queries of one pass, and of all queries: the driver holds them, and Connect sends them in one message.
 _PASS_BYTES, _MAX_BYTES, _CONNECT_BYTES = 1 << 25, 1 << 30, 1 << 25
+# Pairs of a query and a row that a task holds: k for each query of a pass.
+_PASS_PAIRS = 1 << 23
 
 
 def check_size(queries: int, dimension: int, where: str, *, connect: bool = False) -> None:
@@ -69,7 +71,7 @@ def count_outcomes(found: "DataFrame") -> dict[str, int]:
 
 def _passes(search: QuerySearch) -> Iterator[QuerySearch]:
     queries = search.queries
-    step = max(_PASS_BYTES // (queries.shape[1] * queries.itemsize), 1)
+    step = max(min(_PASS_BYTES // (queries.shape[1] * queries.itemsize), _PASS_PAIRS // search.k), 1)
     for first in range(0, max(len(queries), 1), step):
         part = slice(first, first + step)
         probes = None if search.probes is None else search.probes[part]

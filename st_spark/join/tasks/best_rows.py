@@ -1,50 +1,64 @@
 """The best rows of each query so far. Later rows have to reach the score of the k-th best one."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from st_spark.join.tasks.results import k_best, list_batch
-from st_spark.topk.pairs import Pairs
-
-if TYPE_CHECKING:
-    from st_spark.topk.scores import Scores
-
-# The lowest scores of the search that this Python worker works for: Spark gives one worker many tasks.
-_lowest: "dict[tuple[str, int], Scores]" = {}
+from st_spark.topk.pairs import Pairs, ranks
+from st_spark.topk.scores import Scores
 
 
-def lowest_scores(search: str, queries: int) -> "Scores":
+@dataclass
+class _Reached:
+    """The lowest scores that are left of a search, and the partitions that this Python worker has searched."""
+
+    lowest: Scores
+    partitions: set[int] = field(default_factory=set)
+
+
+def lowest_scores(search: str, queries: int) -> Scores:
     """Return the lowest score that a row must have to be among the k best of each query: [queries].
 
     BestRows raises them, and the next task of the same Python worker begins with them. They begin anew for another
-    `search`, and each time Spark computes the same one: its rows may be other ones then.
+    `search`, for another stage of Spark, and for a partition that comes again: its vectors can differ in the last bits.
     """
     from pyspark import TaskContext
 
     context = TaskContext.get()
     if context is None:
         return np.full(queries, -np.inf)
-    key = search, context.stageId()
-    if key not in _lowest:
-        _lowest.clear()
-        _lowest[key] = np.full(queries, -np.inf)
-    return _lowest[key]
+    reached = _reached(search, context.stageId(), queries)
+    if context.partitionId() in reached.partitions:
+        _reached.cache_clear()
+        reached = _reached(search, context.stageId(), queries)
+    reached.partitions.add(context.partitionId())
+    return reached.lowest
+
+
+@lru_cache(maxsize=1)
+def _reached(_search: str, _stage: int, queries: int) -> _Reached:
+    return _Reached(np.full(queries, -np.inf))
 
 
 class BestRows:
     """Collects the k best rows of each query; of equal scores the row with the smaller id is better."""
 
-    def __init__(self, k: int, lowest: "Scores") -> None:
+    def __init__(self, k: int, lowest: Scores) -> None:
         self._k, self._lowest = k, lowest
         self._pairs: pa.RecordBatch | None = None
 
     def add(self, ids: pa.Array, pairs: Pairs) -> None:
         """Add rows with these ids, and raise the lowest scores. `pairs` has the queries left, and at most k of each."""
         found = pa.record_batch({"left": pairs.left, "score": pairs.score, "right": ids.take(pa.array(pairs.right))})
-        whole = found if self._pairs is None else pa.concat_batches([self._pairs, found])
-        self._pairs, rank = k_best(whole, self._k)
+        if self._pairs is None:
+            self._pairs, rank = found, ranks(pairs.left)
+        elif len(found):
+            self._pairs, rank = k_best(pa.concat_batches([self._pairs, found]), self._k)
+        else:
+            return
         left, score = (self._pairs[name].to_numpy() for name in ("left", "score"))
         full = rank == self._k - 1
         self._lowest[left[full]] = np.maximum(self._lowest[left[full]], score[full])

@@ -34,7 +34,7 @@ _BLOCK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class QuerySearch:
-    """Finds the k best rows for each query that a task reads.
+    """Finds, for each query, the k best of the rows that a task reads, without those that earlier tasks prove too low.
 
     The batches have the columns ids and vectors, and with probes the list of each row. Of equal scores the smaller id
     is better.

@@ -34,17 +34,6 @@ def test_the_lists_of_a_query_are_merged_and_one_task_needs_no_shuffle(spark: "S
     assert ("Exchange hashpartitioning(left_id" not in plan) == one_task, plan
 
 
-def test_later_tasks_of_a_worker_return_only_rows_that_beat_earlier_ones(spark: "SparkSession") -> None:
-    rows = random_rows(spark, 4000, 8)
-    queries = random_vectors(1, 50, 2)
-    found = scan(rows, QuerySearch(queries, 1, "dot")).where("left_id IS NOT NULL").persist()
-    # Two workers have four tasks each. Of four random rows, 1 + 1/2 + 1/3 + 1/4 are better than all before them.
-    assert 50 <= found.count() < 50 * 6
-    ids, vectors = zip(*rows.collect(), strict=True)
-    best = (queries @ np.array(vectors, np.float32).T).argmax(axis=1)
-    assert [row["right_id"] for row in best_pairs(found, 1).orderBy("left_id").collect()] == [ids[row] for row in best]
-
-
 def test_a_search_that_runs_again_has_all_rows_again(spark: "SparkSession") -> None:
     def drawn(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

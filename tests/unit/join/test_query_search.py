@@ -1,8 +1,10 @@
 """QuerySearch: the best rows of each query over any batches and blocks, against float64 arithmetic."""
 
 from functools import partial
+from unittest.mock import Mock, patch
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -73,6 +75,35 @@ def test_a_query_is_compared_with_the_rows_of_its_lists_alone(seed: int, score: 
         near = [(-values[row], row) for row in range(90) if lists[row] in probes[query]]
         expected += [(query, row, rank) for rank, (_, row) in enumerate(sorted(near)[:k], 1)]
     assert [(row["left_id"], row["right_id"], row["rank"]) for row in merged] == expected
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 99), st.sampled_from(["cosine", "dot", "euclidean"]), st.integers(1, 3), st.booleans())
+def test_a_task_returns_no_row_that_earlier_tasks_of_its_worker_beat(
+    seed: int, score: str, k: int, names: bool
+) -> None:
+    rows, asked = random_vectors(seed, 80, 3), random_vectors(seed + 1, 5, 3)
+    ids = pa.array([f"row {number:02}" for number in range(80)] if names else range(80))
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 3)
+    whole, search = pa.record_batch({"id": ids, "vector": column}), QuerySearch(asked, k, score)
+    values = scores(asked, rows, score)
+
+    def task(stage: int, partition: int) -> set[tuple[int, str]]:
+        """Search a half of the rows; return the queries and the rows that are found."""
+        context = Mock(stageId=lambda: stage, partitionId=lambda: partition)
+        with patch("pyspark.TaskContext.get", return_value=context):
+            found = pa.Table.from_batches(list(search(iter([whole.slice(40 * partition, 40)])))).to_pylist()
+        return {(row["left_id"], row_id) for row in found if row["left_id"] is not None for row_id in row["right_id"]}
+
+    def best(first: int, lowest: npt.NDArray[np.float64]) -> set[tuple[int, str]]:
+        ranked = np.argsort(-values[:, first : first + 40], axis=1, kind="stable")[:, :k] + first
+        return {(n, ids[row].as_py()) for n, some in enumerate(ranked) for row in some if values[n, row] >= lowest[n]}
+
+    none, reached = np.full(5, -np.inf), -np.sort(-values[:, :40])[:, k - 1]
+    assert task(1, 0) == best(0, none)
+    assert task(1, 1) == best(40, reached)
+    assert task(1, 1) == best(40, none)  # tried again
+    assert task(2, 0) == best(0, none)  # the search runs again
 
 
 def test_few_queries_leave_out_most_rows() -> None:
