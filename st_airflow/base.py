@@ -183,7 +183,8 @@ class JobOperator(SparkSubmitOperator):
     def _run(self, context: "Context") -> dict[str, Any]:
         try:
             super().execute(context)
-        except (AirflowException, RuntimeError) as error:  # RuntimeError: a driver on the cluster has failed
+        # RuntimeError: a driver on the cluster has failed. ValueError: the provider needs another setting.
+        except (AirflowException, RuntimeError, ValueError) as error:
             raise failures.explain(error, self._read()) from None
         # The return value of super() is not the result: it is None, or the state of a job that was found again.
         result = self._read()

@@ -5,12 +5,13 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from st_spark.errors import PlatformError
+from st_spark.errors import InputError, PlatformError
 
 _SECONDS = 5.0
 
@@ -20,19 +21,25 @@ class ConnectionMissingError(PlatformError):
 
 
 def require(conn_id: str) -> None:
-    """Check that a connection exists. The Spark provider would use YARN if it does not.
+    """Check that a connection exists, and that the Spark provider can use it. Without it the provider would use YARN.
 
     Raises:
         ConnectionMissingError: It does not exist.
+        InputError: It names Kubernetes, and the package for it is missing.
     """
     try:
-        BaseHook.get_connection(conn_id)
+        host = BaseHook.get_connection(conn_id).host or ""
     except AirflowNotFoundException:
         raise ConnectionMissingError(
             f"There is no connection {conn_id!r}.",
             f"make it (airflow connections add {conn_id} --conn-type spark --conn-host spark://HOST --conn-port 7077), "
             "or name another conn_id.",
         ) from None
+    if host.startswith("k8s") and find_spec("kubernetes") is None:
+        raise InputError(
+            f"The connection {conn_id!r} names Kubernetes, and this worker has no package for it.",
+            "pip install 'apache-airflow-providers-apache-spark[cncf-kubernetes]'.",
+        )
 
 
 def check(conn_id: str, settings: Mapping[str, Any], env: Mapping[str, Any] | None) -> None:

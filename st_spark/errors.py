@@ -74,8 +74,8 @@ def check_no_secret(name: str, path: str) -> None:
     if mask_secrets(path) != path:
         raise SpecError(
             f"{name} is {path}: it holds a name and a secret.",
-            "give the path without them, and the credentials in Spark's configuration (for S3 "
-            "spark.hadoop.fs.s3a.access.key and .secret.key), or in Airflow in the Spark connection.",
+            "give the path without them, and the credentials in spark-defaults.conf (for S3 "
+            "spark.hadoop.fs.s3a.access.key and .secret.key), or in the environment of the Spark machines.",
         )
 
 
@@ -111,6 +111,15 @@ def check_number(name: str, value: object) -> None:
     """Check that an option is a number; InputError if not. True and NaN are none."""
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(float(value)):
         raise InputError(f"{name} is {value!r}.", "give a number.")
+
+
+def check_margin(margin: str, threshold: float, kind: type[StSparkError] = InputError) -> None:
+    """Check that a score of this margin can be above the threshold; an error if not."""
+    if margin != "ratio" and threshold >= 1:
+        raise kind(
+            f"The {margin!r} margin is never above {threshold:g}.",
+            "give a lower threshold: the default, 1.06, is for ratios.",
+        )
 
 
 def close(name: str, known: Iterable[str]) -> str | None:

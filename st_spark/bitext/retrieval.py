@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from st_spark.bitext.margins import margins, means
 from st_spark.choices import CANDIDATES, MARGINS, RETRIEVALS
-from st_spark.errors import InputError, check_choice, check_count, check_number
+from st_spark.errors import check_choice, check_count, check_margin, check_number
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Places, Scores
 
@@ -53,11 +53,7 @@ class Rule:
         check_number("threshold", self.threshold)
         for name, allowed in (("margin", MARGINS), ("retrieval", RETRIEVALS), ("candidates", CANDIDATES)):
             check_choice(name, getattr(self, name), allowed)
-        if self.margin != "ratio" and self.threshold >= 1:
-            raise InputError(
-                f"The {self.margin!r} margin is never above {self.threshold:g}.",
-                "give a lower threshold: the default, 1.06, is for ratios.",
-            )
+        check_margin(self.margin, self.threshold)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from st_spark.specs.base import Parser
 SUMMARY = "check Java, PySpark, the workers' Python, the processor, GPUs, memory, disk, Delta and a model"
 _LEAST = 2  # GB of memory, and of disk space
 _CAUSE = "find the cause of this error."
+_NO_SPARK = "pip install 'st-spark[spark]'; on a node of a cluster nothing, because Spark brings it."
 # Run by the workers' Python, which may not have st_spark.
 _WORKER = """
 import importlib, json, sys
@@ -104,7 +105,7 @@ def pyspark() -> str:
     try:
         found = version("pyspark")
     except PackageNotFoundError:
-        raise PlatformError("not installed", "pip install 'st-spark[spark]'.") from None
+        raise PlatformError("not installed", _NO_SPARK) from None
     pandas = version("pandas")
     if int(pandas.partition(".")[0]) > 2:
         raise PlatformError(f"{found} with pandas {pandas}", "pip install 'pandas<3'.")
@@ -185,7 +186,10 @@ def delta() -> str:
 
     from st_spark.spark import session
 
-    package = session.delta_package()
+    try:
+        package = session.delta_package()
+    except ModuleNotFoundError:
+        raise PlatformError("unknown without PySpark", _NO_SPARK) from None
     if package is None:
         return "among Spark's jars"
     group, artifact, wanted = package.split(":")

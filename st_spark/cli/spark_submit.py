@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from st_spark.cli.main import main as run
 from st_spark.errors import StSparkError
+from st_spark.spark import session
 from st_spark.steps import result_file
 
 _FLAG = "--result="
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def write_error(error: StSparkError) -> None:
         if path is not None and path != "-":
             with suppress(Exception):  # the error is printed anyway
+                if "://" in path:
+                    session.start()  # Spark writes there, and the job can have failed before it started
                 result_file.write(path, result_file.failure(words[0], error))
 
     return run(words, write_error)

@@ -14,6 +14,9 @@ from st_spark.tables.columns import RESERVED
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+# Options of EmbedJob that merge_embeddings() sets, and those of other inputs.
+_OWN = ("mode", "input", "input_format", "input_encoding", "schema", "since_version")
+
 
 def merge_embeddings(
     df: "DataFrame",
@@ -37,14 +40,15 @@ def merge_embeddings(
         model: Hub name, folder, or package:NAME.
         text_column: The text column, or two for text pairs.
         id_column: The column that identifies a row.
-        options: Other options of `st-spark embed`, such as output_format, prompt or precision; not delete_missing.
+        options: Other options of `st-spark embed`, such as output_format, prompt or precision; not delete_missing and
+            mode, and none that say where the rows come from.
 
     Returns:
         The result of the job; see jobs.runner.run(). rows has new, changed, updated, unchanged and
         missing, and with chunks dropped.
 
     Raises:
-        InputError: df is a stream and not one of its micro-batches, or delete_missing is given.
+        InputError: df is a stream and not one of its micro-batches, or an option is given that it does not take.
         StSparkError: The rows do not fit the table; the message has the reason and a fix. The table is as it was, here
             and if Spark itself fails.
     """
@@ -52,6 +56,11 @@ def merge_embeddings(
     if options.get("delete_missing"):
         fix = "merge the whole table with `st-spark embed --mode merge --delete-missing`."
         raise InputError("delete_missing would delete all rows that are not in this DataFrame.", fix)
+    for name in _OWN:
+        if name in options:
+            raise InputError(
+                f"{name} is given, and merge_embeddings() merges the rows of a DataFrame.", f"leave {name} out."
+            )
     spark, view = df.sparkSession, f"{RESERVED}rows_{uuid.uuid4().hex[:8]}"
     fields = {"model": model, "text_column": text_column, "id_column": id_column, "mode": "merge", **options}
     job = EmbedJob.from_fields({"input": view, "input_format": "table", "output": output, **fields})

@@ -15,7 +15,7 @@ from st_spark.choices import (
     RETRIEVALS,
     SCORES,
 )
-from st_spark.errors import SpecError
+from st_spark.errors import SpecError, check_margin
 from st_spark.specs.base import option
 from st_spark.specs.fields import (
     InputTable,
@@ -211,6 +211,7 @@ class MineJob(OutputTable, VectorOptions, Report):
         super().__post_init__()
         if not math.isfinite(self.threshold):
             raise SpecError(f"threshold is {self.threshold}.", "give a number; -1000 keeps every pair.")
+        check_margin(self.margin, self.threshold, SpecError)
         for name in ("model", "texts", "tsv", "tmx"):
             if getattr(self, name) and self.text_column is None:
                 raise SpecError(f"{name} is given without text_column.", "name the text column: --text-column.")

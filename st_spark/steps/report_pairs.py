@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _GROUPS = 12
+# The column of the id of a duplicate's representative.
+_KEPT = "kept"
 Texts = Mapping[Any, str]
 
 
@@ -35,11 +37,11 @@ def sections(
     if isinstance(job, MineJob):
         ids, label = ("source_id", "target_id"), f"{job.margin} margin"
     elif isinstance(job, DedupJob):
-        unit, ids, label = "duplicates", ("group", "id"), f"{label} with the representative"
-        collect = cache(lambda: scores.collect(read().where("NOT representative"), ids))
+        unit, ids, label = "duplicates", (_KEPT, "id"), f"{label} with the representative"
+        collect = cache(lambda: scores.collect(_duplicates(read()), ids))
     yield "Inputs", lambda: inputs(result)
     if isinstance(job, DedupJob):
-        yield "Largest groups", lambda: _groups(spark, job, read())
+        yield "Largest groups", lambda: _groups(spark, job, _duplicates(read()))
     yield "Scores", lambda: scores.parts(collect().histogram, result["threshold"], label, unit)
     yield "Examples", lambda: _examples(spark, job, collect(), ids)
 
@@ -71,13 +73,19 @@ def _examples(
     return parts
 
 
-def _groups(spark: "SparkSession", job: DedupJob, df: "DataFrame") -> list[Html]:
+def _duplicates(df: "DataFrame") -> "DataFrame":
+    """Return the duplicates with _KEPT, the id of their representative: their group, if it is a row of --against."""
+    kept = df.where("representative").select("group", sf.col("id").alias(_KEPT))
+    return df.where("NOT representative").join(kept, "group", "left").withColumn(_KEPT, sf.coalesce(_KEPT, "group"))
+
+
+def _groups(spark: "SparkSession", job: DedupJob, duplicates: "DataFrame") -> list[Html]:
     """Return the largest groups: the representative of each, and the row that is least similar to it."""
     farthest = sf.min(sf.struct("score", "id")).alias("far")
-    groups = df.where("NOT representative").groupBy("group").agg(sf.max("size").alias("size"), farthest)
-    rows = groups.orderBy(sf.col("size").desc(), "group").limit(_GROUPS).collect()
-    texts = _texts(spark, job, {row["group"] for row in rows}, {row["far"]["id"] for row in rows})
-    shown = [(row["size"], *map(_named, texts, (row["group"], row["far"]["id"])), row["far"]["score"]) for row in rows]
+    groups = duplicates.groupBy(_KEPT).agg(sf.max("size").alias("size"), farthest)
+    rows = groups.orderBy(sf.col("size").desc(), _KEPT).limit(_GROUPS).collect()
+    texts = _texts(spark, job, {row[_KEPT] for row in rows}, {row["far"]["id"] for row in rows})
+    shown = [(row["size"], *map(_named, texts, (row[_KEPT], row["far"]["id"])), row["far"]["score"]) for row in rows]
     return [page.table(("rows", "representative", "least similar row", "its score"), shown)]
 
 
@@ -91,7 +99,12 @@ def _texts(spark: "SparkSession", job: JoinJob | DedupJob, first: set[Any], seco
     ours = (job.id_column, job.column, job.text_column)
     if isinstance(job, DedupJob):
         table = (job.input, job.input_format, job.input_encoding, job.schema)
-        return [_of_table(spark, table, *ours, first), _of_table(spark, table, *ours, second)]
+        found = [_of_table(spark, table, *ours, some) for some in (first, second)]
+        if job.against is not None:  # the representative can be a row of it
+            types = types_of_second(spark, job, job.against, job.against_format, None)
+            table = (job.against, job.against_format, job.input_encoding, types)
+            found[0] = {**_of_table(spark, table, *ours, first), **found[0]}
+        return found
     table = (job.left, job.left_format, job.input_encoding, job.schema)
     found = [_of_table(spark, table, *ours, first)]
     if job.right is not None:

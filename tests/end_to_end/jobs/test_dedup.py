@@ -47,7 +47,7 @@ def test_vectors_are_grouped_and_rows_without_vectors_counted(spark: "SparkSessi
     shown = {title: " ".join(text.split()) for title, text in sections(page).items()}
     assert "input read 8 input used 5 input set aside: null 1" in shown["Inputs"]
     assert shown["Largest groups"].endswith("its score 3 1 3 0.9950")  # rows, representative, least similar row
-    assert "The lowest scores score group id 1.0000 1 2 0.9950 1 3" in shown["Examples"]
+    assert "The lowest scores score kept id 1.0000 1 2 0.9950 1 3" in shown["Examples"]
     with pytest.raises(TableError, match="exists"):
         runner.run(job, spark)
 
@@ -63,7 +63,9 @@ def test_the_table_without_its_duplicates_is_written_and_new_rows_are_compared_w
         spark.createDataFrame(some, kind).write.parquet(str(tmp_path / name))
     argv = ["dedup", f"--output={tmp_path / 'out'}", f"--output-kept={unique}", f"--result={tmp_path / 'r.json'}"]
     argv += ["--threshold=0.99", "--keep=day DESC"]
-    assert main.main([*argv, f"--input={tmp_path / 'in'}"]) == 0
+    page = str(tmp_path / "r.html")
+    assert main.main([*argv, f"--input={tmp_path / 'in'}", f"--report={page}"]) == 0
+    assert "its score 3 2 " in " ".join(sections(page)["Largest groups"].split())  # rows, representative
     assert f"kept: 3 rows, in {unique}" in capsys.readouterr().out
     found = io.read(spark, str(tmp_path / "out")).orderBy("id").collect()
     assert [(row["id"], row["group"], row["representative"]) for row in found] == [
@@ -75,7 +77,7 @@ def test_the_table_without_its_duplicates_is_written_and_new_rows_are_compared_w
     kept = io.read(spark, unique)
     assert (kept.columns, sorted(row["id"] for row in kept.collect())) == (["id", "day", "v"], [2, 4, 5])
     more = [f"--input={tmp_path / 'new'}", "--where=day > 3", f"--against={unique}", "--against-where=day < 4"]
-    assert main.main([*argv, *more, "--mode=append"]) == 0
+    assert main.main([*argv, *more, "--mode=append", f"--report={page}"]) == 0
     assert f"1 are duplicates of rows of {unique}" in capsys.readouterr().out
     result = json.loads((tmp_path / "r.json").read_text())
     assert (result["known"], result["duplicates"], result["kept"]["rows"]) == (1, 2, 1)

@@ -215,6 +215,8 @@ def test_a_merge_of_a_dataframe_deletes_nothing_and_keeps_its_cache(
     rows = spark.createDataFrame(OLD, SCHEMA).persist()
     with pytest.raises(InputError, match="delete_missing would delete all rows that are not in this DataFrame"):
         merge_embeddings(rows, str(tmp_path / "out"), model=str(tiny_model), delete_missing=True)
+    with pytest.raises(InputError, match=r"mode is given, and merge_embeddings\(\) merges .* Fix: leave mode out"):
+        merge_embeddings(rows, str(tmp_path / "out"), model=str(tiny_model), mode="overwrite")
     merge_embeddings(rows, str(tmp_path / "out"), model=str(tiny_model))
     assert rows.is_cached
     assert rows.storageLevel.useMemory

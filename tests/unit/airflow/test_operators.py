@@ -299,6 +299,25 @@ def test_wrong_argument_fails_before_spark_is_needed(more: dict[str, Any], messa
     assert "\n" not in str(caught.value)
 
 
+def test_kubernetes_without_its_package_fails_before_spark_submit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", '{"conn_type": "spark", "host": "k8s://https://127.0.0.1", "port": 9}')
+    with pytest.raises(AirflowFailException, match=r"names Kubernetes, .* Fix: pip install .*cncf-kubernetes"):
+        EmbedOperator(task_id="e", conn_id="cluster", **EMBED).execute(context())
+
+
+def test_yarn_without_the_address_of_its_manager_is_a_one_line_error(
+    yarn: Yarn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_YARN", '{"conn_type": "spark", "host": "yarn", "extra": {"deploy-mode": "cluster"}}'
+    )
+    path = str(tmp_path / "r.json")
+    task = EmbedOperator(task_id="e", conn_id="yarn", yarn_track_via_rm_api=True, result_path=path, **EMBED)
+    with pytest.raises(AirflowException, match="yarn_resourcemanager_webapp_address") as caught:
+        task.execute(context())
+    assert "\n" not in str(caught.value)
+
+
 def test_silent_master_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_LOST", "spark://127.0.0.1:9")
     with pytest.raises(AirflowException) as caught:

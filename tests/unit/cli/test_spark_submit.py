@@ -1,12 +1,16 @@
 """The application for spark-submit: the command line, and the error in the result file."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from st_spark.cli import spark_submit
+from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,6 +34,17 @@ def test_standard_output_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     assert spark_submit.main(["embed", "--result=-"]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_failure_before_spark_starts_is_in_a_result_that_spark_writes(tmp_path: Path) -> None:
+    script, result = tmp_path / "job.py", tmp_path / "r.json"
+    script.write_text("import sys\nfrom st_spark.cli.spark_submit import main\nsys.exit(main())\n", encoding="utf-8")
+    submit = Path(sys.executable).with_name("spark-submit")
+    command = [str(submit), "--master", "local[1]", str(script), "embed", "--input=/in", f"--result=file://{result}"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert json.loads(result.read_text(encoding="utf-8"))["error"]["kind"] == "SpecError"
 
 
 @pytest.mark.slow

@@ -308,6 +308,7 @@ def test_json_may_have_an_integer_for_a_float_or_a_number_of_rows(
         (MineJob, {"k": 0}, "k is 0"),
         (MineJob, {"threshold": float("nan")}, "-1000 keeps every pair"),
         (MineJob, {"margin": "cosine"}, "choose absolute, distance, ratio"),
+        (MineJob, {"margin": "distance"}, "The 'distance' margin is never above 1.06"),
         (MineJob, {"retrieval": "intersection"}, "did you mean 'intersect'"),
         (MineJob, {"model": "LaBSE"}, "model is given without text_column"),
         (MineJob, {"tsv": "out.tsv"}, "tsv is given without text_column"),
