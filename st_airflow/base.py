@@ -156,7 +156,10 @@ class JobOperator(SparkSubmitOperator):
     def _prepare(self, job: Job, context: "Context") -> None:
         """Check the connection, and set what spark-submit runs."""
         connection.require(self._conn_id)
-        hook = super()._get_hook()
+        try:
+            hook = super()._get_hook()
+        except ValueError as error:
+            raise failures.refused(error) from None
         if not self.result_path:
             folder = results.default_folder(remote=hook._connection["deploy_mode"] == "cluster")
             self.result_path = f"{folder}/{results.name(_keys(context), job.to_json())}"
@@ -183,9 +186,12 @@ class JobOperator(SparkSubmitOperator):
     def _run(self, context: "Context") -> dict[str, Any]:
         try:
             super().execute(context)
-        # RuntimeError: a driver on the cluster has failed. ValueError: the provider needs another setting.
-        except (AirflowException, RuntimeError, ValueError) as error:
+        except (AirflowException, RuntimeError) as error:  # RuntimeError: a driver on the cluster has failed
             raise failures.explain(error, self._read()) from None
+        except StSparkError:
+            raise
+        except ValueError as error:
+            raise failures.refused(error) from None
         # The return value of super() is not the result: it is None, or the state of a job that was found again.
         result = self._read()
         if result is None:

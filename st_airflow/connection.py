@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 from collections.abc import Mapping
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 from airflow.sdk import BaseHook
@@ -28,18 +28,26 @@ def require(conn_id: str) -> None:
         InputError: It names Kubernetes, and the package for it is missing.
     """
     try:
-        host = BaseHook.get_connection(conn_id).host or ""
+        found = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise ConnectionMissingError(
             f"There is no connection {conn_id!r}.",
             f"make it (airflow connections add {conn_id} --conn-type spark --conn-host spark://HOST --conn-port 7077), "
             "or name another conn_id.",
         ) from None
-    if host.startswith("k8s") and find_spec("kubernetes") is None:
+    if "k8s" in f"{found.conn_type}://{found.host}" and not _has_kubernetes():
         raise InputError(
             f"The connection {conn_id!r} names Kubernetes, and this worker has no package for it.",
             "pip install 'apache-airflow-providers-apache-spark[cncf-kubernetes]'.",
         )
+
+
+def _has_kubernetes() -> bool:
+    try:
+        import_module("airflow.providers.cncf.kubernetes")
+    except ImportError:
+        return False
+    return True
 
 
 def check(conn_id: str, settings: Mapping[str, Any], env: Mapping[str, Any] | None) -> None:

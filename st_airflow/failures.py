@@ -61,6 +61,11 @@ def explain(error: Exception, result: Mapping[str, Any] | None) -> StSparkError:
     return SubmitError(f"spark-submit failed: {_reason(output)}.", "read its output in the log above.")
 
 
+def refused(error: ValueError) -> StSparkError:
+    """Return the error of the Spark provider for a connection, or an argument, that cannot work."""
+    return InputError(str(error), "correct the Spark connection, or the arguments of the operator.")
+
+
 def from_result(result: Mapping[str, Any]) -> StSparkError:
     """Return the error in the result of a failed job."""
     error = result["error"]

@@ -17,7 +17,7 @@ from st_spark.specs.base import Parser
 SUMMARY = "check Java, PySpark, the workers' Python, the processor, GPUs, memory, disk, Delta and a model"
 _LEAST = 2  # GB of memory, and of disk space
 _CAUSE = "find the cause of this error."
-_NO_SPARK = "pip install 'st-spark[spark]'; on a node of a cluster nothing, because Spark brings it."
+_NO_SPARK = "pip install 'st-spark[spark]'. A node of a cluster needs nothing: Spark brings it."
 # Run by the workers' Python, which may not have st_spark.
 _WORKER = """
 import importlib, json, sys

@@ -42,7 +42,7 @@ def program() -> int:
 def main(argv: Sequence[str] | None = None, failed: Callable[[StSparkError], None] | None = None) -> int:
     """Run a command and return the exit code.
 
-    It is 0, 2 for an error that the user can fix, 130 if the user stops it, and 1 for any other failure.
+    It is 0, 2 for an error that st-spark can explain, 130 if the user stops it, and 1 for any other failure.
 
     Args:
         argv: The arguments after `st-spark`; by default sys.argv[1:].

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from st_spark.cli.main import main as run
-from st_spark.errors import StSparkError
+from st_spark.errors import ModelError, StSparkError
 from st_spark.spark import session
 from st_spark.steps import result_file
 
@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def write_error(error: StSparkError) -> None:
         if path is not None and path != "-":
             with suppress(Exception):  # the error is printed anyway
-                if "://" in path:
-                    session.start()  # Spark writes there, and the job can have failed before it started
+                if "://" in path and isinstance(error, ModelError):
+                    session.start()  # Spark writes there, and models are checked before it starts
                 result_file.write(path, result_file.failure(words[0], error))
 
     return run(words, write_error)

@@ -13,6 +13,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StringType, StructField, StructType
 
 from st_spark.errors import InputError
+from st_spark.join.lowest_scores import lowest_scores
 from st_spark.join.shuffle import ID, map_batches
 from st_spark.join.tasks.query_search import OUTCOMES, REASON, ROWS, QuerySearch
 from st_spark.join.tasks.results import merge_lists
@@ -20,13 +21,15 @@ from st_spark.join.tasks.results import merge_lists
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
 
 # Bytes of the queries of one pass, and of all queries: the driver holds them, and Connect sends them in one message.
 _PASS_BYTES, _MAX_BYTES, _CONNECT_BYTES = 1 << 25, 1 << 30, 1 << 25
-# Pairs of a query and a row that a task holds: k for each query of a pass.
-_PASS_PAIRS = 1 << 23
+# Pairs of a query and a row that a task holds: k for each query of a pass. A pass reads the whole table, so it has many
+# queries.
+_PASS_PAIRS, _MIN_QUERIES = 1 << 23, 512
 
 
 def check_size(queries: int, dimension: int, where: str, *, connect: bool = False) -> None:
@@ -45,8 +48,14 @@ def scan(rows: "DataFrame", search: QuerySearch) -> "DataFrame":
     lists = {"left_id": IntegerType(), "right_id": ArrayType(kind), "score": ArrayType(DoubleType())}
     schema = _schema({**lists, REASON: StringType(), ROWS: LongType()})
     return reduce(
-        lambda one, other: one.unionByName(other), (map_batches(rows, each, schema) for each in _passes(search))
+        lambda one, other: one.unionByName(other),
+        (map_batches(rows, partial(_search, each), schema) for each in _passes(search)),
     )
+
+
+def _search(search: QuerySearch, batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """Search the rows of a task for those that reach the scores of earlier tasks."""
+    return search(batches, lowest_scores(f"{search.name} {search.first}", len(search.queries)))
 
 
 def best_pairs(found: "DataFrame", k: int, *, one_task: bool = False) -> "DataFrame":
@@ -71,7 +80,8 @@ def count_outcomes(found: "DataFrame") -> dict[str, int]:
 
 def _passes(search: QuerySearch) -> Iterator[QuerySearch]:
     queries = search.queries
-    step = max(min(_PASS_BYTES // (queries.shape[1] * queries.itemsize), _PASS_PAIRS // search.k), 1)
+    most = max(_PASS_PAIRS // search.k, _MIN_QUERIES)
+    step = max(min(_PASS_BYTES // (queries.shape[1] * queries.itemsize), most), 1)
     for first in range(0, max(len(queries), 1), step):
         part = slice(first, first + step)
         probes = None if search.probes is None else search.probes[part]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StringType
 
+from st_spark.join.kept_rows import KEPT
 from st_spark.report import page, scores
 from st_spark.report.page import Html
 from st_spark.report.scores import Scores
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _GROUPS = 12
-# The column of the id of a duplicate's representative.
-_KEPT = "kept"
 Texts = Mapping[Any, str]
 
 
@@ -37,7 +36,7 @@ def sections(
     if isinstance(job, MineJob):
         ids, label = ("source_id", "target_id"), f"{job.margin} margin"
     elif isinstance(job, DedupJob):
-        unit, ids, label = "duplicates", (_KEPT, "id"), f"{label} with the representative"
+        unit, ids, label = "duplicates", (KEPT, "id"), f"{label} with the representative"
         collect = cache(lambda: scores.collect(_duplicates(read()), ids))
     yield "Inputs", lambda: inputs(result)
     if isinstance(job, DedupJob):
@@ -74,18 +73,19 @@ def _examples(
 
 
 def _duplicates(df: "DataFrame") -> "DataFrame":
-    """Return the duplicates with _KEPT, the id of their representative: their group, if it is a row of --against."""
-    kept = df.where("representative").select("group", sf.col("id").alias(_KEPT))
-    return df.where("NOT representative").join(kept, "group", "left").withColumn(_KEPT, sf.coalesce(_KEPT, "group"))
+    """Return the duplicates with KEPT, the id of their representative: their group, if it is a row of --against."""
+    # A table that several jobs have appended to can have a group twice.
+    kept = df.where("representative").groupBy("group").agg(sf.min("id").alias(KEPT))
+    return df.where("NOT representative").join(kept, "group", "left").withColumn(KEPT, sf.coalesce(KEPT, "group"))
 
 
 def _groups(spark: "SparkSession", job: DedupJob, duplicates: "DataFrame") -> list[Html]:
     """Return the largest groups: the representative of each, and the row that is least similar to it."""
     farthest = sf.min(sf.struct("score", "id")).alias("far")
-    groups = duplicates.groupBy(_KEPT).agg(sf.max("size").alias("size"), farthest)
-    rows = groups.orderBy(sf.col("size").desc(), _KEPT).limit(_GROUPS).collect()
-    texts = _texts(spark, job, {row[_KEPT] for row in rows}, {row["far"]["id"] for row in rows})
-    shown = [(row["size"], *map(_named, texts, (row[_KEPT], row["far"]["id"])), row["far"]["score"]) for row in rows]
+    groups = duplicates.groupBy(KEPT).agg(sf.max("size").alias("size"), farthest)
+    rows = groups.orderBy(sf.col("size").desc(), KEPT).limit(_GROUPS).collect()
+    texts = _texts(spark, job, {row[KEPT] for row in rows}, {row["far"]["id"] for row in rows})
+    shown = [(row["size"], *map(_named, texts, (row[KEPT], row["far"]["id"])), row["far"]["score"]) for row in rows]
     return [page.table(("rows", "representative", "least similar row", "its score"), shown)]
 
 

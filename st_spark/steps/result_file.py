@@ -73,6 +73,8 @@ def _write_by_spark(path: str, text: str) -> None:
     if spark is None:
         raise InputError(f"{path} needs a Spark session, and there is none.", "name a local file.")
     files, partial = files_of(spark), f"{path}.partial"
+    if files.is_folder(path):
+        raise InputError(f"{path} is a folder.", "name a file in it.")
     files.write(partial, text)
     files.delete(path)
     files.move(partial, path)

@@ -1,46 +1,11 @@
 """The best rows of each query so far. Later rows have to reach the score of the k-th best one."""
 
-from dataclasses import dataclass, field
-from functools import lru_cache
-
 import numpy as np
 import pyarrow as pa
 
 from st_spark.join.tasks.results import k_best, list_batch
 from st_spark.topk.pairs import Pairs, ranks
 from st_spark.topk.scores import Scores
-
-
-@dataclass
-class _Reached:
-    """The lowest scores that are left of a search, and the partitions that this Python worker has searched."""
-
-    lowest: Scores
-    partitions: set[int] = field(default_factory=set)
-
-
-def lowest_scores(search: str, queries: int) -> Scores:
-    """Return the lowest score that a row must have to be among the k best of each query: [queries].
-
-    BestRows raises them, and the next task of the same Python worker begins with them. They begin anew for another
-    `search`, for another stage of Spark, and for a partition that comes again: its vectors can differ in the last bits.
-    """
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    if context is None:
-        return np.full(queries, -np.inf)
-    reached = _reached(search, context.stageId(), queries)
-    if context.partitionId() in reached.partitions:
-        _reached.cache_clear()
-        reached = _reached(search, context.stageId(), queries)
-    reached.partitions.add(context.partitionId())
-    return reached.lowest
-
-
-@lru_cache(maxsize=1)
-def _reached(_search: str, _stage: int, queries: int) -> _Reached:
-    return _Reached(np.full(queries, -np.inf))
 
 
 class BestRows:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from st_spark.choices import REASONS
-from st_spark.join.tasks.best_rows import BestRows, lowest_scores
+from st_spark.join.tasks.best_rows import BestRows
 from st_spark.join.tasks.blocks import Block
 from st_spark.join.tasks.row_lists import LIST
 from st_spark.join.tasks.row_stats import RowStats
@@ -34,7 +34,7 @@ _BLOCK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class QuerySearch:
-    """Finds, for each query, the k best of the rows that a task reads, without those that earlier tasks prove too low.
+    """Finds, for each query, the k best of the rows that a task reads.
 
     The batches have the columns ids and vectors, and with probes the list of each row. Of equal scores the smaller id
     is better.
@@ -50,9 +50,12 @@ class QuerySearch:
     block_bytes: int = _BLOCK_BYTES
     name: str = field(default_factory=lambda: uuid4().hex)  # Tells this search from others
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield batches of left_id (the number of the query), right_id, score, REASON and ROWS."""
-        lowest = lowest_scores(f"{self.name} {self.first}", len(self.queries))
+    def __call__(self, batches: Iterator[pa.RecordBatch], lowest: Scores | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield batches of left_id (the number of the query), right_id, score, REASON and ROWS.
+
+        `lowest` is the lowest score that is wanted for each query, [queries]; it is raised here. None for any.
+        """
+        lowest = np.full(len(self.queries), -np.inf) if lowest is None else lowest
         best, counts = BestRows(self.k, lowest), Counter[str]()
         for rows in self._blocks(batches):
             block, found = self._read(*rows.columns)

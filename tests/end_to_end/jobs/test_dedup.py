@@ -77,7 +77,11 @@ def test_the_table_without_its_duplicates_is_written_and_new_rows_are_compared_w
     kept = io.read(spark, unique)
     assert (kept.columns, sorted(row["id"] for row in kept.collect())) == (["id", "day", "v"], [2, 4, 5])
     more = [f"--input={tmp_path / 'new'}", "--where=day > 3", f"--against={unique}", "--against-where=day < 4"]
-    assert main.main([*argv, *more, "--mode=append", f"--report={page}"]) == 0
+    first = [f"--output={tmp_path / 'first'}", "--threshold=0.99", f"--report={page}"]
+    assert main.main(["dedup", *more, *first]) == 0
+    shown = " ".join(sections(page)["Examples"].split())
+    assert "4 6" in shown, shown  # row 4 is one of the earlier rows
+    assert main.main([*argv, *more, "--mode=append"]) == 0
     assert f"1 are duplicates of rows of {unique}" in capsys.readouterr().out
     result = json.loads((tmp_path / "r.json").read_text())
     assert (result["known"], result["duplicates"], result["kept"]["rows"]) == (1, 2, 1)

@@ -34,6 +34,14 @@ def test_the_lists_of_a_query_are_merged_and_one_task_needs_no_shuffle(spark: "S
     assert ("Exchange hashpartitioning(left_id" not in plan) == one_task, plan
 
 
+def test_later_tasks_of_a_worker_return_no_rows_that_earlier_ones_beat(spark: "SparkSession") -> None:
+    vector = sf.array(-sf.col("id"), sf.lit(0)).cast("array<float>").alias(VECTOR)
+    rows = spark.range(0, 800, 1, 8).select(sf.col("id").alias(ID), vector)  # scores fall with the number of the task
+    found = scan(rows, QuerySearch(random_vectors(1, 50, 2), 1, "dot")).where("left_id IS NOT NULL")
+    assert 50 <= found.count() < 50 * 8
+    assert {row["right_id"] for row in best_pairs(found, 1).collect()} == {0}
+
+
 def test_a_search_that_runs_again_has_all_rows_again(spark: "SparkSession") -> None:
     def drawn(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

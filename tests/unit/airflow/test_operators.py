@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -299,8 +300,14 @@ def test_wrong_argument_fails_before_spark_is_needed(more: dict[str, Any], messa
     assert "\n" not in str(caught.value)
 
 
-def test_kubernetes_without_its_package_fails_before_spark_submit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", '{"conn_type": "spark", "host": "k8s://https://127.0.0.1", "port": 9}')
+@pytest.mark.parametrize(
+    "address", ["k8s://127.0.0.1:9", '{"conn_type": "spark", "host": "k8s://https://127.0.0.1", "port": 9}']
+)
+def test_kubernetes_without_its_package_fails_before_spark_submit(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "airflow.providers.cncf.kubernetes", None)
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", address)
     with pytest.raises(AirflowFailException, match=r"names Kubernetes, .* Fix: pip install .*cncf-kubernetes"):
         EmbedOperator(task_id="e", conn_id="cluster", **EMBED).execute(context())
 
@@ -313,7 +320,7 @@ def test_yarn_without_the_address_of_its_manager_is_a_one_line_error(
     )
     path = str(tmp_path / "r.json")
     task = EmbedOperator(task_id="e", conn_id="yarn", yarn_track_via_rm_api=True, result_path=path, **EMBED)
-    with pytest.raises(AirflowException, match="yarn_resourcemanager_webapp_address") as caught:
+    with pytest.raises(AirflowFailException, match=r"yarn_resourcemanager_webapp_address.* Fix: correct") as caught:
         task.execute(context())
     assert "\n" not in str(caught.value)
 

@@ -37,14 +37,25 @@ def test_standard_output_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_a_failure_before_spark_starts_is_in_a_result_that_spark_writes(tmp_path: Path) -> None:
+def test_an_unknown_model_is_in_a_result_that_spark_writes(tmp_path: Path) -> None:
+    """Models are checked before Spark starts."""
     script, result = tmp_path / "job.py", tmp_path / "r.json"
     script.write_text("import sys\nfrom st_spark.cli.spark_submit import main\nsys.exit(main())\n", encoding="utf-8")
     submit = Path(sys.executable).with_name("spark-submit")
-    command = [str(submit), "--master", "local[1]", str(script), "embed", "--input=/in", f"--result=file://{result}"]
+    options = ["embed", "--input=/in", "--text-column=t", "--output=/out", f"--model={tmp_path}/none"]
+    command = [str(submit), "--master", "local[1]", str(script), *options, f"--result=file://{result}"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
     assert done.returncode != 0
-    assert json.loads(result.read_text(encoding="utf-8"))["error"]["kind"] == "SpecError"
+    assert json.loads(result.read_text(encoding="utf-8"))["error"]["kind"] == "ModelError"
+
+
+@pytest.mark.slow
+def test_a_table_that_is_named_as_the_result_stays(spark: "SparkSession", tmp_path: Path) -> None:
+    spark.range(3).write.parquet(str(tmp_path / "docs"))
+    where = f"file://{tmp_path}/docs"
+    options = ["embed", f"--input={where}", "--text-column=t", f"--output={tmp_path}/out", "--model=m"]
+    assert spark_submit.main([*options, f"--result={where}"]) == 2
+    assert spark.read.parquet(where).count() == 3
 
 
 @pytest.mark.slow

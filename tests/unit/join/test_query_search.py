@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from st_spark.errors import InputError
+from st_spark.join.lowest_scores import lowest_scores
 from st_spark.join.query_scan import check_size
 from st_spark.join.tasks.query_search import REASON, ROWS, QuerySearch
 from st_spark.join.tasks.results import merge_lists
@@ -92,7 +93,8 @@ def test_a_task_returns_no_row_that_earlier_tasks_of_its_worker_beat(
         """Search a half of the rows; return the queries and the rows that are found."""
         context = Mock(stageId=lambda: stage, partitionId=lambda: partition)
         with patch("pyspark.TaskContext.get", return_value=context):
-            found = pa.Table.from_batches(list(search(iter([whole.slice(40 * partition, 40)])))).to_pylist()
+            lowest = lowest_scores(search.name, len(asked))
+        found = pa.Table.from_batches(list(search(iter([whole.slice(40 * partition, 40)]), lowest))).to_pylist()
         return {(row["left_id"], row_id) for row in found if row["left_id"] is not None for row_id in row["right_id"]}
 
     def best(first: int, lowest: npt.NDArray[np.float64]) -> set[tuple[int, str]]:
