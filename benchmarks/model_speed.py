@@ -65,7 +65,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "static": ("static", {}),
     "words": ("words", {}),
 }
-# Shapes without products of matrices, and the first letters of those that can compute in int8.
+# Shapes without products of matrices, and how the names of those begin that can compute in int8.
 TABLES, INT8 = ("static", "words"), ("bert", "mpnet", "albert")
 
 
@@ -77,26 +77,27 @@ def main() -> None:
     options.add_argument("--price", type=float, default=0.05, help="of a core for an hour; default: 0.05")
     options.add_argument("shapes", nargs="*", default=SHAPES, metavar="SHAPE")
     given = options.parse_args()
-    columns = [
-        "float32",
-        "auto",
-        "int8",
-        *(["peer float32", "peer bfloat16", "auto x best peer"] if given.peer else []),
-    ]
-    print(table(["passages/s", *columns, "cost of a million"], []), flush=True)
+    peers = ["peer float32", "peer bfloat16", "auto x best peer"] if given.peer else []
+    print(table(["passages/s", "float32", "auto", "int8", *peers, "cost of a million"], []), flush=True)
     for name in given.shapes:
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), *SHAPES[name])
-            texts = passages(vocabulary() if name == "words" else WORDS)
-            formats = ["float32", "auto", *(["int8"] if name.startswith(INT8) and int8.is_available() else [])]
-            ours = [measure(load(folder, dtype), texts, given.seconds) for dtype in formats]
-            cells = [f"{speed:.1f}" for speed in ours] + [""] * (3 - len(ours))
-            if given.peer:
-                formats = ["float32"] if name in TABLES else ["float32", "bfloat16"]
-                theirs = [measure(load_peer(folder, name, dtype), texts, given.seconds) for dtype in formats]
-                cells += [f"{speed:.1f}" for speed in theirs] + [""] * (2 - len(theirs))
-                cells.append(f"{ours[1] / max(theirs):.2f}")
-        print("| " + " | ".join([name, *cells, f"{1e6 / ours[1] / 3600 * given.price:.2g}"]) + " |", flush=True)
+        cells = row(name, given.seconds, given.price, peer=given.peer)
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def row(name: str, seconds: float, price: float, *, peer: bool) -> list[str]:
+    """Measure a shape; see main() for the arguments. Return its cells, empty for a format that it has not."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), *SHAPES[name])
+        texts = passages(vocabulary() if name == "words" else WORDS)
+        formats = ["float32", "auto", *(["int8"] if name.startswith(INT8) and int8.is_available() else [])]
+        ours = [measure(load(folder, dtype), texts, seconds) for dtype in formats]
+        cells = [f"{speed:.1f}" for speed in ours] + [""] * (3 - len(ours))
+        if peer:
+            formats = ["float32"] if name in TABLES else ["float32", "bfloat16"]
+            theirs = [measure(load_peer(folder, name, dtype), texts, seconds) for dtype in formats]
+            cells += [f"{speed:.1f}" for speed in theirs] + [""] * (2 - len(theirs))
+            cells.append(f"{ours[1] / max(theirs):.2f}")
+    return [name, *cells, f"{1e6 / ours[1] / 3600 * price:.2g}"]
 
 
 def load(folder: str, dtype: str) -> Any:  # noqa: ANN401  (has encode, as the peer)

@@ -14,7 +14,7 @@ from st_spark.tables.columns import RESERVED
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Options of EmbedJob that merge_embeddings() sets, and those of other inputs.
+# merge_embeddings() sets these options itself, or they say where rows come from.
 _OWN = ("mode", "input", "input_format", "input_encoding", "schema", "since_version")
 
 

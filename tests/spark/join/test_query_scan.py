@@ -14,13 +14,7 @@ from st_spark.join.tasks.query_search import QuerySearch
 from tests.spark.join.tables import random_vectors
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-
-def random_rows(spark: "SparkSession", rows: int, partitions: int) -> "DataFrame":
-    """Return ids, and vectors of two values."""
-    vector = sf.array(sf.randn(0), sf.randn(1)).cast("array<float>").alias(VECTOR)
-    return spark.range(0, rows, 1, partitions).select(sf.col("id").alias(ID), vector)
+    from pyspark.sql import SparkSession
 
 
 @pytest.mark.parametrize("one_task", [False, True])
@@ -47,7 +41,8 @@ def test_a_search_that_runs_again_has_all_rows_again(spark: "SparkSession") -> N
         for batch in batches:
             yield batch.filter(pa.array(np.random.default_rng().random(len(batch)) < 0.5))
 
-    rows = random_rows(spark, 400, 1)
+    vector = sf.array(sf.randn(0), sf.randn(1)).cast("array<float>").alias(VECTOR)
+    rows = spark.range(0, 400, 1, 1).select(sf.col("id").alias(ID), vector)
     found = scan(rows.mapInArrow(drawn, rows.schema), QuerySearch(random_vectors(1, 50, 2), 3, "dot"))
     for _ in range(5):  # each time half of the rows are there, other ones
         assert best_pairs(found, 3).count() == 150
